@@ -1,0 +1,522 @@
+//! Every event kind of the audit log, one enum: the envelope `naru.event/v1` without what the log adds
+//! (`v`, `id`, `stream`, `seq`, `prev`, `hash`, `logged_time`). No I/O; the recorder writes.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{Identity, Labels};
+use crate::time::Timestamp;
+use crate::words::{AgentId, Login, RoleName, SessionId};
+
+/// Something that happened. Serialises as the envelope's fields `time`, `severity`, `outcome`, `actor`, `client`, `target`, `session`, `access`, `type`, `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened.
+    pub time: Timestamp,
+    /// How much it matters; from the kind, see [`What::severity`].
+    pub severity: Severity,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who did it.
+    pub actor: Actor,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Client>,
+    /// To what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// In which session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionRef>,
+    /// Why it was allowed or denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessRef>,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+impl Event {
+    /// A successful event with nothing but the needed; the rest is set by the `with` calls or the fields.
+    pub fn new(time: Timestamp, actor: Actor, what: What) -> Self {
+        Self {
+            time,
+            severity: what.severity(),
+            outcome: Outcome::success(),
+            actor,
+            client: None,
+            target: None,
+            session: None,
+            access: None,
+            what,
+        }
+    }
+}
+
+/// As in the envelope; ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Severity {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Critical,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// In one word.
+    pub result: OutcomeResult,
+    /// A stable code such as `NARU-P201`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The exit code of what ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<i32>,
+    /// One sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Outcome {
+    /// It worked.
+    pub fn success() -> Self {
+        Self { result: OutcomeResult::Success, code: None, exit: None, message: None }
+    }
+    /// We said no.
+    pub fn denied(code: &str, message: impl Into<String>) -> Self {
+        Self { result: OutcomeResult::Denied, code: Some(code.to_owned()), exit: None, message: Some(message.into()) }
+    }
+    /// The world said no.
+    pub fn failed(code: &str, message: impl Into<String>) -> Self {
+        Self { result: OutcomeResult::Failed, code: Some(code.to_owned()), exit: None, message: Some(message.into()) }
+    }
+}
+
+/// `denied` is our decision, `failed` is the world's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum OutcomeResult {
+    Success,
+    Denied,
+    Failed,
+    Unknown,
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// What kind of being.
+    pub kind: ActorKind,
+    /// `issuer|subject` of a user, the id of an agent, empty for nobody.
+    pub id: String,
+    /// The handle, as people know it.
+    pub name: String,
+    /// Roles at that moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleName>,
+}
+
+impl Actor {
+    /// A person.
+    pub fn user(identity: &Identity) -> Self {
+        Self { kind: ActorKind::User, id: identity.user.to_string(), name: identity.name.to_string(), roles: identity.roles.clone() }
+    }
+    /// An agent.
+    pub fn agent(id: &AgentId) -> Self {
+        Self { kind: ActorKind::Agent, id: id.to_string(), name: id.to_string(), roles: Vec::new() }
+    }
+    /// Naru itself.
+    pub fn system() -> Self {
+        Self { kind: ActorKind::System, id: "naru".to_owned(), name: "naru".to_owned(), roles: Vec::new() }
+    }
+    /// Nobody that we know.
+    pub fn anonymous() -> Self {
+        Self { kind: ActorKind::Anonymous, id: String::new(), name: String::new(), roles: Vec::new() }
+    }
+}
+
+/// What kind of being acted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum ActorKind {
+    User,
+    Bot,
+    Agent,
+    Service,
+    System,
+    Anonymous,
+}
+
+/// From where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The address that connected.
+    pub ip: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// What the program calls itself, cut to 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+/// To what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// What kind.
+    pub kind: TargetKind,
+    /// Its name, or what was asked for where no such thing exists.
+    pub name: String,
+    /// Its labels with their origin.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// The agent that serves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
+    /// The account there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+}
+
+/// What kind of target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum TargetKind {
+    Ssh,
+    Kube,
+    Tcp,
+    Naru,
+}
+
+/// In which session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRef {
+    /// The session.
+    pub id: SessionId,
+    /// What kind.
+    pub kind: SessionKind,
+    /// Which client connection carried it: channels of one SSH connection share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// Milliseconds since the session began: a link into the replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_ms: Option<u64>,
+}
+
+/// What kind of session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum SessionKind {
+    Shell,
+    Exec,
+    Sftp,
+}
+
+/// Why it was allowed or denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessRef {
+    /// `allow` or `deny`.
+    pub decision: Decision,
+    /// The rule that decided: `role/allow[0]`, or `default` where none matched.
+    pub rule: String,
+    /// Hash of the policy that decided, so that it can be found again.
+    pub policy: String,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Decision {
+    Allow,
+    Deny,
+}
+
+/// What happened, with the facts that only this kind has. The names are the closed list of the published schema.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum What {
+    /// A proxy began to serve: a boot.
+    #[serde(rename = "server.started")]
+    ServerStarted {
+        /// The version of Naru.
+        version: String,
+        /// Which boot of this stream, from 1.
+        boot: u64,
+    },
+    /// A proxy ended in order.
+    #[serde(rename = "server.stopped")]
+    ServerStopped {},
+    /// A person signed in.
+    #[serde(rename = "auth.login")]
+    Login {
+        /// How: `link`.
+        method: String,
+    },
+    /// A sign-in was refused.
+    #[serde(rename = "auth.login.failed")]
+    LoginFailed {
+        /// How it was tried.
+        method: String,
+    },
+    /// A certificate was signed.
+    #[serde(rename = "cert.issued")]
+    CertIssued {
+        /// `ssh_user`, `x509_user`, `x509_agent`, `x509_server`.
+        kind: String,
+        /// Its serial, hex.
+        serial: String,
+        /// When it ends.
+        expires: Timestamp,
+        /// SHA-256 of the public key, `SHA256:…`.
+        key: String,
+    },
+    /// An agent renewed its certificate.
+    #[serde(rename = "cert.renewed")]
+    CertRenewed {
+        /// Its serial, hex.
+        serial: String,
+        /// When it ends.
+        expires: Timestamp,
+    },
+    /// `decide` said no.
+    #[serde(rename = "access.denied")]
+    AccessDenied {
+        /// What was asked, in words.
+        asked: String,
+    },
+    /// A channel or request that Naru does not carry was refused.
+    #[serde(rename = "ssh.refused")]
+    SshRefused {
+        /// What was asked: `direct-tcpip`, `x11-req`, `subsystem netconf` …
+        asked: String,
+    },
+    /// A session began.
+    #[serde(rename = "session.start")]
+    SessionStart {
+        /// The command; absent for a shell. Cut, see [`Text`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<Text>,
+        /// Columns and rows of the terminal, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        terminal: Option<(u16, u16)>,
+        /// `strict`, `best_effort`, `off`.
+        recording: String,
+    },
+    /// A session ended.
+    #[serde(rename = "session.end")]
+    SessionEnd {
+        /// Why, in a word: `exit`, `signal`, `killed`, `idle`, `limit`, `denied`, `recording_failed`, `target_lost`, `client_left`, `proxy_lost`.
+        reason: String,
+        /// Bytes of output that were recorded.
+        output_bytes: u64,
+        /// Bytes of input.
+        input_bytes: u64,
+        /// Length in milliseconds.
+        duration_ms: u64,
+        /// blake3 of the signed manifest as stored, hex: binds the recording to this log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<String>,
+    },
+    /// A person made a session end.
+    #[serde(rename = "session.terminated")]
+    SessionTerminated {
+        /// What was said.
+        reason: String,
+    },
+    /// The proxy lost its target's agent and waits, or has it back.
+    #[serde(rename = "session.resumed")]
+    SessionResumed {
+        /// How long the target was away, in milliseconds.
+        away_ms: u64,
+        /// The fencing number of the new attachment.
+        fence: u64,
+    },
+    /// Somebody watches or read a recording.
+    #[serde(rename = "recording.viewed")]
+    RecordingViewed {
+        /// `play`, `watch`, `text`.
+        how: String,
+    },
+    /// Somebody took a recording away.
+    #[serde(rename = "recording.exported")]
+    RecordingExported {
+        /// `cast`, `txt`.
+        format: String,
+    },
+    /// Output went by unrecorded, as the role allows.
+    #[serde(rename = "recording.lost")]
+    RecordingLost {
+        /// Why.
+        cause: String,
+    },
+    /// A join token or a sign-in link was made.
+    #[serde(rename = "token.created")]
+    TokenCreated {
+        /// `node`, `login_link`.
+        kind: String,
+        /// Its public id.
+        id: String,
+        /// When it ends.
+        expires: Timestamp,
+    },
+    /// A join token or a sign-in link was used.
+    #[serde(rename = "token.used")]
+    TokenUsed {
+        /// `node`, `login_link`.
+        kind: String,
+        /// Its public id.
+        id: String,
+    },
+    /// An agent joined.
+    #[serde(rename = "agent.joined")]
+    AgentJoined {
+        /// The node that it serves.
+        node: String,
+        /// What it runs.
+        version: String,
+    },
+    /// Joining was refused.
+    #[serde(rename = "agent.refused")]
+    AgentRefused {
+        /// Why.
+        cause: String,
+    },
+    /// An agent's tunnel is there.
+    #[serde(rename = "agent.connected")]
+    AgentConnected {
+        /// What it runs.
+        version: String,
+    },
+    /// An agent has no tunnel any more.
+    #[serde(rename = "agent.left")]
+    AgentLeft {
+        /// Why.
+        cause: String,
+    },
+    /// A resource was written or deleted.
+    #[serde(rename = "policy.changed")]
+    PolicyChanged {
+        /// `role`, `user`.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// `created`, `changed`, `deleted`.
+        change: String,
+        /// Hash of the policy after it.
+        policy: String,
+    },
+    /// A sink cannot deliver.
+    #[serde(rename = "sink.failed")]
+    SinkFailed {
+        /// Its name.
+        sink: String,
+        /// Why.
+        cause: String,
+    },
+    /// A sink delivers again.
+    #[serde(rename = "sink.recovered")]
+    SinkRecovered {
+        /// Its name.
+        sink: String,
+        /// How many events waited.
+        behind: u64,
+    },
+    /// A start found that lines of the log were lost or torn.
+    #[serde(rename = "audit.gap")]
+    AuditGap {
+        /// What was found.
+        cause: String,
+        /// Bytes set aside.
+        bytes: u64,
+    },
+}
+
+impl What {
+    /// How much this kind matters.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::AccessDenied { .. }
+            | Self::SshRefused { .. }
+            | Self::LoginFailed { .. }
+            | Self::AgentRefused { .. }
+            | Self::PolicyChanged { .. }
+            | Self::SinkFailed { .. } => Severity::Warning,
+            Self::RecordingLost { .. } | Self::AuditGap { .. } => Severity::Critical,
+            Self::SessionTerminated { .. }
+            | Self::RecordingViewed { .. }
+            | Self::RecordingExported { .. }
+            | Self::TokenCreated { .. }
+            | Self::TokenUsed { .. }
+            | Self::AgentJoined { .. }
+            | Self::SinkRecovered { .. } => Severity::Notice,
+            _ => Severity::Info,
+        }
+    }
+}
+
+/// A text with a cap: what is longer is cut and says so by its length and hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// The text, at most [`Text::CAP`] bytes of it; what is not UTF-8 as U+FFFD.
+    pub text: String,
+    /// Length in bytes, where it was cut or changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// blake3 of the whole, hex, where it was cut or changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
+}
+
+impl Text {
+    /// Bytes kept of one text: far below the 64 KiB of an event.
+    pub const CAP: usize = 8 * 1024;
+
+    /// Takes what fits and marks what does not.
+    pub fn of(whole: &[u8]) -> Self {
+        let mut cut = whole.len().min(Self::CAP);
+        while cut < whole.len() && cut > 0 && whole.get(cut).is_some_and(|b| b & 0xC0 == 0x80) {
+            cut -= 1;
+        }
+        let kept = whole.get(..cut).unwrap_or_default();
+        let text = String::from_utf8_lossy(kept).into_owned();
+        let exact = text.as_bytes() == whole;
+        Self { text, bytes: (!exact).then_some(whole.len() as u64), blake3: (!exact).then(|| blake3::hash(whole).to_hex().to_string()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_as_it_was_written() {
+        let mut event = Event::new(
+            Timestamp::from_secs(1),
+            Actor::system(),
+            What::SessionStart { command: Some(Text::of(b"echo \xff")), terminal: Some((80, 24)), recording: "strict".into() },
+        );
+        event.outcome = Outcome::denied("NARU-P201", "no");
+        let json = serde_json::to_value(&event).expect("serialises");
+        assert_eq!(json["type"], "session.start");
+        assert_eq!(json["data"]["command"]["bytes"], 6);
+        assert_eq!(serde_json::from_value::<Event>(json).expect("reads back"), event);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_says_so() {
+        let whole = "한".repeat(4000);
+        let text = Text::of(whole.as_bytes());
+        assert!(text.text.len() <= Text::CAP && whole.starts_with(&text.text));
+        assert_eq!(text.bytes, Some(12000));
+        assert_eq!(text.blake3.as_deref(), Some(blake3::hash(whole.as_bytes()).to_hex().as_str()));
+    }
+}

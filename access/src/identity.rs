@@ -1,0 +1,87 @@
+//! Who somebody is: the person, the labels of a target with their origin, the traits that come from the identity provider.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+use crate::words::{NodeName, RoleName, UserName};
+
+/// A person: (issuer, subject) of OpenID Connect. The local issuer is the install id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UserId {
+    /// Who says so.
+    pub issuer: String,
+    /// The issuer's own id of the person; never an e-mail address.
+    pub subject: String,
+}
+
+impl UserId {
+    /// The only principal of this person's certificate: `naru:` and 32 hex digits. It is not a login, so that no stock sshd takes it for one.
+    pub fn principal(&self) -> String {
+        let mut hash = blake3::Hasher::new_derive_key("naru user principal v1");
+        hash.update(&(self.issuer.len() as u64).to_be_bytes());
+        hash.update(self.issuer.as_bytes());
+        hash.update(self.subject.as_bytes());
+        let hex = hash.finalize().to_hex();
+        format!("naru:{}", hex.get(..32).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}|{}", self.issuer, self.subject)
+    }
+}
+
+/// Lists of strings about a person, from OIDC claims or the user resource.
+pub type Traits = BTreeMap<String, Vec<String>>;
+
+/// A person as known at this moment: what `decide` is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The person.
+    pub user: UserId,
+    /// The unique handle.
+    pub name: UserName,
+    /// Roles that the person has now.
+    pub roles: Vec<RoleName>,
+    /// Traits that the person has now.
+    pub traits: Traits,
+    /// When the sign-in behind this ends.
+    pub expires: Timestamp,
+}
+
+/// Who gave a label. Rules match only the first two unless a role says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Fixed by the join token.
+    Token,
+    /// Set by an administrator.
+    Authority,
+    /// The agent's own word.
+    Agent,
+}
+
+/// A label's value and its origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelValue {
+    /// The value.
+    pub value: String,
+    /// Who gave it.
+    pub origin: Origin,
+}
+
+/// Labels of a target. A key of a stronger origin hides the same key of the agent's.
+pub type Labels = BTreeMap<String, LabelValue>;
+
+/// An SSH target as `decide` sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: NodeName,
+    /// Its labels.
+    pub labels: Labels,
+}

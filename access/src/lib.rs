@@ -1,0 +1,10 @@
+//! Who may do what: the words of Naru, the policy, the one pure function that decides, and every audit event.
+//!
+//! INVARIANT: nothing here awaits, opens a file or a socket, reads a clock or draws a random number.
+//! Asking twice gives the same answer.
+#![forbid(unsafe_code)]
+
+pub mod event;
+pub mod identity;
+pub mod time;
+pub mod words;

@@ -1,0 +1,182 @@
+//! The names that everything else speaks in: newtypes that parse or refuse. No behaviour beyond parsing and printing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why a text is not a name of the kind that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a {kind}: {rule}")]
+pub struct BadName {
+    /// What was wanted, in DESIGN's words.
+    pub kind: &'static str,
+    /// The grammar, in words.
+    pub rule: &'static str,
+    /// What was given, cut to 80 characters.
+    pub text: String,
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $valid:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadName;
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                if $valid(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(BadName { kind: $kind, rule: $rule, text: text.chars().take(80).collect() })
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+            fn try_from(text: String) -> Result<Self, BadName> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// The account on a target host. Grammar of Debian's adduser; no leading `-`, so that it is never an option.
+    Login, "login", "1 to 32 of a-z 0-9 _ . -, beginning with a letter or _", is_login
+);
+name!(
+    /// The name of an SSH target: one DNS label in lower case.
+    NodeName, "node name", "one DNS label: 1 to 63 of a-z 0-9 -, not at an end -", is_dns_label
+);
+name!(
+    /// The unique handle of a person. The identity itself is [`crate::identity::UserId`].
+    UserName, "user name", "1 to 64 of a-z 0-9 . _ @ + -, beginning with a letter or digit", is_handle
+);
+name!(
+    /// The name of a role.
+    RoleName, "role name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+);
+name!(
+    /// The identity of an agent: fixed when it joins, in its certificate.
+    AgentId, "agent id", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+);
+name!(
+    /// The identity of an install, made with its state directory.
+    InstallId, "install id", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+);
+
+fn is_login(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    (1..=32).contains(&text.len())
+        && bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_')
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+fn is_dns_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_handle(text: &str) -> bool {
+    handle_of(text, |b| matches!(b, b'.' | b'_' | b'@' | b'+' | b'-'))
+}
+
+fn is_plain_handle(text: &str) -> bool {
+    handle_of(text, |b| matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn handle_of(text: &str, also: impl Fn(u8) -> bool) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let mut bytes = text.bytes();
+    (1..=64).contains(&text.len()) && bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || also(b))
+}
+
+/// One session: a UUIDv7, so that ids sort by time. Made by the proxy; this crate has no clock and no randomness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// Takes an id that was made elsewhere.
+    pub fn new(id: Uuid) -> Self {
+        Self(id)
+    }
+    /// The 16 bytes, big endian (RFC 9562).
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+    /// From the 16 bytes of [`Self::as_bytes`].
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let bad = || BadName { kind: "session id", rule: "a UUID in lower case", text: text.chars().take(80).collect() };
+        let id = Uuid::try_parse(text).map_err(|_| bad())?;
+        // One spelling only: the id is also a folder's name.
+        if id.hyphenated().to_string() == text { Ok(Self(id)) } else { Err(bad()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_parse_or_refuse() {
+        for good in ["root", "_apt", "a.b-c", &"a".repeat(32)] {
+            assert!(good.parse::<Login>().is_ok(), "{good}");
+        }
+        for bad in ["", "-oProxyCommand=x", "root;id", "../x", "a\nb", "a\0", "$(id)", "%u", "Root", "한", &"a".repeat(33)] {
+            assert!(bad.parse::<Login>().is_err(), "{bad:?}");
+        }
+        for bad in ["", "-a", "a-", "a.b", "A", "a_b", &"a".repeat(64)] {
+            assert!(bad.parse::<NodeName>().is_err(), "{bad:?}");
+        }
+        assert!("kim@corp.example".parse::<UserName>().is_ok());
+        assert!("kim corp".parse::<UserName>().is_err());
+    }
+
+    #[test]
+    fn a_session_id_has_one_spelling() {
+        let text = "01933b6c-8b3e-7000-8000-000000000001";
+        assert_eq!(text.parse::<SessionId>().map(|id| id.to_string()), Ok(text.to_owned()));
+        assert!(text.to_uppercase().parse::<SessionId>().is_err());
+        assert!(text.replace('-', "").parse::<SessionId>().is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Dials out, believes only verified grants, opens terminals.

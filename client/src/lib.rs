@@ -1,0 +1,1 @@
+//! What the laptop does: login, ssh, play, explain.

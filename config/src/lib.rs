@@ -1,0 +1,1 @@
+//! Text to settings, text to policy; faults with line and caret.

@@ -1,0 +1,1 @@
+//! The only listener: fronts per protocol, authority, sessions, agents, API, notify.

@@ -1,0 +1,1 @@
+//! The only writer of what happened: recordings, journal, the hash-chained log, readers.

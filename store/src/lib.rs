@@ -1,0 +1,1 @@
+//! Ordered keys, compare-and-swap, watch, leases, objects.

@@ -1,0 +1,1 @@
+//! The one crate with unsafe: the few calls that safe crates lack.

@@ -1,0 +1,8 @@
+//! Bytes and API types on every wire, as codecs and machines.
+//!
+//! INVARIANT: no file, no socket, no clock, no tokio. Bytes come in as arguments, `now` is an argument,
+//! and hostile bytes are parsed with bounded memory and time.
+#![forbid(unsafe_code)]
+
+pub mod frames;
+pub mod proof;
