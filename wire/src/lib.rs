@@ -5,4 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod frames;
+pub mod grant;
+pub mod preface;
 pub mod proof;
+pub mod tunnel;
