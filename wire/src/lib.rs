@@ -4,5 +4,7 @@
 //! and hostile bytes are parsed with bounded memory and time.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod frames;
+pub mod link;
 pub mod proof;
