@@ -4,8 +4,10 @@
 //! and hostile bytes are parsed with bounded memory and time.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod frames;
 pub mod grant;
+pub mod link;
 pub mod preface;
 pub mod proof;
 pub mod tunnel;

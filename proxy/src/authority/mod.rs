@@ -1,0 +1,10 @@
+//! Who is who, and who may be made into whom: keys behind what may be asked of them, certificates, sign-in links, joins.
+//! Nothing here decides access; `access::decide` does. No key leaves this room.
+
+pub(crate) mod ask;
+pub(crate) mod grants;
+pub(crate) mod keyring;
+pub(crate) mod one_time;
+pub(crate) mod people;
+pub(crate) mod ssh;
+pub(crate) mod tls;

@@ -1,0 +1,637 @@
+//! The HTTP API `/v1` as types: what client, agent, web and Terraform say to a proxy, and what it answers. No behaviour.
+//!
+//! HTTPS and JSON. A person or an agent is known by the X.509 client certificate of the TLS connection; `POST /v1/sign-in/link`,
+//! `POST /v1/join` and `GET /v1/ca` need none. Requests refuse unknown fields, answers may grow. Every answer that is not 2xx is a
+//! [`Problem`] of type `application/problem+json`. Names in answers are parsed words of `access`, so a hostile answer is refused
+//! while it is read.
+//!
+//! | route | takes | gives |
+//! | --- | --- | --- |
+//! | `POST /v1/sign-in/link` | [`SignIn`] | [`SignedIn`] |
+//! | `GET /v1/status` | | [`Status`] |
+//! | `GET /v1/ca` | | [`Ca`] |
+//! | `GET /v1/nodes` | | [`Items`] of [`NodeRow`] |
+//! | `POST /v1/can` | [`Can`] | [`CanAnswer`] |
+//! | `GET /v1/sessions` | query [`SessionQuery`] | [`Items`] of [`SessionRow`] |
+//! | `GET /v1/sessions/{id}` | | [`SessionRow`] |
+//! | `POST /v1/sessions/{id}/kill` | [`Kill`] | [`Done`] |
+//! | `GET /v1/sessions/{id}/cast` | query [`CastQuery`] | asciicast v3 text, streamed |
+//! | `GET /v1/sessions/{id}/verify` | | [`Verified`] |
+//! | `GET /v1/events` | query [`EventQuery`] | JSON lines `naru.event/v1`, streamed |
+//! | `POST /v1/apply` | [`Apply`] | [`Applied`] |
+//! | `GET /v1/resources/{kind}` | | [`Items`] of resources |
+//! | `GET`, `DELETE /v1/resources/{kind}/{name}` | | a resource; [`Applied`] |
+//! | `POST /v1/tokens` | [`NewToken`] | [`Token`] |
+//! | `POST /v1/links` | [`NewLink`] | [`Link`] |
+//! | `POST /v1/join` | [`Join`] | [`Joined`] |
+//! | `POST /v1/agent/renew` | [`Renew`] | [`Renewed`] |
+//! | `GET /v1/ssh` | WebSocket `naru-frames/1` | see [`OpenSession`] |
+
+use std::collections::BTreeMap;
+
+use access::event::SessionKind;
+use access::identity::Origin;
+use access::time::Timestamp;
+use access::words::{AgentId, InstallId, Login, NodeName, RoleName, SessionId, UserName};
+use serde::{Deserialize, Serialize};
+
+use crate::frames::Size;
+
+/// The media type of a [`Problem`].
+pub const PROBLEM: &str = "application/problem+json";
+/// The WebSocket subprotocol of `GET /v1/ssh`.
+pub const FRAMES: &str = "naru-frames/1";
+
+/// An error as everybody sees it (RFC 9457, with our members): one sentence, its cause, what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Stable, `NARU-P201`.
+    pub code: String,
+    /// One sentence.
+    pub title: String,
+    /// The cause, where there is more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The exit code of a command that fails for this; see [`exit`].
+    #[serde(default = "exit::failed")]
+    pub exit: u8,
+}
+
+/// Exit codes that scripts lean on.
+pub mod exit {
+    /// It worked.
+    pub const OK: u8 = 0;
+    /// It failed.
+    pub const FAILED: u8 = 1;
+    /// The words of the command are wrong.
+    pub const USAGE: u8 = 2;
+    /// Not signed in, or not any more.
+    pub const NOT_SIGNED_IN: u8 = 3;
+    /// The policy says no.
+    pub const DENIED: u8 = 4;
+    /// There is no such thing, or none that may be seen.
+    pub const NOT_FOUND: u8 = 5;
+    /// An access request would lift it.
+    pub const NEEDS_APPROVAL: u8 = 6;
+    /// The server or the node cannot be reached.
+    pub const CANNOT_REACH: u8 = 7;
+    /// Somebody else changed it first, or the name is taken.
+    pub const CONFLICT: u8 = 8;
+    /// A lock says no.
+    pub const LOCKED: u8 = 9;
+    /// Something stored was changed or is missing.
+    pub const VERIFY_FAILED: u8 = 10;
+    /// Ctrl-C.
+    pub const INTERRUPTED: u8 = 130;
+    /// `ssh` and `exec`: our own transport.
+    pub const TRANSPORT: u8 = 255;
+
+    pub(super) fn failed() -> u8 {
+        FAILED
+    }
+}
+
+/// A list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the word says it")]
+pub struct Items<T> {
+    pub items: Vec<T>,
+}
+
+/// It was done, and there is nothing to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
+
+/// Exchanges the secret of a sign-in link and two public keys for certificates.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// From the link's fragment.
+    pub secret: String,
+    /// One line as in `id_ed25519.pub`.
+    pub ssh_public_key: String,
+    /// PKCS#10; only its key counts.
+    pub csr_pem: String,
+}
+
+/// The answer to [`SignIn`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// The person: `issuer|subject`.
+    pub user: String,
+    /// The handle.
+    pub name: UserName,
+    /// Roles at this moment.
+    pub roles: Vec<RoleName>,
+    /// When both certificates end.
+    pub expires: Timestamp,
+    /// One line as in `id_ed25519-cert.pub`.
+    pub ssh_certificate: String,
+    /// The leaf first, without the root.
+    pub x509_chain_pem: String,
+    /// The root that every TLS server of this install ends in.
+    pub ca_pem: String,
+    /// The key that signs host certificates: `ssh-ed25519 AAAA…`.
+    pub ssh_host_ca: String,
+    /// Which install.
+    pub install: InstallId,
+    /// Where SSH listens: `host:port`, the best first.
+    pub ssh: Vec<String>,
+    /// The name of the server's certificate.
+    pub server_name: String,
+}
+
+/// Who the server thinks the caller is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the words say it")]
+pub struct Status {
+    pub user: String,
+    pub name: UserName,
+    pub roles: Vec<RoleName>,
+    pub expires: Timestamp,
+    pub install: InstallId,
+    pub server_name: String,
+    pub version: String,
+    /// The server's clock.
+    pub time: Timestamp,
+    pub ssh: Vec<String>,
+}
+
+/// What anybody may know of an install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ca {
+    /// The X.509 root.
+    pub ca_pem: String,
+    /// Its pin, see [`crate::link::Pin`].
+    pub pin: String,
+    /// The key that signs host certificates.
+    pub ssh_host_ca: String,
+    /// The key that signs user certificates.
+    pub ssh_user_ca: String,
+    /// Names that the server's certificate carries.
+    pub server_names: Vec<String>,
+}
+
+/// A node that the caller may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Its name.
+    pub name: NodeName,
+    /// Sorted by key.
+    pub labels: Vec<LabelRow>,
+    /// The logins that `decide` allows the caller.
+    pub logins: Vec<Login>,
+    /// Whether its agent hangs on.
+    pub connected: bool,
+    /// The agent that serves it.
+    pub agent_id: AgentId,
+    /// What the agent runs.
+    pub version: String,
+}
+
+/// One label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the words say it")]
+pub struct LabelRow {
+    pub key: String,
+    pub value: String,
+    pub origin: Origin,
+}
+
+/// Asks what would happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Can {
+    /// Where to.
+    pub node: NodeName,
+    /// As which login.
+    pub login: Login,
+    /// Another person, for whoever may administer users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_user: Option<UserName>,
+}
+
+/// The answer of `decide`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanAnswer {
+    /// Yes or no.
+    pub allowed: bool,
+    /// The code of a denial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The rule that decided.
+    pub rule: String,
+    /// One sentence.
+    pub sentence: String,
+    /// What would have to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The exit code of `naru can`.
+    #[serde(default)]
+    pub exit: u8,
+}
+
+/// Which sessions, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionQuery {
+    /// Only those that go on, or only those that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<bool>,
+    /// Only of this person's handle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserName>,
+    /// Only on this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+    /// Only those that began at or after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Most rows; 100 when absent, 1,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only those older than this one: the last row of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<SessionId>,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose: the handle.
+    pub user: UserName,
+    /// Where.
+    pub node: NodeName,
+    /// As which login.
+    pub login: Login,
+    /// What kind.
+    pub kind: SessionKind,
+    /// The command; absent for a shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Channels of one SSH connection share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// Why, as in `session.end`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The exit code of what ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<u8>,
+    /// The signal that ended what ran, without `SIG`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// Bytes of output recorded so far.
+    pub output_bytes: u64,
+    /// `strict`, `best_effort`, `off`.
+    pub recording: String,
+    /// Whether it goes on.
+    pub live: bool,
+}
+
+/// Ends a live session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kill {
+    /// Said to the user and in the log; at most 500 characters.
+    pub reason: String,
+}
+
+/// How a recording is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CastQuery {
+    /// Go on until the session ends.
+    #[serde(default)]
+    pub follow: bool,
+    /// What for, so that the log says it.
+    #[serde(default)]
+    pub purpose: Purpose,
+}
+
+/// Why a recording is read: it needs a right of its own, and the event says it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Purpose {
+    #[default]
+    Play,
+    Text,
+    Watch,
+    ExportCast,
+    ExportTxt,
+}
+
+/// What a check of stored data found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Nothing is missing or changed.
+    pub ok: bool,
+    /// The key came from elsewhere than the data.
+    pub trusted: bool,
+    /// Events that HEAD covers, where a log was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<u64>,
+    /// Well-chained lines after HEAD.
+    #[serde(default)]
+    pub unsigned_tail: u64,
+    /// The session still goes on.
+    #[serde(default)]
+    pub open: bool,
+    /// Fingerprint of the key that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Every fault with its place.
+    pub faults: Vec<VerifyFault>,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyFault {
+    /// Below the state directory.
+    pub file: String,
+    /// Line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// Byte, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// What is wrong, in a word or a sentence.
+    pub kind: String,
+}
+
+/// Which events, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventQuery {
+    /// Go on as they happen.
+    #[serde(default)]
+    pub follow: bool,
+    /// Only those with a higher `seq`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// `session.start`, or `session.*`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Only of this actor's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Only to this target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Only of this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// Only at or after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Only before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Only those whose line contains this, upper and lower case alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The last this many of what matches; all when absent. With `follow`, what comes later is not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Writes resources, all or none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// `{kind, name, spec}` each.
+    pub resources: Vec<serde_json::Value>,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What [`Apply`] or a deletion did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the word says it")]
+pub struct Applied {
+    pub items: Vec<AppliedItem>,
+}
+
+/// One resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the words say it")]
+pub struct AppliedItem {
+    pub kind: String,
+    pub name: String,
+    pub change: Change,
+}
+
+/// What became of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Change {
+    Created,
+    Changed,
+    Unchanged,
+    Deleted,
+}
+
+/// Makes a join token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// What may join with it.
+    pub kind: TokenKind,
+    /// The node's name, or a pattern with `*`.
+    pub node: String,
+    /// Labels that the token fixes.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Seconds that it lives.
+    pub ttl_s: u64,
+    /// It may take a name that is taken.
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// What joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the word says it")]
+pub enum TokenKind {
+    Node,
+}
+
+/// A join token: shown once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The secret.
+    pub token: String,
+    /// Its public id.
+    pub id: String,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// The line to run on the host.
+    pub join: String,
+}
+
+/// Makes a one-time sign-in link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewLink {
+    /// For whom.
+    pub user: UserName,
+}
+
+/// A sign-in link: shown once. See [`crate::link::SignInLink`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The whole link.
+    pub link: String,
+    /// For whom.
+    pub user: UserName,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// An agent's first word.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// The join token.
+    pub token: String,
+    /// PKCS#10; only its key counts. The same key may redeem the token again.
+    pub csr_pem: String,
+    /// The name that the host wants, where the token has a pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+    /// The agent's own labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// What it runs.
+    pub version: String,
+}
+
+/// The answer to [`Join`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the words say it")]
+pub struct Joined {
+    pub agent_id: AgentId,
+    pub node: NodeName,
+    /// The leaf first, without the root.
+    pub x509_chain_pem: String,
+    pub ca_pem: String,
+    pub install: InstallId,
+}
+
+/// Asks for a new certificate of the calling agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renew {
+    /// PKCS#10; only its key counts.
+    pub csr_pem: String,
+}
+
+/// The answer to [`Renew`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// The leaf first, without the root.
+    pub x509_chain_pem: String,
+}
+
+/// First message on `GET /v1/ssh`, as text; [`Opened`] or [`Problem`] answers it as text.
+///
+/// Then only binary messages, each of whole [`crate::frames::Frame`]s. The proxy plays the holder's part: it sends `Output`,
+/// `OutputEof`, `Acked` and at last `Exit`, then closes. The client sends `Input`, `InputEof`, `Resize` and `Signal` with one
+/// sequence from 1, at most [`crate::frames::INPUT_WINDOW`] unacknowledged, and `End` to hang up. There is no `Attach`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenSession {
+    /// Where to.
+    pub node: NodeName,
+    /// As which login; when absent the only one that is allowed, else `local_user` if that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+    /// The name of the account on the laptop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_user: Option<String>,
+    /// For the login's shell; absent for a shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// A terminal, where one is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pty: Option<Pty>,
+    /// Only what the target's allow-list lets through counts.
+    #[serde(default)]
+    pub env: Vec<(String, String)>,
+}
+
+/// A terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the words say it")]
+pub struct Pty {
+    /// `$TERM`.
+    pub term: String,
+    pub size: Size,
+}
+
+/// The session is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Its id.
+    pub session: SessionId,
+    /// The login that it runs as.
+    pub login: Login,
+    /// What the role wants people to read first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
+}
+
+macro_rules! hide {
+    ($($name:ident { $($shown:ident),* }),*) => {$(
+        impl std::fmt::Debug for $name {
+            /// Without the secret.
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))$(.field(stringify!($shown), &self.$shown))*.finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+hide!(SignIn { ssh_public_key }, Token { id, expires }, Link { user, expires }, Join { node, labels, version });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_refuse_what_they_do_not_know_and_answers_grow() {
+        let more = r#"{"node":"demo","login":"root","sudo":true}"#;
+        assert!(serde_json::from_str::<Can>(more).is_err());
+        let problem: Problem = serde_json::from_str(r#"{"code":"NARU-X1","title":"No.","status":500}"#).expect("answers may grow");
+        assert_eq!((problem.exit, problem.hint), (exit::FAILED, None));
+    }
+
+    #[test]
+    fn a_hostile_name_in_an_answer_is_refused() {
+        let row = |name: &str| serde_json::json!({"name": name, "labels": [], "logins": [], "connected": true, "agent_id": "a-1", "version": "0"});
+        assert!(serde_json::from_value::<NodeRow>(row("demo")).is_ok());
+        assert!(serde_json::from_value::<NodeRow>(row("demo\nProxyCommand sh")).is_err());
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let token =
+            Token { token: "s3cret".into(), id: "t1".into(), expires: Timestamp::from_secs(0), join: "naru agent join s3cret".into() };
+        assert!(!format!("{token:?}").contains("s3cret"));
+    }
+}
