@@ -53,7 +53,7 @@ pub struct Claims {
     pub iat: i64,
     /// Expires, seconds; at most [`MAX_LIFE`] after `iat`.
     pub exp: i64,
-    /// SHA-256 of the proxy's certificate (DER), hex: only that proxy's tunnel may use it (as RFC 8705 section 3.1).
+    /// The pin (`wire::link::Pin`) of the proxy's certificate: only that proxy's tunnel may use it (as RFC 8705 section 3.1).
     pub cnf: String,
     /// The random epoch that the agent chose for this tunnel.
     pub epoch: String,
@@ -188,7 +188,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// For a tunnel to the proxy with this certificate hash (SHA-256, hex), with the epoch that this agent chose.
+    /// For a tunnel to the proxy with the certificate of this pin, with the epoch that this agent chose.
     pub fn new(install: InstallId, agent: AgentId, proxy: String, epoch: String, keys: GrantKeys) -> Self {
         Self { install, agent, proxy, epoch, keys, used: HashMap::new() }
     }

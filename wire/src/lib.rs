@@ -8,6 +8,7 @@ pub mod api;
 pub mod frames;
 pub mod grant;
 pub mod link;
+pub mod pinned;
 pub mod preface;
 pub mod proof;
 pub mod tunnel;

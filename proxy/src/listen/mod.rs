@@ -1,0 +1,130 @@
+//! The one port: accept, limits, first bytes, TLS. Hands over a typed stream to a front; decides nothing else.
+//! The accept loop awaits nobody: all of it happens in the connection's own task under one deadline.
+
+mod admission;
+mod rewind;
+pub(crate) mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::words::NodeName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_util::task::TaskTracker;
+use wire::preface::{First, MAX_PREFACE, first};
+
+use crate::authority::tls::Subject;
+use admission::{Admission, Ticket};
+pub(crate) use rewind::Rewind;
+use tls::Tls;
+
+/// From accept to a told protocol with its TLS handshake done.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// An SSH client may wait for our banner: this much silence means SSH.
+const SILENCE_IS_SSH: Duration = Duration::from_millis(300);
+
+/// A connection whose protocol is known.
+pub(crate) enum Arrived {
+    /// SSH, raw or inside TLS; the node is what the preface named.
+    Ssh {
+        /// The bytes.
+        stream: Box<dyn Duplex>,
+        /// The dialled node.
+        node: Option<NodeName>,
+    },
+    /// HTTPS; `subject` is the verified client certificate's, when one was shown.
+    Http {
+        /// The bytes.
+        stream: TlsStream<Rewind<TcpStream>>,
+        /// Whose certificate.
+        subject: Option<Subject>,
+    },
+    /// An agent's tunnel.
+    Tunnel {
+        /// The bytes.
+        stream: TlsStream<Rewind<TcpStream>>,
+        /// The agent, by its certificate.
+        agent: access::words::AgentId,
+    },
+}
+
+/// Both directions of a connection.
+pub(crate) trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// Where arrived connections go. The ticket counts against the limits before sign-in and is dropped by the front when it knows who is there.
+pub(crate) trait Fronts: Clone + Send + Sync + 'static {
+    /// Serves one connection to its end.
+    fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Ticket) -> impl Future<Output = ()> + Send;
+}
+
+/// Accepts until the future is dropped; the connections go on in `connections`.
+pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts: F, connections: TaskTracker) {
+    let admission = Admission::new();
+    loop {
+        let (socket, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: what is there goes on, and a moment later there may be room.
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Some(ticket) = admission.enter(from.ip()) else {
+            tracing::debug!(%from, "too many connections before sign-in");
+            continue;
+        };
+        let (tls, fronts) = (tls.clone(), fronts.clone());
+        connections.spawn(async move {
+            let arrived = tokio::time::timeout(HANDSHAKE_TIMEOUT, arrive(socket, &tls)).await;
+            match arrived {
+                Ok(Ok(Some(arrived))) => fronts.serve(arrived, from, ticket).await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::debug!(%from, %error, "a connection ended before its protocol was known"),
+                Err(_) => tracing::debug!(%from, "a connection was too slow"),
+            }
+        });
+    }
+}
+
+async fn arrive(mut socket: TcpStream, tls: &Tls) -> io::Result<Option<Arrived>> {
+    socket.set_nodelay(true)?;
+    let mut seen = Vec::with_capacity(MAX_PREFACE);
+    loop {
+        let read = (&mut socket).take((MAX_PREFACE - seen.len()) as u64);
+        tokio::pin!(read);
+        let silence = seen.is_empty().then_some(SILENCE_IS_SSH).unwrap_or(HANDSHAKE_TIMEOUT);
+        match tokio::time::timeout(silence, read.read_buf(&mut seen)).await {
+            Ok(Ok(0)) => return Ok(None),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Ok(Some(ssh(socket, seen, None))),
+        }
+        match first(&seen) {
+            None => {}
+            Some(First::Tls) => return tls.accept(Rewind::new(seen, socket)).await.map(Some),
+            Some(First::Ssh) => return Ok(Some(ssh(socket, seen, None))),
+            Some(First::Preface { node, len }) => {
+                let rest = seen.split_off(len);
+                return Ok(Some(ssh(socket, rest, Some(node))));
+            }
+            Some(First::PlainHttp) => {
+                socket.write_all(PLAIN_HTTP).await?;
+                return Ok(None);
+            }
+            Some(First::Unknown) => return Ok(None),
+        }
+    }
+}
+
+fn ssh(socket: TcpStream, seen: Vec<u8>, node: Option<NodeName>) -> Arrived {
+    Arrived::Ssh { stream: Box::new(Rewind::new(seen, socket)), node }
+}
+
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 52\r\nConnection: close\r\n\r\n\
+This port speaks HTTPS. Use https:// in the address.";
