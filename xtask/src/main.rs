@@ -1,1 +1,46 @@
-fn main() {}
+//! What people run while developing: `cargo xtask demo | test | bench | fuzz`. Continuous integration runs the same commands.
+//!
+//! Only argument handling lives here. Nothing in this crate is shipped, and it depends on no other crate of ours, so that it
+//! compiles in seconds on a fresh machine.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer's tool talks on the terminal")]
+
+mod bench;
+mod count;
+mod demo;
+mod fuzz;
+mod needs;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage:
+  cargo xtask demo [--release] [ARGS…]          build naru and run `naru demo ARGS…`
+  cargo xtask test [--fast]                     every test; --fast is the inner loop
+  cargo xtask bench [--quick] [--list] [NAMES…] measure against sshd and ProxyJump, side by side
+  cargo xtask fuzz [TARGET] [--seconds N]       fuzz one target, or list them";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let verb = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let done = match verb.as_str() {
+        "demo" => demo::demo(&rest),
+        "test" => test::test(&rest),
+        "bench" => bench::bench(&rest),
+        "fuzz" => fuzz::fuzz(&rest),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("error: there is no command `{verb}`\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    done.unwrap_or_else(|sentence| {
+        eprintln!("error: {sentence}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,16 @@
+//! Everything that looks at Naru from outside: a harness that starts the real program, stories, laws and fuzz targets.
+//!
+//! INVARIANT: of our crates only `access` and `wire` may be used here; what else Naru does is seen through the built binary.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code says so by failing")]
+
+pub mod fuzz_targets;
+pub mod harness;
+pub mod pty;
+
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod stories;
