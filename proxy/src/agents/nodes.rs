@@ -1,0 +1,72 @@
+//! Nodes that have joined, as stored: name, agent and the labels that the join token fixed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use access::identity::{LabelValue, Labels, NodeFacts, Origin};
+use access::time::Timestamp;
+use access::words::{AgentId, NodeName};
+use serde::{Deserialize, Serialize};
+use store::kv::{Kv, KvError};
+
+use crate::live::scan;
+
+/// Where nodes are.
+pub(crate) const NODES: &str = "node/";
+
+/// A node as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoredNode {
+    /// The agent that serves it: no other's tunnel counts.
+    pub(crate) agent: AgentId,
+    /// Fixed by the join token.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// When it joined.
+    pub(crate) joined: Timestamp,
+}
+
+impl StoredNode {
+    /// The labels that rules match.
+    pub(crate) fn labels(&self) -> Labels {
+        let fixed = |value: &String| LabelValue { value: value.clone(), origin: Origin::Token };
+        self.labels.iter().map(|(key, value)| (key.clone(), fixed(value))).collect()
+    }
+}
+
+/// Reads nodes.
+#[derive(Clone)]
+pub(crate) struct Nodes {
+    pub(crate) store: Arc<dyn Kv>,
+    pub(crate) agents: super::Agents,
+}
+
+impl Nodes {
+    /// One, with its revision.
+    pub(crate) fn get(&self, name: &NodeName) -> Result<Option<(StoredNode, u64)>, KvError> {
+        let key = format!("{NODES}{name}");
+        let Some(stored) = self.store.get(&key)? else { return Ok(None) };
+        let node = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key))?;
+        Ok(Some((node, stored.revision)))
+    }
+
+    /// One, as `decide` sees it.
+    pub(crate) fn facts(&self, name: &NodeName) -> Result<Option<(NodeFacts, AgentId)>, KvError> {
+        let Some((node, _)) = self.get(name)? else { return Ok(None) };
+        let labels = self.agents.with_own_labels(name, node.labels());
+        Ok(Some((NodeFacts { name: name.clone(), labels }, node.agent)))
+    }
+
+    /// All, by name.
+    pub(crate) fn all(&self) -> Result<Vec<(NodeFacts, AgentId)>, KvError> {
+        let mut all = Vec::new();
+        for entry in scan(self.store.as_ref(), NODES)? {
+            let damaged = || KvError::Damaged(entry.key.clone());
+            let name: NodeName = entry.key.trim_start_matches(NODES).parse().map_err(|_| damaged())?;
+            let node: StoredNode = serde_json::from_slice(&entry.at.value).map_err(|_| damaged())?;
+            let labels = self.agents.with_own_labels(&name, node.labels());
+            all.push((NodeFacts { name, labels }, node.agent));
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,98 @@
+//! One tunnel from its arrival to its end: who it is, hello, registration, heartbeats, and the events of coming and going.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use access::event::{Actor, Event, What};
+use access::words::{AgentId, NodeName};
+use recorder::Log;
+use store::kv::{Kv, KvError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::nodes::Nodes;
+use super::{Agents, hello, mux};
+use crate::authority::ask::Keys;
+
+/// Which node an agent serves: written at the join beside the node.
+pub(crate) const AGENTS: &str = "agent/";
+
+/// What serving tunnels needs.
+#[derive(Clone)]
+pub(crate) struct Tunnels {
+    pub(crate) agents: Agents,
+    pub(crate) nodes: Nodes,
+    pub(crate) keys: Keys,
+    pub(crate) log: Log,
+}
+
+impl Tunnels {
+    /// Serves a tunnel until it ends.
+    pub(crate) async fn serve<T>(&self, stream: T, agent: AgentId, from: SocketAddr)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let node = match self.node_of(&agent) {
+            Ok(Some(node)) => node,
+            Ok(None) => {
+                let cause = "its node is gone or was taken over".to_owned();
+                self.say(&agent, What::AgentRefused { cause });
+                return;
+            }
+            Err(error) => return tracing::error!(%error, "the store could not be read"),
+        };
+        let (mux, drive) = mux::start(stream);
+        let ended = tokio::select! {
+            ended = drive => ended,
+            ended = self.attend(mux, &agent, &node) => ended,
+        };
+        let cause = ended.err().map_or_else(|| "it closed the tunnel".to_owned(), |error| error.to_string());
+        tracing::info!(%agent, %node, %from, cause, "a tunnel ended");
+    }
+
+    async fn attend(&self, mux: mux::Mux, agent: &AgentId, node: &NodeName) -> io::Result<()> {
+        let tunnel = Arc::new(hello::hello(mux, agent.clone(), &self.keys, crate::clock::now()).await?);
+        let _registered = Registered::new(self, node.clone(), tunnel.clone());
+        hello::beat(&tunnel).await
+    }
+
+    fn node_of(&self, agent: &AgentId) -> Result<Option<NodeName>, KvError> {
+        let key = format!("{AGENTS}{agent}");
+        let Some(stored) = self.nodes.store.get(&key)? else { return Ok(None) };
+        let name: NodeName = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key))?;
+        // The node names its agent: one that was taken over by a later join serves nothing any more.
+        let current = self.nodes.get(&name)?.is_some_and(|(node, _)| node.agent == *agent);
+        Ok(current.then_some(name))
+    }
+
+    fn say(&self, agent: &AgentId, what: What) {
+        let event = Event::new(crate::clock::now(), Actor::agent(agent), what);
+        if let Err(error) = self.log.append(event) {
+            tracing::error!(%error, "an event of an agent could not be logged");
+        }
+    }
+}
+
+/// A tunnel in the table; leaves it however the tunnel ends.
+struct Registered<'a> {
+    tunnels: &'a Tunnels,
+    node: NodeName,
+    tunnel: Arc<super::Tunnel>,
+}
+
+impl<'a> Registered<'a> {
+    fn new(tunnels: &'a Tunnels, node: NodeName, tunnel: Arc<super::Tunnel>) -> Self {
+        if tunnels.agents.add(&node, tunnel.clone()) {
+            tunnels.say(&tunnel.agent, What::AgentConnected { version: tunnel.hello.version.clone() });
+        }
+        Self { tunnels, node, tunnel }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        if self.tunnels.agents.remove(&self.node, &self.tunnel) {
+            self.tunnels.say(&self.tunnel.agent, What::AgentLeft { cause: "its last tunnel ended".to_owned() });
+        }
+    }
+}

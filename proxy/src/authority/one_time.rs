@@ -1,0 +1,199 @@
+//! Secrets that work once: sign-in links and join tokens. Stored hashed with their purpose in the key, used by compare-and-swap.
+//! Whoever used one may use it again with the same key, so that a lost answer locks nobody out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::time::Timestamp;
+use access::words::UserName;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use store::kv::{Expect, Kv, KvError};
+
+/// Life of a sign-in link.
+pub(crate) const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// What a secret is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Purpose {
+    /// Signs this person in.
+    LoginLink { user: UserName },
+    /// Lets an agent join.
+    Node {
+        /// A name, or a pattern with `*`.
+        node: String,
+        /// Labels that it fixes.
+        labels: BTreeMap<String, String>,
+        /// Whether a taken name may be taken over.
+        replace: bool,
+    },
+}
+
+impl Purpose {
+    /// As events name it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::LoginLink { .. } => LOGIN_LINK,
+            Self::Node { .. } => NODE,
+        }
+    }
+}
+
+/// Kind of sign-in links.
+pub(crate) const LOGIN_LINK: &str = "login_link";
+/// Kind of join tokens.
+pub(crate) const NODE: &str = "node";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    id: String,
+    purpose: Purpose,
+    expires: Timestamp,
+    /// Hash of the key that used it.
+    used_by: Option<String>,
+}
+
+/// A secret, shown once.
+pub(crate) struct Made {
+    pub(crate) secret: String,
+    pub(crate) id: String,
+    pub(crate) expires: Timestamp,
+}
+
+/// The proof that a secret was shown and is used up.
+#[derive(Debug)]
+pub(crate) struct Redeemed {
+    purpose: Purpose,
+    id: String,
+    again: bool,
+}
+
+impl Redeemed {
+    /// What it was good for.
+    pub(crate) fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+    /// Its public id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+    /// Whether the same key had used it before.
+    pub(crate) fn is_again(&self) -> bool {
+        self.again
+    }
+}
+
+/// Why a secret is refused.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub(crate) enum RedeemError {
+    #[error("it is not known: it may be mistyped, cut, or of another install")]
+    Unknown,
+    #[error("it expired at {0}")]
+    Expired(Timestamp),
+    #[error("it was used before")]
+    Used,
+    #[error(transparent)]
+    Store(#[from] KvError),
+}
+
+/// All one-time secrets of an install.
+#[derive(Clone)]
+pub(crate) struct OneTime(Arc<dyn Kv>);
+
+impl OneTime {
+    pub(crate) fn new(store: Arc<dyn Kv>) -> Self {
+        Self(store)
+    }
+
+    /// Makes a secret. Durable before it is answered.
+    pub(crate) fn make(&self, purpose: Purpose, life: Duration, now: Timestamp) -> Result<Made, KvError> {
+        let mut bytes = [0_u8; 32];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| std::io::Error::other("no random numbers"))?;
+        let secret = URL_SAFE_NO_PAD.encode(bytes);
+        let id = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect::<String>();
+        let expires = now.plus(life);
+        let key = key_of(purpose.kind(), &secret);
+        let record = Record { id: id.clone(), purpose, expires, used_by: None };
+        self.0.put(&key, &serde_json::to_vec(&record).unwrap_or_default(), Expect::Absent)?;
+        Ok(Made { secret, id, expires })
+    }
+
+    /// Uses a secret of this kind up, for the holder of the key with this hash.
+    pub(crate) fn redeem(&self, kind: &str, secret: &str, by: &str, now: Timestamp) -> Result<Redeemed, RedeemError> {
+        // Looked up by hash: nothing is compared byte by byte, and the whole length counts.
+        let key = key_of(kind, secret);
+        let stored = self.0.get(&key)?.ok_or(RedeemError::Unknown)?;
+        let mut record: Record = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
+        let again = record.used_by.as_deref() == Some(by);
+        if record.used_by.is_some() && !again {
+            return Err(RedeemError::Used);
+        }
+        if now >= record.expires {
+            return Err(RedeemError::Expired(record.expires));
+        }
+        if !again {
+            record.used_by = Some(by.to_owned());
+            let value = serde_json::to_vec(&record).unwrap_or_default();
+            match self.0.put(&key, &value, Expect::Revision(stored.revision)) {
+                Ok(_) => {}
+                Err(KvError::Conflict { .. }) => return Err(RedeemError::Used),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Redeemed { purpose: record.purpose, id: record.id, again })
+    }
+}
+
+fn key_of(kind: &str, secret: &str) -> String {
+    let mut hash = blake3::Hasher::new_derive_key("naru one-time secret v1");
+    hash.update(kind.as_bytes());
+    hash.update(&[0]);
+    hash.update(secret.as_bytes());
+    format!("once/{kind}/{}", hash.finalize().to_hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn link() -> Purpose {
+        Purpose::LoginLink { user: "alice".parse().expect("name") }
+    }
+
+    #[test]
+    fn a_secret_works_once_in_time_for_its_kind_and_whole() {
+        let once = OneTime::new(Arc::new(store::kv::memory()));
+        let made = once.make(link(), LINK_LIFE, NOW).expect("made");
+        let redeem = |kind: &str, secret: &str, by: &str, now| once.redeem(kind, secret, by, now).map(|r| r.is_again());
+        assert!(matches!(redeem(NODE, &made.secret, "k1", NOW), Err(RedeemError::Unknown)), "another kind");
+        let cut = &made.secret[..made.secret.len() - 1];
+        assert!(matches!(redeem(LOGIN_LINK, cut, "k1", NOW), Err(RedeemError::Unknown)), "cut");
+        assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k1", NOW.plus(LINK_LIFE)), Err(RedeemError::Expired(_))));
+        assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k1", NOW), Ok(false)));
+        assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k1", NOW), Ok(true)), "the same key again");
+        assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k2", NOW), Err(RedeemError::Used)));
+    }
+
+    #[test]
+    fn of_many_at_once_one_wins() {
+        let once = OneTime::new(Arc::new(store::kv::memory()));
+        let made = once.make(link(), LINK_LIFE, NOW).expect("made");
+        let won = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..16)
+                .map(|i| {
+                    let (once, secret) = (&once, &made.secret);
+                    scope.spawn(move || once.redeem(LOGIN_LINK, secret, &format!("k{i}"), NOW).is_ok())
+                })
+                .collect();
+            tries.into_iter().filter(|_| true).map(|t| t.join().expect("thread")).filter(|won| *won).count()
+        });
+        assert_eq!(won, 1);
+    }
+}

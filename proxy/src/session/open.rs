@@ -1,0 +1,384 @@
+//! From a request of a signed-in person to a running session: decide, open the recording, log, dial, attach; and after it the end in
+//! the log. Each step takes what the one before left behind.
+
+use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
+use access::event::{Actor, ActorKind, Client, Event, Outcome, OutcomeResult, SessionKind, SessionRef, Target, TargetKind, Text, What};
+use access::identity::Identity;
+use access::policy::RecordingMode;
+use access::time::Timestamp;
+use access::words::{AgentId, Login, NodeName, SessionId};
+use recorder::{About, ClosedRecording, Log, LogError, Logged, Mode, OpenRecording, Recording, Recordings};
+use wire::api::SessionRow;
+use wire::frames::Exit;
+use wire::tunnel::{How, SessionRequest, Terminal};
+
+use super::near::{NearRead, NearWrite};
+use super::ended::Ended;
+use super::run::Session;
+use super::table::{self, Table};
+use crate::agents::dial::{DialError, Dialler};
+use crate::agents::nodes::Nodes;
+use crate::authority::people::People;
+use crate::clock;
+use crate::live::Live;
+
+/// Seconds for which a session waits for its agent, or its holder for a proxy.
+pub(crate) const GRACE_S: u64 = 300;
+
+/// What sessions need of this proxy; made once, shared by the fronts.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    pub(crate) live: Live,
+    pub(crate) people: People,
+    pub(crate) nodes: Nodes,
+    pub(crate) dialler: Dialler,
+    pub(crate) recordings: Recordings,
+    pub(crate) log: Log,
+    pub(crate) table: Table,
+}
+
+/// Who asks, from where, on which connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    pub(crate) identity: Identity,
+    pub(crate) sign_in: u64,
+    pub(crate) client: Client,
+    pub(crate) connection: String,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) node: NodeName,
+    pub(crate) login: Login,
+    pub(crate) kind: SessionKind,
+    pub(crate) command: Option<String>,
+    pub(crate) terminal: Option<Terminal>,
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// A session did not begin: the sentence for the person and its code.
+#[derive(Debug)]
+pub(crate) struct NotOpened {
+    pub(crate) code: String,
+    pub(crate) sentence: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl NotOpened {
+    fn new(code: &str, sentence: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), sentence: sentence.into(), hint: None }
+    }
+
+    pub(super) fn denied(denial: &Denial) -> Self {
+        Self { code: denial.code.to_owned(), sentence: denial.sentence.clone(), hint: Some(denial.hint.clone()) }
+    }
+
+    /// As a terminal shows it.
+    pub(crate) fn text(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("\r\nhint:  {hint}")).unwrap_or_default();
+        format!("error[{}]: {}{hint}\r\n", self.code, self.sentence)
+    }
+}
+
+impl From<LogError> for NotOpened {
+    fn from(error: LogError) -> Self {
+        Self::new("NARU-R102", format!("the session was refused, because the audit log cannot be written: {error}"))
+    }
+}
+
+/// A session that is ready to run.
+pub(crate) struct Opened {
+    session: Session,
+    /// What the role wants people to read first.
+    pub(crate) notice: Option<String>,
+    row: SessionRow,
+    asker: Asker,
+    target: Target,
+    kind: SessionKind,
+}
+
+impl Opened {
+    /// Its id.
+    pub(crate) fn id(&self) -> SessionId {
+        self.row.id
+    }
+}
+
+impl Sessions {
+    /// Opens a session, or says why not. Every refusal is an event.
+    pub(crate) async fn open(&self, asker: Asker, wanted: Wanted) -> Result<Opened, NotOpened> {
+        let now = clock::now();
+        let (permit, agent) = match self.decide(&asker.identity, &wanted, now) {
+            Ok(decided) => decided,
+            Err(denial) => return Err(self.deny(&asker, &wanted, &denial, now)),
+        };
+        let id = table::new_id(now);
+        let target = target(&permit, Some(agent));
+        let (recording, mode) = self.record(id, &permit, &asker, &wanted, now)?;
+        let mut start = self.event(&asker, id, wanted.kind, What::SessionStart {
+            command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes())),
+            terminal: wanted.terminal.as_ref().map(|terminal| (terminal.size.cols, terminal.size.rows)),
+            recording: mode.clone(),
+        });
+        start.target = Some(target.clone());
+        start.access = Some(permit.access());
+        let logged = self.log.append(start)?;
+        let row = row(id, &permit, &asker, &wanted, mode, now);
+        let kind = wanted.kind;
+        let request = SessionRequest {
+            session: id,
+            node: wanted.node,
+            login: wanted.login,
+            how: How::Open {
+                kind: wanted.kind,
+                command: wanted.command,
+                terminal: wanted.terminal,
+                env: wanted.env,
+                grace_s: GRACE_S,
+            },
+        };
+        let notice = permit.obligations().notice.clone();
+        match self.reach(permit, recording, &logged, request, &asker, &row).await {
+            Ok(session) => Ok(Opened { session, notice, row, asker, target, kind }),
+            Err((not_opened, recording)) => {
+                let ended = Ended::before_it_began(&not_opened);
+                let closed = recording.close(ended.ending()).await;
+                self.finish(closed, ended, row, &asker, &target, kind);
+                Err(not_opened)
+            }
+        }
+    }
+
+    fn decide(&self, who: &Identity, wanted: &Wanted, now: Timestamp) -> Result<(Permit<OpenSession>, AgentId), Denial> {
+        let facts = self.nodes.facts(&wanted.node).unwrap_or_else(|error| {
+            tracing::error!(%error, "the store could not be read");
+            None
+        });
+        let Some((node, agent)) = facts else { return Err(unknown_node(who, &wanted.login, &wanted.node, now)) };
+        let question = OpenSession { identity: who.clone(), node, login: wanted.login.clone(), kind: wanted.kind };
+        decide(question, &self.live.now().policy, now).map(|permit| (permit, agent))
+    }
+
+    fn deny(&self, asker: &Asker, wanted: &Wanted, denial: &Denial, now: Timestamp) -> NotOpened {
+        let asked = format!("{} session as {}@{}", word(wanted.kind), wanted.login, wanted.node);
+        let mut event = Event::new(now, Actor::user(&asker.identity), What::AccessDenied { asked });
+        event.outcome = Outcome::denied(denial.code, denial.sentence.clone());
+        event.access = Some(denial.access(&self.live.now().policy));
+        event.client = Some(asker.client.clone());
+        event.target = Some(Target {
+            kind: TargetKind::Ssh,
+            name: wanted.node.to_string(),
+            labels: Default::default(),
+            agent_id: None,
+            login: Some(wanted.login.clone()),
+        });
+        if let Err(error) = self.log.append(event) {
+            return error.into();
+        }
+        NotOpened::denied(denial)
+    }
+
+    fn record(
+        &self,
+        id: SessionId,
+        permit: &Permit<OpenSession>,
+        asker: &Asker,
+        wanted: &Wanted,
+        now: Timestamp,
+    ) -> Result<(OpenRecording, String), NotOpened> {
+        let duties = permit.obligations();
+        let (recording, word) = match duties.recording {
+            RecordingMode::Strict => (Recording::Strict, "strict"),
+            RecordingMode::BestEffort => (Recording::BestEffort, "best_effort"),
+            RecordingMode::Off => (Recording::Off, "off"),
+        };
+        let mode = Mode { recording, record_input: duties.record_input, max_output: duties.max_output };
+        let about = About {
+            session: id,
+            user: asker.identity.user.clone(),
+            user_name: asker.identity.name.clone(),
+            node: wanted.node.clone(),
+            login: wanted.login.clone(),
+            kind: wanted.kind,
+            connection: asker.connection.clone(),
+            command: wanted.command.clone(),
+            terminal: wanted.terminal.as_ref().map(|terminal| terminal.size),
+            term: wanted.terminal.as_ref().map(|terminal| terminal.term.clone()),
+            started: now,
+        };
+        let opened = self.recordings.open(permit, about, mode);
+        let refused = |error| NotOpened {
+            code: "NARU-R101".into(),
+            sentence: format!("the session was refused, because its recording could not be opened: {error}"),
+            hint: Some("Free space on the proxy, or let a role allow unrecorded sessions.".into()),
+        };
+        opened.map(|recording| (recording, word.to_owned())).map_err(refused)
+    }
+
+    async fn reach(
+        &self,
+        permit: Permit<OpenSession>,
+        recording: OpenRecording,
+        logged: &Logged,
+        request: SessionRequest,
+        asker: &Asker,
+        row: &SessionRow,
+    ) -> Result<Session, (NotOpened, Box<OpenRecording>)> {
+        match self.dialler.dial(&permit, logged, &request, 1).await {
+            Ok(far) => {
+                let place = self.table.enter(row.clone(), asker.sign_in);
+                Ok(Session::new(self.clone(), permit, recording, request, far, place, asker.clone()))
+            }
+            Err(error) => Err((unreachable(&error), Box::new(recording))),
+        }
+    }
+
+    /// Runs a session to its end, and writes that end down.
+    pub(crate) async fn run<R: NearRead, W: NearWrite>(&self, opened: Opened, near: R, show: W) {
+        let Opened { session, row, asker, target, kind, .. } = opened;
+        let (ended, closed, place) = session.run(near, show).await;
+        self.finish(closed, ended, row, &asker, &target, kind);
+        drop(place);
+    }
+
+    fn finish(&self, closed: ClosedRecording, ended: Ended, row: SessionRow, asker: &Asker, target: &Target, kind: SessionKind) {
+        let mut end = self.event(asker, row.id, kind, What::SessionEnd {
+            reason: ended.reason.to_owned(),
+            output_bytes: closed.output_bytes,
+            input_bytes: closed.input_bytes,
+            duration_ms: u64::try_from(closed.duration.as_millis()).unwrap_or(u64::MAX),
+            manifest: closed.manifest.map(|hash| hash.to_string()),
+        });
+        end.target = Some(target.clone());
+        end.outcome = ended.outcome();
+        if let Err(error) = self.log.append(end) {
+            tracing::error!(%error, session = %row.id, "the end of a session could not be logged");
+        }
+        let row = ended_row(row, &ended, &closed);
+        if let Err(error) = self.table.ended(&row) {
+            tracing::error!(%error, session = %row.id, "an ended session could not be listed");
+        }
+    }
+
+    /// An event of a session.
+    pub(super) fn event(&self, asker: &Asker, id: SessionId, kind: SessionKind, what: What) -> Event {
+        let mut event = Event::new(clock::now(), Actor::user(&asker.identity), what);
+        event.client = Some(asker.client.clone());
+        event.session = Some(SessionRef { id, kind, connection: Some(asker.connection.clone()), offset_ms: None });
+        event
+    }
+}
+
+/// A recovered session of an earlier run: its end is written down as if its loop had done it.
+pub(crate) fn finish_lost(lost: &recorder::Lost, log: &Log, table: &Table) -> Result<(), LogError> {
+    let about = &lost.about;
+    let actor = Actor { kind: ActorKind::User, id: about.user.to_string(), name: about.user_name.to_string(), roles: Vec::new() };
+    let mut end = Event::new(clock::now(), actor, What::SessionEnd {
+        reason: lost.closed.reason.clone(),
+        output_bytes: lost.closed.output_bytes,
+        input_bytes: lost.closed.input_bytes,
+        duration_ms: u64::try_from(lost.closed.duration.as_millis()).unwrap_or(u64::MAX),
+        manifest: lost.closed.manifest.map(|hash| hash.to_string()),
+    });
+    end.outcome.result = OutcomeResult::Unknown;
+    end.target = Some(Target {
+        kind: TargetKind::Ssh,
+        name: about.node.to_string(),
+        labels: Default::default(),
+        agent_id: None,
+        login: Some(about.login.clone()),
+    });
+    let connection = Some(about.connection.clone());
+    end.session = Some(SessionRef { id: about.session, kind: about.kind, connection: connection.clone(), offset_ms: None });
+    log.append(end)?;
+    let row = SessionRow {
+        id: about.session,
+        user: about.user_name.clone(),
+        node: about.node.clone(),
+        login: about.login.clone(),
+        kind: about.kind,
+        command: about.command.clone(),
+        connection,
+        started: about.started,
+        ended: Some(about.started.plus(lost.closed.duration)),
+        reason: Some(lost.closed.reason.clone()),
+        exit: None,
+        signal: None,
+        output_bytes: lost.closed.output_bytes,
+        recording: "strict".to_owned(),
+        live: false,
+    };
+    if let Err(error) = table.ended(&row) {
+        tracing::error!(%error, session = %row.id, "a lost session could not be listed");
+    }
+    Ok(())
+}
+
+fn word(kind: SessionKind) -> &'static str {
+    match kind {
+        SessionKind::Shell => "shell",
+        SessionKind::Exec => "exec",
+        SessionKind::Sftp => "sftp",
+    }
+}
+
+fn target(permit: &Permit<OpenSession>, agent_id: Option<AgentId>) -> Target {
+    let question = permit.question();
+    Target {
+        kind: TargetKind::Ssh,
+        name: question.node.name.to_string(),
+        labels: question.node.labels.clone(),
+        agent_id,
+        login: Some(question.login.clone()),
+    }
+}
+
+fn row(id: SessionId, permit: &Permit<OpenSession>, asker: &Asker, wanted: &Wanted, recording: String, now: Timestamp) -> SessionRow {
+    SessionRow {
+        id,
+        user: asker.identity.name.clone(),
+        node: wanted.node.clone(),
+        login: permit.question().login.clone(),
+        kind: wanted.kind,
+        command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes()).text),
+        connection: Some(asker.connection.clone()),
+        started: now,
+        ended: None,
+        reason: None,
+        exit: None,
+        signal: None,
+        output_bytes: 0,
+        recording,
+        live: true,
+    }
+}
+
+fn ended_row(row: SessionRow, ended: &Ended, closed: &ClosedRecording) -> SessionRow {
+    let (exit, signal) = match &ended.exit {
+        Some(Exit::Code(code)) => (Some(*code), None),
+        Some(Exit::Signal { name, .. }) => (None, Some(name.clone())),
+        _ => (None, None),
+    };
+    SessionRow {
+        ended: Some(clock::now()),
+        reason: Some(ended.reason.to_owned()),
+        exit,
+        signal,
+        output_bytes: closed.output_bytes,
+        live: false,
+        ..row
+    }
+}
+
+pub(super) fn unreachable(error: &DialError) -> NotOpened {
+    match error {
+        DialError::NotConnected(node) => NotOpened {
+            code: "NARU-N302".into(),
+            sentence: format!("{node} is known but not connected"),
+            hint: Some("Its agent has no tunnel to this proxy at the moment; see `naru ls`.".into()),
+        },
+        DialError::Refused(refusal) => NotOpened { code: refusal.code.clone(), sentence: refusal.message.clone(), hint: None },
+        DialError::Io(error) => NotOpened::new("NARU-N303", format!("the target's agent did not answer: {error}")),
+    }
+}

@@ -1,0 +1,37 @@
+//! What is on its way to the person: recorded output and ends of streams, in order; and the last words.
+
+use recorder::Recorded;
+use tokio::sync::mpsc;
+use wire::frames::{Exit, Stream};
+
+use super::ended::Ended;
+use super::near::{NearGone, NearWrite};
+
+/// On its way to the person.
+pub(super) enum Show {
+    Output(Recorded),
+    Eof(Stream, u64),
+}
+
+/// Shows all until the queue ends or the person is gone.
+pub(super) async fn show_all<W: NearWrite>(show: &mut W, mut queue: mpsc::Receiver<Show>) {
+    while let Some(item) = queue.recv().await {
+        let shown = match item {
+            Show::Output(output) => show.output(output).await,
+            Show::Eof(stream, offset) => show.eof(stream, offset).await,
+        };
+        if shown.is_err() {
+            return;
+        }
+    }
+}
+
+/// The end, as the person sees it.
+pub(super) async fn say_end<W: NearWrite>(show: &mut W, ended: &Ended, offset: u64) -> Result<(), NearGone> {
+    if let Some(exit) = &ended.exit {
+        return show.exit(exit, offset).await;
+    }
+    let Some((code, message)) = &ended.sentence else { return Ok(()) };
+    show.note(&format!("\r\nerror[{code}]: {message}\r\n")).await?;
+    show.exit(&Exit::Failed { code: code.clone(), message: message.clone() }, offset).await
+}

@@ -1,0 +1,159 @@
+//! The sessions that live on this proxy and those that have ended, as rows for people; and the way to end a live one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use access::time::Timestamp;
+use access::words::SessionId;
+use store::kv::{Expect, Kv, KvError};
+use tokio::sync::watch;
+use wire::api::SessionRow;
+
+/// Where ended sessions are.
+const SESSIONS: &str = "session/";
+
+/// Why a live session is ended from outside its loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// The word for `session.end`.
+    pub(crate) reason: &'static str,
+    /// The sentence for the person.
+    pub(crate) sentence: String,
+}
+
+/// A live session.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    row: SessionRow,
+    sign_in: u64,
+    output: AtomicU64,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+/// All of them.
+#[derive(Clone)]
+pub(crate) struct Table {
+    live: Arc<Mutex<HashMap<SessionId, Arc<Entry>>>>,
+    store: Arc<dyn Kv>,
+}
+
+/// A live session's place in the table; leaves it when dropped.
+pub(crate) struct Place {
+    table: Table,
+    pub(crate) entry: Arc<Entry>,
+}
+
+impl Entry {
+    /// Counts output.
+    pub(crate) fn output(&self, position: u64) {
+        self.output.store(position, Ordering::Relaxed);
+    }
+    /// Wakes when it is to end.
+    pub(crate) fn stop(&self) -> watch::Receiver<Option<Stop>> {
+        self.stop.subscribe()
+    }
+    /// As people see it.
+    pub(crate) fn row(&self) -> SessionRow {
+        SessionRow { output_bytes: self.output.load(Ordering::Relaxed), ..self.row.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.table.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.entry.row.id);
+    }
+}
+
+impl Table {
+    pub(crate) fn new(store: Arc<dyn Kv>) -> Self {
+        Self { live: Arc::default(), store }
+    }
+
+    /// A session begins.
+    pub(crate) fn enter(&self, row: SessionRow, sign_in: u64) -> Place {
+        let entry = Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), stop: watch::channel(None).0 });
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.row.id, entry.clone());
+        Place { table: self.clone(), entry }
+    }
+
+    fn lives(&self) -> Vec<Arc<Entry>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Ends a live session; answers whether there was one.
+    pub(crate) fn stop(&self, id: &SessionId, stop: Stop) -> bool {
+        let entry = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        entry.is_some_and(|entry| entry.stop.send_replace(Some(stop)).is_none())
+    }
+
+    /// Ends every session of a sign-in.
+    pub(crate) fn stop_sign_in(&self, sign_in: u64, stop: &Stop) {
+        for entry in self.lives().into_iter().filter(|entry| entry.sign_in == sign_in) {
+            entry.stop.send_replace(Some(stop.clone()));
+        }
+    }
+
+    /// Ends all: the proxy stops.
+    pub(crate) fn stop_all(&self, stop: &Stop) {
+        for entry in self.lives() {
+            entry.stop.send_replace(Some(stop.clone()));
+        }
+    }
+
+    /// How many live.
+    pub(crate) fn count(&self) -> usize {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Remembers an ended session.
+    pub(crate) fn ended(&self, row: &SessionRow) -> Result<(), KvError> {
+        let value = serde_json::to_vec(row).unwrap_or_default();
+        self.store.put(&key_of(&row.id), &value, Expect::Any).map(|_| ())
+    }
+
+    /// One, live or ended.
+    pub(crate) fn get(&self, id: &SessionId) -> Result<Option<SessionRow>, KvError> {
+        if let Some(entry) = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(Some(entry.row()));
+        }
+        let Some(stored) = self.store.get(&key_of(id))? else { return Ok(None) };
+        serde_json::from_slice(&stored.value).map(Some).map_err(|_| KvError::Damaged(key_of(id)))
+    }
+
+    /// Newest first, from before `before`, those that `wanted` keeps, at most `limit`.
+    pub(crate) fn list(
+        &self,
+        live_only: bool,
+        before: Option<SessionId>,
+        limit: usize,
+        wanted: impl Fn(&SessionRow) -> bool,
+    ) -> Result<Vec<SessionRow>, KvError> {
+        let mut rows: Vec<SessionRow> = self.lives().iter().map(|entry| entry.row()).filter(&wanted).collect();
+        if !live_only {
+            for entry in crate::live::scan(self.store.as_ref(), SESSIONS)? {
+                let row: SessionRow =
+                    serde_json::from_slice(&entry.at.value).map_err(|_| KvError::Damaged(entry.key.clone()))?;
+                if wanted(&row) {
+                    rows.push(row);
+                }
+            }
+        }
+        rows.retain(|row| before.is_none_or(|before| row.id < before));
+        rows.sort_by(|a, b| b.id.cmp(&a.id));
+        rows.dedup_by_key(|row| row.id);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+}
+
+fn key_of(id: &SessionId) -> String {
+    format!("{SESSIONS}{id}")
+}
+
+/// A new id; sorts by time.
+pub(crate) fn new_id(now: Timestamp) -> SessionId {
+    let secs = u64::try_from(now.as_secs()).unwrap_or(0);
+    let nanos = u32::try_from(now.as_nanos().rem_euclid(1_000_000_000)).unwrap_or(0);
+    SessionId::new(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, secs, nanos)))
+}

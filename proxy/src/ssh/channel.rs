@@ -1,0 +1,157 @@
+//! One SSH channel: what the client asks before it starts, then a session. Each channel is a decision and a recording of its own.
+
+use std::time::Duration;
+
+use access::event::{Client, SessionKind};
+use access::identity::Identity;
+use access::words::{Login, NodeName};
+use russh::server::{Handle, Msg};
+use russh::{Channel, ChannelMsg};
+use wire::frames::Size;
+use wire::tunnel::Terminal;
+
+use super::near::{SshRead, SshWrite};
+use crate::authority::people::NobodyError;
+use crate::authority::ssh::SshClaim;
+use crate::clock;
+use crate::session::near::NearWrite as _;
+use crate::session::open::{Asker, NotOpened, Sessions, Wanted};
+
+/// The only subsystem that is carried.
+pub(super) const SFTP: &str = "sftp";
+/// From the channel's opening to its command.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_ENV: usize = 64;
+const MAX_VALUE: usize = 8 * 1024;
+const MAX_TERM: usize = 64;
+
+/// Who is on a connection, by the certificate that finished its authentication.
+#[derive(Clone)]
+pub(super) struct Who {
+    pub(super) claim: SshClaim,
+    /// `None` where user name and preface name no target or two.
+    pub(super) target: Option<(NodeName, Login)>,
+    pub(super) user: String,
+    pub(super) client: Client,
+    pub(super) connection: String,
+}
+
+impl Who {
+    /// The person as of now: asked for each channel anew.
+    pub(super) fn identity(&self, sessions: &Sessions) -> Result<Identity, NobodyError> {
+        sessions.people.of_certificate(&self.claim, clock::now())
+    }
+}
+
+/// Variables that a client may send; the agent has the last word.
+pub(super) fn is_env_allowed(name: &str) -> bool {
+    matches!(name, "LANG" | "TZ" | "COLORTERM" | "TERM_PROGRAM" | "TERM_PROGRAM_VERSION") || name.starts_with("LC_")
+}
+
+#[derive(Default)]
+struct Asked {
+    terminal: Option<Terminal>,
+    env: Vec<(String, String)>,
+}
+
+enum Start {
+    Shell,
+    Exec(Vec<u8>),
+    Sftp,
+}
+
+/// Serves a channel to its end.
+pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, sessions: Sessions) {
+    let mut asked = Asked::default();
+    let Ok(Some(start)) = tokio::time::timeout(START_TIMEOUT, started(&mut channel, &mut asked)).await else {
+        let _ = channel.close().await;
+        return;
+    };
+    let (kind, command) = match start {
+        Start::Shell => (SessionKind::Shell, None),
+        Start::Sftp => (SessionKind::Sftp, None),
+        Start::Exec(command) => (SessionKind::Exec, Some(command)),
+    };
+    let on_terminal = asked.terminal.is_some();
+    let (read, write) = channel.split();
+    let mut show = SshWrite::new(write, handle);
+    let opened = match wanted(&who, kind, command, asked) {
+        Ok(wanted) => match asker(&who, &sessions) {
+            Ok(asker) => sessions.open(asker, wanted).await,
+            Err(not_opened) => Err(not_opened),
+        },
+        Err(not_opened) => Err(not_opened),
+    };
+    match opened {
+        Ok(opened) => {
+            if let Some(notice) = opened.notice.as_ref().filter(|_| on_terminal && kind == SessionKind::Shell) {
+                let _ = show.note(&format!("{}\r\n", notice.replace('\n', "\r\n"))).await;
+            }
+            sessions.run(opened, SshRead::new(read), show).await;
+        }
+        Err(not_opened) => show.refuse(&not_opened.text()).await,
+    }
+}
+
+async fn started(channel: &mut Channel<Msg>, asked: &mut Asked) -> Option<Start> {
+    loop {
+        match channel.wait().await? {
+            ChannelMsg::RequestPty { term, col_width, row_height, pix_width, pix_height, terminal_modes, .. } => {
+                let size = size(col_width, row_height, pix_width, pix_height);
+                let modes = terminal_modes.into_iter().map(|(code, value)| (code as u8, value)).collect();
+                asked.terminal = Some(Terminal { term: tame(&term), size, modes });
+            }
+            ChannelMsg::SetEnv { variable_name, variable_value, .. } => {
+                let fits = asked.env.len() < MAX_ENV && variable_value.len() <= MAX_VALUE && variable_name.len() <= 64;
+                if fits && is_env_allowed(&variable_name) {
+                    asked.env.push((variable_name, variable_value));
+                }
+            }
+            ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
+                if let Some(terminal) = asked.terminal.as_mut() {
+                    terminal.size = size(col_width, row_height, pix_width, pix_height);
+                }
+            }
+            ChannelMsg::RequestShell { .. } => return Some(Start::Shell),
+            ChannelMsg::Exec { command, .. } => return Some(Start::Exec(command)),
+            ChannelMsg::RequestSubsystem { name, .. } if name == SFTP => return Some(Start::Sftp),
+            ChannelMsg::Close => return None,
+            _ => {}
+        }
+    }
+}
+
+/// A terminal's name goes into an environment, a recording and an event.
+fn tame(term: &str) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    let tamed: String = term.chars().filter(plain).take(MAX_TERM).collect();
+    if tamed.is_empty() { "dumb".to_owned() } else { tamed }
+}
+
+pub(super) fn size(cols: u32, rows: u32, width: u32, height: u32) -> Size {
+    let clamp = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+    Size { cols: clamp(cols), rows: clamp(rows), width: clamp(width), height: clamp(height) }
+}
+
+fn wanted(who: &Who, kind: SessionKind, command: Option<Vec<u8>>, asked: Asked) -> Result<Wanted, NotOpened> {
+    let (node, login) = who.target.clone().ok_or_else(|| NotOpened {
+        code: "NARU-S202".into(),
+        sentence: format!("{:?} does not name one target", who.user),
+        hint: Some("Use `ssh LOGIN@NODE.naru` with the configuration of `naru config ssh`, or `ssh -p PORT LOGIN%NODE@PROXY`.".into()),
+    })?;
+    let command = command.map(String::from_utf8).transpose().map_err(|_| NotOpened {
+        code: "NARU-S203".into(),
+        sentence: "the command is not UTF-8".into(),
+        hint: Some("Give names in another encoding on standard input instead.".into()),
+    })?;
+    Ok(Wanted { node, login, kind, command, terminal: asked.terminal, env: asked.env })
+}
+
+fn asker(who: &Who, sessions: &Sessions) -> Result<Asker, NotOpened> {
+    let identity = who.identity(sessions).map_err(|error| NotOpened {
+        code: "NARU-A104".into(),
+        sentence: format!("you are not signed in: {error}"),
+        hint: Some("Sign in again with `naru login`.".into()),
+    })?;
+    Ok(Asker { identity, sign_in: who.claim.sign_in, client: who.client.clone(), connection: who.connection.clone() })
+}

@@ -1,0 +1,145 @@
+//! An SSH channel as the near end of a session.
+
+use recorder::Recorded;
+use russh::server::{Handle, Msg};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use wire::frames::{Exit, Stream};
+
+use super::channel::size;
+use crate::session::input::Item;
+use crate::session::near::{NearEvent, NearGone, NearRead, NearWrite};
+
+/// SSH_EXTENDED_DATA_STDERR, RFC 4254 5.2.
+const STDERR: u32 = 1;
+
+pub(super) struct SshRead(ChannelReadHalf);
+
+impl SshRead {
+    pub(super) fn new(half: ChannelReadHalf) -> Self {
+        Self(half)
+    }
+}
+
+impl NearRead for SshRead {
+    async fn next(&mut self) -> NearEvent {
+        loop {
+            let item = match self.0.wait().await {
+                Some(ChannelMsg::Data { data }) => Item::Data(data),
+                Some(ChannelMsg::Eof) => Item::Eof,
+                Some(ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height }) => {
+                    Item::Resize(size(col_width, row_height, pix_width, pix_height))
+                }
+                Some(ChannelMsg::Signal { signal }) => match signal_name(&signal) {
+                    Some(name) => Item::Signal(name.to_owned()),
+                    None => continue,
+                },
+                Some(ChannelMsg::Close) => return NearEvent::HangUp,
+                None => return NearEvent::Gone,
+                Some(_) => continue,
+            };
+            return NearEvent::Item(item);
+        }
+    }
+}
+
+fn signal_name(signal: &Sig) -> Option<&str> {
+    Some(match signal {
+        Sig::ABRT => "ABRT",
+        Sig::ALRM => "ALRM",
+        Sig::FPE => "FPE",
+        Sig::HUP => "HUP",
+        Sig::ILL => "ILL",
+        Sig::INT => "INT",
+        Sig::KILL => "KILL",
+        Sig::PIPE => "PIPE",
+        Sig::QUIT => "QUIT",
+        Sig::SEGV => "SEGV",
+        Sig::TERM => "TERM",
+        Sig::USR1 => "USR1",
+        Sig::Custom(name) if name == "USR2" => "USR2",
+        Sig::Custom(_) => return None,
+    })
+}
+
+fn signal_of(name: &str) -> Sig {
+    match name {
+        "ABRT" => Sig::ABRT,
+        "ALRM" => Sig::ALRM,
+        "FPE" => Sig::FPE,
+        "HUP" => Sig::HUP,
+        "ILL" => Sig::ILL,
+        "INT" => Sig::INT,
+        "KILL" => Sig::KILL,
+        "PIPE" => Sig::PIPE,
+        "QUIT" => Sig::QUIT,
+        "SEGV" => Sig::SEGV,
+        "TERM" => Sig::TERM,
+        "USR1" => Sig::USR1,
+        other => Sig::Custom(other.to_owned()),
+    }
+}
+
+pub(super) struct SshWrite {
+    half: ChannelWriteHalf<Msg>,
+    handle: Handle,
+}
+
+impl SshWrite {
+    pub(super) fn new(half: ChannelWriteHalf<Msg>, handle: Handle) -> Self {
+        Self { half, handle }
+    }
+
+    /// A session that did not begin: its sentence and 255, as OpenSSH does for its own failures.
+    pub(super) async fn refuse(mut self, text: &str) {
+        let _ = self.note(text).await;
+        let _ = self.exit(&Exit::Code(255), 0).await;
+    }
+}
+
+impl NearWrite for SshWrite {
+    async fn output(&mut self, output: Recorded) -> Result<(), NearGone> {
+        let shown = match output.stream() {
+            Stream::Stdout => self.half.data_bytes(output.into_bytes()).await,
+            Stream::Stderr => self.half.extended_data_bytes(STDERR, output.into_bytes()).await,
+        };
+        shown.map_err(|_| NearGone)
+    }
+
+    async fn eof(&mut self, _stream: Stream, _offset: u64) -> Result<(), NearGone> {
+        // SSH has one end for both streams; it is sent with the exit.
+        Ok(())
+    }
+
+    async fn note(&mut self, text: &str) -> Result<(), NearGone> {
+        self.half.extended_data_bytes(STDERR, text.as_bytes().to_vec()).await.map_err(|_| NearGone)
+    }
+
+    async fn exit(&mut self, exit: &Exit, _offset: u64) -> Result<(), NearGone> {
+        let id = self.half.id();
+        let said = match exit {
+            Exit::Code(code) => self.half.exit_status(u32::from(*code)).await.is_ok(),
+            Exit::Signal { name, core } => {
+                let sent = self.handle.exit_signal_request(id, signal_of(name), *core, String::new(), String::new());
+                sent.await.is_ok()
+            }
+            Exit::Failed { message, .. } => {
+                self.note(&format!("{message}\r\n")).await?;
+                self.half.exit_status(255).await.is_ok()
+            }
+        };
+        let closed = self.half.eof().await.is_ok() && self.half.close().await.is_ok();
+        if said && closed { Ok(()) } else { Err(NearGone) }
+    }
+}
+
+impl Drop for SshWrite {
+    fn drop(&mut self) {
+        // A session that ended without an exit still gives its channel back.
+        let (handle, id) = (self.handle.clone(), self.half.id());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = handle.close(id).await;
+            });
+        }
+    }
+}
