@@ -17,7 +17,7 @@ const LINK: u64 = 24 * 3_600;
 
 /// A field with the value that an absent one has, as YAML, and what it is for.
 #[derive(Debug, Clone, Copy)]
-pub struct Default {
+pub struct Setting {
     /// The field.
     pub field: &'static str,
     /// Its value when absent; empty for an empty list.
@@ -27,14 +27,14 @@ pub struct Default {
 }
 
 /// Every field of the file.
-pub const DEFAULTS: [Default; 7] = [
-    Default { field: "listen", value: "0.0.0.0:8443", says: "Address and port that everything comes in by." },
-    Default { field: "public", value: "", says: "Names under which people and agents reach this proxy." },
-    Default { field: "webhook", value: "", says: "Receivers of events: name, url, secret_file." },
-    Default { field: "certificate_life", value: "12h", says: "How long a user's certificate lasts, at most 12h." },
-    Default { field: "link_life", value: "15m", says: "How long a sign-in link can be used, at most 24h." },
-    Default { field: "max_connections", value: "10000", says: "Connections at once." },
-    Default { field: "max_sessions", value: "5000", says: "Sessions at once." },
+pub const DEFAULTS: [Setting; 7] = [
+    Setting { field: "listen", value: "0.0.0.0:8443", says: "Address and port that everything comes in by." },
+    Setting { field: "public", value: "", says: "Names under which people and agents reach this proxy." },
+    Setting { field: "webhook", value: "", says: "Receivers of events: name, url, secret_file." },
+    Setting { field: "certificate_life", value: "12h", says: "How long a user's certificate lasts, at most 12h." },
+    Setting { field: "link_life", value: "15m", says: "How long a sign-in link can be used, at most 24h." },
+    Setting { field: "max_connections", value: "10000", says: "Connections at once." },
+    Setting { field: "max_sessions", value: "5000", says: "Sessions at once." },
 ];
 
 /// What the proxy goes by.
@@ -94,7 +94,7 @@ pub fn proxy(file: &str, text: &str) -> Result<ProxyFile, Vec<Fault>> {
 
 /// The reference of the file, one line for each field.
 pub fn reference() -> String {
-    let line = |default: &Default| {
+    let line = |default: &Setting| {
         let value = if default.value.is_empty() { "[]" } else { default.value };
         format!("{}: {value}  # {}\n", default.field, default.says)
     };

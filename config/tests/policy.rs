@@ -209,6 +209,13 @@ fn escapes_in_hostile_text_never_reach_the_terminal() {
 }
 
 #[test]
+fn a_rule_that_is_empty_by_a_fault_is_told_of_once() {
+    let lines = told("kind: role\nname: a\nspec:\n  deny:\n    - {node_labels: {env: prod}, logins: [Root]}\n    - logins: [root]\n");
+    let places: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(places, ["5:27", "5:43", "6:7"], "{lines:#?}");
+}
+
+#[test]
 fn a_hundred_faults_are_enough() {
     let text: String = (0..20_000).map(|i| format!("x{i}: 1\n")).collect();
     let all = faults(&text);
