@@ -1,5 +1,6 @@
 //! `decide` against a second opinion, on random policies, and the laws that no policy may break.
 //! The reference here is written for shortness and not for speed; it shares no helper with `access`.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

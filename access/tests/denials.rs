@@ -1,4 +1,5 @@
 //! What a denial says: its code, rule, sentence and hint; and that it does not tell whether a node exists.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
 
 use access::decide::{Administer, Audit, AuditAsk, Denial, OpenSession, decide, unknown_node};
 use access::event::{Decision, SessionKind};
