@@ -4,5 +4,7 @@
 //! and hostile bytes are parsed with bounded memory and time.
 #![forbid(unsafe_code)]
 
+pub mod asciicast;
 pub mod frames;
+pub mod journal;
 pub mod proof;
