@@ -1,1 +1,18 @@
 //! The only writer of what happened: recordings, journal, the hash-chained log, readers.
+#![forbid(unsafe_code)]
+
+// Recordings.
+mod files;
+mod frames;
+mod journal;
+mod open;
+mod read;
+mod recover;
+mod segment;
+
+pub use journal::Journal;
+pub use open::{ClosedRecording, OpenRecording, RecordError, Recorded, RecorderSettings, Recordings, StartError};
+pub use read::{CastText, Follow, ReadError, Stored, Verified};
+pub use recover::{Lost, Recovered};
+pub use wire::journal::{About, Ending, Mode, Recording};
+// Log.

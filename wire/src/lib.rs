@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod asciicast;
 pub mod frames;
 pub mod grant;
+pub mod journal;
 pub mod link;
 pub mod pinned;
 pub mod preface;

@@ -1,0 +1,94 @@
+//! What the tests of recordings share: settings that make small files, a session to speak about, the bytes of a cast.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::event::SessionKind;
+use access::identity::UserId;
+use access::time::Timestamp;
+use access::words::SessionId;
+use recorder::{About, Ending, Mode, Recorded, RecorderSettings, Recording, Recordings, Recovered};
+use wire::frames::{Exit, Size};
+use wire::proof::MemoryKey;
+
+pub(crate) fn key() -> Arc<MemoryKey> {
+    Arc::new(MemoryKey::from_seed(&[7; 32]).unwrap())
+}
+
+pub(crate) fn settings(dir: &Path) -> RecorderSettings {
+    RecorderSettings {
+        journal_file: 256 << 10,
+        backlog: 4 << 20,
+        frame_text: 16 << 10,
+        frame_age: Duration::from_millis(300),
+        segment: 8 << 10,
+        reserve: 64 << 10,
+        ..RecorderSettings::new(dir, "i-1".parse().unwrap())
+    }
+}
+
+pub(crate) fn start(dir: &Path) -> (Recordings, Recovered) {
+    Recordings::start(settings(dir), key()).unwrap()
+}
+
+pub(crate) fn about(n: u8, terminal: bool) -> About {
+    About {
+        session: SessionId::from_bytes([n; 16]),
+        user: UserId { issuer: "i-1".into(), subject: "alice".into() },
+        user_name: "alice".parse().unwrap(),
+        node: "demo".parse().unwrap(),
+        login: "root".parse().unwrap(),
+        kind: if terminal { SessionKind::Shell } else { SessionKind::Exec },
+        connection: "c-1".into(),
+        command: (!terminal).then(|| "make".to_owned()),
+        terminal: terminal.then_some(Size { cols: 80, rows: 24, width: 0, height: 0 }),
+        term: terminal.then(|| "xterm".to_owned()),
+        started: Timestamp::from_secs(1_800_000_000),
+    }
+}
+
+pub(crate) fn mode(recording: Recording) -> Mode {
+    Mode { recording, record_input: false, max_output: None }
+}
+
+pub(crate) fn ending() -> Ending {
+    Ending { reason: "exit".into(), exit: Some(Exit::Code(7)) }
+}
+
+pub(crate) fn show(shown: &mut Vec<u8>, recorded: Recorded) {
+    shown.extend_from_slice(recorded.bytes());
+}
+
+/// The whole text of a recording as it stands.
+pub(crate) fn cast(recordings: &Recordings, session: &SessionId) -> Vec<u8> {
+    let mut text = Vec::new();
+    recordings.read(session).unwrap().read_to_end(&mut text).unwrap();
+    text
+}
+
+/// As a stranger would read it: every file of `cast/` through zstd, one after the other.
+pub(crate) fn zstdcat(dir: &Path, session: &SessionId) -> Vec<u8> {
+    let cast = dir.join("recordings").join(session.to_string()).join("cast");
+    let mut names: Vec<_> = std::fs::read_dir(cast).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names.iter().flat_map(|name| zstd::decode_all(std::fs::File::open(name).unwrap()).unwrap()).collect()
+}
+
+/// A copy of a folder while others write to it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    let mut entries: Vec<_> = std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            // It may have been renamed meanwhile.
+            let _ = std::fs::copy(&path, &target);
+        }
+    }
+}
