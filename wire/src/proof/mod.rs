@@ -1,5 +1,7 @@
 //! What is signed and how: canonical JSON, the checkpoint key, the signed statements. Checking is pure; whoever has the files feeds them in.
 
+pub mod log;
+
 use std::fmt;
 
 use access::time::Timestamp;
