@@ -16,3 +16,5 @@ pub use read::{CastText, Follow, ReadError, Stored, Verified};
 pub use recover::{Lost, Recovered};
 pub use wire::journal::{About, Ending, Mode, Recording};
 // Log.
+mod commit;
+mod log;

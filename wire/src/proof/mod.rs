@@ -1,5 +1,6 @@
 //! What is signed and how: canonical JSON, the checkpoint key, the signed statements. Checking is pure; whoever has the files feeds them in.
 
+pub mod log;
 pub mod recording;
 
 use std::fmt;
