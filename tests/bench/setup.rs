@@ -1,0 +1,86 @@
+//! What is measured against what: two `sshd`, and Naru when there is a binary that starts. No measure lives here.
+
+use crate::route::{Route, time};
+use crate::sshd::{Sshd, keygen};
+use std::path::PathBuf;
+use std::process::Command;
+use tests::harness::{Demo, Person};
+
+/// Everything that runs during the measurements, and ends with it.
+pub(crate) struct Setup {
+    /// Small and short, to see that it works.
+    pub(crate) quick: bool,
+    /// In the order in which they take turns.
+    pub(crate) routes: Vec<Route>,
+    /// Naru, if it could be started.
+    pub(crate) naru: Option<(Demo, Person)>,
+    /// Why Naru is missing, and the like.
+    pub(crate) notes: Vec<String>,
+    /// For whatever a measure needs.
+    pub(crate) folder: tempfile::TempDir,
+    /// The one that is reached directly.
+    pub(crate) target: Sshd,
+    _hop: Sshd,
+}
+
+impl Setup {
+    /// Starts all, and checks that a command runs over each route.
+    pub(crate) fn start(quick: bool) -> Result<Self, String> {
+        let folder = tempfile::Builder::new().prefix("naru-bench-").tempdir().map_err(|e| e.to_string())?;
+        keygen(&folder.path().join("user_key"))?;
+        let (target, hop) = (Sshd::start(folder.path(), "target")?, Sshd::start(folder.path(), "hop")?);
+        let config = ssh_config(folder.path().to_path_buf(), &target, &hop)?;
+        let stock = |name, host: &str| Route { name, config: config.clone(), host: host.into(), env: Vec::new() };
+        let mut routes = vec![stock("direct", "target"), stock("jump", "jump")];
+        for route in &routes {
+            time(&mut route.ssh(&[], "true")).map_err(|why| format!("{} does not work: {why}", route.name))?;
+        }
+        let mut notes = Vec::new();
+        let naru = start_naru(&mut routes).map_err(|why| notes.push(format!("naru: {why}"))).ok();
+        Ok(Self { quick, routes, naru, notes, folder, target, _hop: hop })
+    }
+
+    /// A number for a whole run, and one for a quick one.
+    pub(crate) fn size<T>(&self, whole: T, quick: T) -> T {
+        if self.quick { quick } else { whole }
+    }
+}
+
+fn start_naru(routes: &mut Vec<Route>) -> Result<(Demo, Person), String> {
+    if std::env::var_os("NARU_BIN").is_none() {
+        return Err("there is no binary (NARU_BIN)".into());
+    }
+    let demo = Demo::start(&[])?;
+    let alice = demo.sign_in("alice")?;
+    let env = vec![("NARU_HOME".into(), alice.home().join("naru")), ("HOME".into(), alice.home().into())];
+    let route = Route { name: "naru", config: alice.ssh_config(), host: format!("{}.naru", demo.ready("node")), env };
+    time(&mut route.ssh(&[], "true"))?;
+    routes.push(route);
+    Ok((demo, alice))
+}
+
+fn ssh_config(folder: PathBuf, target: &Sshd, hop: &Sshd) -> Result<PathBuf, String> {
+    let known = folder.join("known_hosts");
+    let mut lines = String::new();
+    for (name, sshd) in [("target", target), ("hop", hop)] {
+        let key = std::fs::read_to_string(folder.join(format!("{name}_host_key.pub"))).map_err(|e| e.to_string())?;
+        lines.push_str(&format!("[127.0.0.1]:{} {key}", sshd.port));
+    }
+    std::fs::write(&known, lines).map_err(|e| e.to_string())?;
+    let id = Command::new("id").arg("-un").output().map_err(|e| e.to_string())?;
+    let common = format!(
+        "  HostName 127.0.0.1\n  User {user}\n  IdentityFile {key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n\
+         \x20 StrictHostKeyChecking yes\n",
+        user = String::from_utf8_lossy(&id.stdout).trim(),
+        key = folder.join("user_key").display(),
+        known = known.display(),
+    );
+    let text = format!(
+        "Host target\n  Port {t}\n{common}\nHost hop\n  Port {h}\n{common}\nHost jump\n  Port {t}\n  ProxyJump hop\n{common}",
+        t = target.port,
+        h = hop.port,
+    );
+    let file = folder.join("ssh_config");
+    std::fs::write(&file, text).map_err(|e| e.to_string())?;
+    Ok(file)
+}
