@@ -281,6 +281,9 @@ pub enum What {
         /// How it was tried.
         method: String,
     },
+    /// A person signed out.
+    #[serde(rename = "auth.logout")]
+    Logout {},
     /// A certificate was signed.
     #[serde(rename = "cert.issued")]
     CertIssued {

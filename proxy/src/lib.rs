@@ -1,1 +1,19 @@
-//! The only listener: fronts per protocol, authority, sessions, agents, API, notify.
+//! The proxy: the only thing that listens. Fronts per protocol, authority, sessions, agents, API.
+//!
+//! Built in an order that can be read aloud: state directory, keys, store, log, recorder, policy, port; then served; then drained in the
+//! opposite order.
+#![forbid(unsafe_code)]
+
+mod agents;
+mod api;
+mod authority;
+mod build;
+mod clock;
+mod listen;
+mod live;
+mod seed;
+mod session;
+mod ssh;
+
+pub use build::{BuildError, Proxy, Settings};
+pub use seed::{SeedError, Seeded};

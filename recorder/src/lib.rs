@@ -16,5 +16,7 @@ pub use read::{CastText, Follow, ReadError, Stored, Verified};
 pub use recover::{Lost, Recovered};
 pub use wire::journal::{About, Ending, Mode, Recording};
 // Log.
-mod commit;
-mod log;
+pub mod commit;
+pub mod log;
+
+pub use log::{Durable, Log, LogError, Logged};

@@ -67,7 +67,7 @@ impl Tunnels {
 
     fn say(&self, agent: &AgentId, what: What) {
         let event = Event::new(crate::clock::now(), Actor::agent(agent), what);
-        if let Err(error) = self.log.append(event) {
+        if let Err(error) = self.log.append(&event) {
             tracing::error!(%error, "an event of an agent could not be logged");
         }
     }

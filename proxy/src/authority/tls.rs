@@ -71,6 +71,15 @@ fn serial() -> SerialNumber {
     SerialNumber::from_slice(&bytes)
 }
 
+/// Hash of the key that a certificate request is for; the request's own signature shows that the asker holds it.
+pub(crate) fn csr_key_hash(csr_pem: &str) -> Option<String> {
+    if csr_pem.len() > MAX_CSR {
+        return None;
+    }
+    let csr = CertificateSigningRequestParams::from_pem(csr_pem).ok()?;
+    Some(blake3::hash(rcgen::PublicKeyData::der_bytes(&csr.public_key)).to_hex().to_string())
+}
+
 pub(super) fn sign_client(
     keys: &Keyring,
     csr_pem: &str,

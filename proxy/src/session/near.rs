@@ -30,6 +30,10 @@ pub(crate) struct NearGone;
 pub(crate) trait NearWrite: Send {
     /// Output: only what the recorder has accepted can be shown.
     fn output(&mut self, output: Recorded) -> impl Future<Output = Result<(), NearGone>> + Send;
+    /// While there is nothing to show: what the front has to say by itself. Safe to cancel.
+    fn idle(&mut self) -> impl Future<Output = Result<(), NearGone>> + Send {
+        std::future::pending()
+    }
     /// A stream of output ended at this offset.
     fn eof(&mut self, stream: Stream, offset: u64) -> impl Future<Output = Result<(), NearGone>> + Send;
     /// A sentence of Naru's own, beside the output.

@@ -123,7 +123,7 @@ impl Sessions {
         });
         start.target = Some(target.clone());
         start.access = Some(permit.access());
-        let logged = self.log.append(start)?;
+        let logged = self.log.append(&start)?;
         let row = row(id, &permit, &asker, &wanted, mode, now);
         let kind = wanted.kind;
         let request = SessionRequest {
@@ -173,7 +173,7 @@ impl Sessions {
             agent_id: None,
             login: Some(wanted.login.clone()),
         });
-        if let Err(error) = self.log.append(event) {
+        if let Err(error) = self.log.append(&event) {
             return error.into();
         }
         NotOpened::denied(denial)
@@ -252,7 +252,7 @@ impl Sessions {
         });
         end.target = Some(target.clone());
         end.outcome = ended.outcome();
-        if let Err(error) = self.log.append(end) {
+        if let Err(error) = self.log.append(&end) {
             tracing::error!(%error, session = %row.id, "the end of a session could not be logged");
         }
         let row = ended_row(row, &ended, &closed);
@@ -291,7 +291,7 @@ pub(crate) fn finish_lost(lost: &recorder::Lost, log: &Log, table: &Table) -> Re
     });
     let connection = Some(about.connection.clone());
     end.session = Some(SessionRef { id: about.session, kind: about.kind, connection: connection.clone(), offset_ms: None });
-    log.append(end)?;
+    log.append(&end)?;
     let row = SessionRow {
         id: about.session,
         user: about.user_name.clone(),

@@ -58,7 +58,7 @@ pub(super) async fn redial(resuming: Resuming, since: Instant) -> Result<Back, N
             fence += 1;
             let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             let event = host.event(&asker, request.session, question.kind, What::SessionResumed { away_ms, fence });
-            let logged = host.log.append(event)?;
+            let logged = host.log.append(&event)?;
             match host.dialler.dial(&permit, &logged, &request, fence).await {
                 Ok(far) => return Ok(Back { far, permit, fence }),
                 Err(error @ DialError::Refused(_)) => return Err(unreachable(&error)),

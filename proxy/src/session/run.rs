@@ -343,7 +343,7 @@ impl Session {
     fn say(&self, what: What) {
         let kind = self.permit.question().kind;
         let event = self.host.event(&self.asker, self.request.session, kind, what);
-        if let Err(error) = self.host.log.append(event) {
+        if let Err(error) = self.host.log.append(&event) {
             tracing::error!(%error, "an event of a session could not be logged");
         }
     }

@@ -15,10 +15,14 @@ pub(super) enum Show {
 
 /// Shows all until the queue ends or the person is gone.
 pub(super) async fn show_all<W: NearWrite>(show: &mut W, mut queue: mpsc::Receiver<Show>) {
-    while let Some(item) = queue.recv().await {
-        let shown = match item {
-            Show::Output(output) => show.output(output).await,
-            Show::Eof(stream, offset) => show.eof(stream, offset).await,
+    loop {
+        let shown = tokio::select! {
+            item = queue.recv() => match item {
+                Some(Show::Output(output)) => show.output(output).await,
+                Some(Show::Eof(stream, offset)) => show.eof(stream, offset).await,
+                None => return,
+            },
+            said = show.idle() => said,
         };
         if shown.is_err() {
             return;

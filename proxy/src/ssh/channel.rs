@@ -44,7 +44,7 @@ impl Who {
 }
 
 /// Variables that a client may send; the agent has the last word.
-pub(super) fn is_env_allowed(name: &str) -> bool {
+pub(crate) fn is_env_allowed(name: &str) -> bool {
     matches!(name, "LANG" | "TZ" | "COLORTERM" | "TERM_PROGRAM" | "TERM_PROGRAM_VERSION") || name.starts_with("LC_")
 }
 

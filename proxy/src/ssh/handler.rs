@@ -70,7 +70,7 @@ impl Connection {
     }
 
     fn say(&self, event: Event) {
-        if let Err(error) = self.sessions.log.append(event) {
+        if let Err(error) = self.sessions.log.append(&event) {
             tracing::error!(%error, "an event could not be logged");
         }
     }

@@ -22,6 +22,7 @@ use crate::authority::ssh::HOST_LIFE;
 use crate::clock;
 use crate::listen::{Duplex, Ticket};
 use crate::session::open::Sessions;
+pub(crate) use channel::is_env_allowed;
 use handler::Connection;
 
 /// From the first byte to a finished authentication.

@@ -1,0 +1,67 @@
+//! One-time secrets for others: join tokens and sign-in links. Shown once, stored hashed.
+
+use std::time::Duration;
+
+use access::event::What;
+use access::words::NodeName;
+use axum::Json;
+use axum::extract::State;
+use wire::api::{Link, NewLink, NewToken, Token, TokenKind};
+use wire::link::{Address, SignInLink};
+
+use super::{App, pin_of};
+use super::person::{MakeLinks, MakeTokens, May, Person};
+use super::problem::{Body, No};
+use crate::authority::one_time::{LINK_LIFE, Made, Purpose};
+use crate::clock;
+
+/// Longest life of a join token.
+const MAX_TOKEN_LIFE: Duration = Duration::from_secs(7 * 86_400);
+
+/// `POST /v1/links`, for who may make links.
+pub(crate) async fn link(State(app): State<App>, may: May<MakeLinks>, Body(asked): Body<NewLink>) -> Result<Json<Link>, No> {
+    if !app.sessions.live.now().users.contains_key(&asked.user) {
+        return Err(No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first."));
+    }
+    let made = make(&app, &may.person, Purpose::LoginLink { user: asked.user.clone() }, LINK_LIFE).await?;
+    let address: Address = app.url.parse().map_err(No::ours)?;
+    let link = SignInLink { address, secret: made.secret, pin: pin_of(&app).map_err(No::ours)? };
+    Ok(Json(Link { link: link.to_string(), user: asked.user, expires: made.expires }))
+}
+
+/// `POST /v1/tokens`, for who may make join tokens.
+pub(crate) async fn token(State(app): State<App>, may: May<MakeTokens>, Body(asked): Body<NewToken>) -> Result<Json<Token>, No> {
+    let NewToken { kind: TokenKind::Node, node, labels, ttl_s, replace } = asked;
+    let life = Duration::from_secs(ttl_s);
+    if life.is_zero() || life > MAX_TOKEN_LIFE {
+        return Err(No::bad("NARU-J101", "a join token lives from a second to seven days"));
+    }
+    if !is_name_pattern(&node) {
+        return Err(No::bad("NARU-J102", format!("{node:?} is neither a node name nor a pattern of one"))
+            .hint("Use one DNS label, such as db-1, or a pattern such as web-*."));
+    }
+    let tame = |text: &String| (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
+    if labels.len() > 64 || !labels.iter().all(|(key, value)| tame(key) && key != "*" && tame(value)) {
+        return Err(No::bad("NARU-J103", "a token fixes at most 64 labels, each part 1 to 256 bytes without control characters"));
+    }
+    let made = make(&app, &may.person, Purpose::Node { node, labels, replace }, life).await?;
+    let join = format!("naru agent join {} --token {} --ca-pin {}", app.url, made.secret, pin_of(&app).map_err(No::ours)?);
+    Ok(Json(Token { token: made.secret, id: made.id, expires: made.expires, join }))
+}
+
+/// A node's name with `*` in the place of any part.
+fn is_name_pattern(text: &str) -> bool {
+    let filled = text.replace('*', "x");
+    text.len() <= 63 && filled.parse::<NodeName>().is_ok()
+}
+
+async fn make(app: &App, person: &Person, purpose: Purpose, life: Duration) -> Result<Made, No> {
+    let now = clock::now();
+    let kind = purpose.kind().to_owned();
+    let made = app.once.make(purpose, life, now)?;
+    let event = person.event(What::TokenCreated { kind, id: made.id.clone(), expires: made.expires });
+    let logged = app.sessions.log.append(&event)?;
+    // The secret leaves only when its making is durably known.
+    app.sessions.log.durable(logged).await?;
+    Ok(made)
+}

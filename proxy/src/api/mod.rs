@@ -1,0 +1,129 @@
+//! The HTTP API: routes, who asks, and how a no looks. One file per subject; a handler parses, holds its right as a value, makes one
+//! call, answers. INVARIANT: the right that a route demands is a type in its handler's arguments.
+
+mod events;
+mod joins;
+mod links;
+mod native;
+mod nodes;
+mod person;
+mod problem;
+mod resources;
+mod sessions;
+mod sign_in;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use store::kv::Kv;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::authority::ask::Keys;
+use crate::authority::one_time::OneTime;
+use crate::authority::tls::Subject;
+use crate::listen::{Rewind, Ticket};
+use crate::session::open::Sessions;
+
+/// Most bytes of a request's body.
+const MAX_BODY: usize = 2 * 1024 * 1024;
+/// From a request's first byte to the end of its head.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What handlers need, by name.
+pub(crate) struct Parts {
+    pub(crate) sessions: Sessions,
+    pub(crate) keys: Keys,
+    pub(crate) once: OneTime,
+    pub(crate) store: Arc<dyn Kv>,
+    /// `https://HOST:PORT` as people reach it.
+    pub(crate) url: String,
+    /// Host and port for SSH.
+    pub(crate) ssh: String,
+    /// The host in `url`.
+    pub(crate) server_name: String,
+    /// All names of the proxy's certificate.
+    pub(crate) names: Vec<String>,
+    /// Writes of resources, one after the other: faults are checked against what the write will stand beside.
+    pub(crate) writing: tokio::sync::Mutex<()>,
+}
+
+/// Shared by all handlers.
+pub(crate) type App = Arc<Parts>;
+
+/// Who is on the other end of a connection: in each request's extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) from: SocketAddr,
+    pub(crate) subject: Option<Subject>,
+}
+
+/// The pin of our CA.
+pub(crate) fn pin_of(app: &App) -> Result<wire::link::Pin, String> {
+    let der = crate::authority::tls::ca_der(&app.keys.public().ca_pem).map_err(|error| error.to_string())?;
+    Ok(wire::link::Pin::of_der(&der))
+}
+
+/// The HTTP front.
+#[derive(Clone)]
+pub(crate) struct HttpFront(Router);
+
+impl HttpFront {
+    pub(crate) fn new(app: App) -> Self {
+        let router = Router::new()
+            .route("/", get(sign_in::landing))
+            .route("/sign-in", get(sign_in::landing))
+            .route("/v1/ca", get(sign_in::ca))
+            .route("/v1/sign-in/link", post(sign_in::by_link))
+            .route("/v1/sign-out", post(sign_in::out))
+            .route("/v1/status", get(sign_in::status))
+            .route("/v1/nodes", get(nodes::list))
+            .route("/v1/can", post(nodes::can))
+            .route("/v1/sessions", get(sessions::list))
+            .route("/v1/sessions/{id}", get(sessions::show))
+            .route("/v1/sessions/{id}/kill", post(sessions::kill))
+            .route("/v1/sessions/{id}/cast", get(sessions::cast))
+            .route("/v1/sessions/{id}/verify", get(sessions::verify))
+            .route("/v1/events", get(events::read))
+            .route("/v1/apply", post(resources::apply))
+            .route("/v1/resources/{kind}", get(resources::list))
+            .route("/v1/resources/{kind}/{name}", get(resources::show).delete(resources::delete))
+            .route("/v1/tokens", post(links::token))
+            .route("/v1/links", post(links::link))
+            .route("/v1/join", post(joins::join))
+            .route("/v1/agent/renew", post(joins::renew))
+            .route("/v1/ssh", get(native::open))
+            .fallback(problem::no_route)
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .with_state(app);
+        Self(router)
+    }
+
+    /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in.
+    pub(crate) async fn serve(&self, stream: TlsStream<Rewind<TcpStream>>, subject: Option<Subject>, from: SocketAddr, ticket: Ticket) {
+        let ticket = if subject.is_some() { None } else { Some(ticket) };
+        let router = self.0.clone().layer(axum::Extension(Peer { from, subject }));
+        let mut server = Builder::new(TokioExecutor::new());
+        server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
+        server
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(64)
+            .max_header_list_size(16 * 1024)
+            .max_pending_accept_reset_streams(Some(16))
+            .keep_alive_interval(Some(Duration::from_secs(30)))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let served = server.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
+        if let Err(error) = served.await {
+            tracing::debug!(%from, %error, "an HTTPS connection ended");
+        }
+        drop(ticket);
+    }
+}

@@ -1,0 +1,221 @@
+//! The native session protocol: `wire::frames` over a WebSocket. The proxy plays the holder's part towards the client.
+
+use std::time::Duration;
+
+use access::decide::allowed_logins;
+use access::event::SessionKind;
+use access::words::Login;
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt as _, StreamExt as _};
+use recorder::Recorded;
+use tokio::sync::mpsc;
+use wire::api::{self, OpenSession, Problem, exit};
+use wire::frames::{Exit, Frame, HEAD, MAX_PAYLOAD, Stream};
+use wire::tunnel::Terminal;
+
+use super::App;
+use super::person::Person;
+use super::problem::No;
+use crate::clock;
+use crate::session::input::Item;
+use crate::session::near::{NearEvent, NearGone, NearRead, NearWrite};
+use crate::session::open::{NotOpened, Wanted};
+
+/// The subprotocol.
+const PROTOCOL: &str = "naru-frames/1";
+/// From the upgrade to the client's first message.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Acknowledgements on their way to the client.
+const ACKS: usize = 64;
+
+/// `GET /v1/ssh`, for whoever is signed in; the session itself is decided when it is asked for.
+pub(crate) async fn open(State(app): State<App>, person: Person, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Result<Response, No> {
+    // A browser would send its page's origin, and no page of ours opens sessions yet.
+    if headers.contains_key(header::ORIGIN) {
+        return Err(No::bad("NARU-W403", "sessions are not opened from web pages"));
+    }
+    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_PAYLOAD + 1024).max_frame_size(MAX_PAYLOAD + 1024);
+    Ok(upgrade.on_upgrade(move |socket| serve(app, person, socket)))
+}
+
+async fn serve(app: App, person: Person, mut socket: WebSocket) {
+    let first = tokio::time::timeout(START_TIMEOUT, socket.recv()).await;
+    let Ok(Some(Ok(Message::Text(text)))) = first else { return };
+    let asked = serde_json::from_str::<OpenSession>(&text).map_err(|error| refusal("NARU-W422", format!("not understood: {error}")));
+    let opened = match asked {
+        Ok(asked) => start(&app, &person, asked).await,
+        Err(problem) => Err(problem),
+    };
+    let (opened, login) = match opened {
+        Ok(opened) => opened,
+        Err(problem) => {
+            let _ = socket.send(Message::Text(json(&*problem).into())).await;
+            let _ = socket.send(Message::Close(None)).await;
+            return;
+        }
+    };
+    let hello = api::Opened { session: opened.id(), login, notice: opened.notice.clone() };
+    if socket.send(Message::Text(json(&hello).into())).await.is_err() {
+        return;
+    }
+    let (send, receive) = socket.split();
+    let (ack, acks) = mpsc::channel(ACKS);
+    app.sessions.run(opened, WsRead { receive, ack, buffer: BytesMut::new(), seq: 0 }, WsWrite { send, acks }).await;
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn refusal(code: &str, title: String) -> Box<Problem> {
+    Box::new(Problem { code: code.to_owned(), title, detail: None, hint: None, exit: exit::TRANSPORT })
+}
+
+async fn start(app: &App, person: &Person, asked: OpenSession) -> Result<(crate::session::open::Opened, Login), Box<Problem>> {
+    let login = login(app, person, &asked)?;
+    let kind = if asked.command.is_some() { SessionKind::Exec } else { SessionKind::Shell };
+    let terminal = asked.pty.map(|pty| Terminal { term: pty.term.chars().take(64).collect(), size: pty.size, modes: Vec::new() });
+    let env = asked.env.into_iter().filter(|(name, value)| crate::ssh::is_env_allowed(name) && value.len() <= 8192).take(64).collect();
+    let wanted = Wanted { node: asked.node, login: login.clone(), kind, command: asked.command, terminal, env };
+    let asker = person.asker(uuid::Uuid::new_v4().simple().to_string());
+    let problem = |not: NotOpened| {
+        let exit = if not.code.starts_with("NARU-P") { exit::DENIED } else { exit::TRANSPORT };
+        Box::new(Problem { code: not.code, title: not.sentence, detail: None, hint: not.hint, exit })
+    };
+    app.sessions.open(asker, wanted).await.map(|opened| (opened, login)).map_err(problem)
+}
+
+/// The login that was asked for, or the only one that is allowed, or the laptop's own if that is.
+fn login(app: &App, person: &Person, asked: &OpenSession) -> Result<Login, Box<Problem>> {
+    if let Some(login) = &asked.login {
+        return Ok(login.clone());
+    }
+    let facts = app.sessions.nodes.facts(&asked.node).ok().flatten();
+    let view = app.sessions.live.now();
+    let logins = facts.map(|(node, _)| allowed_logins(&person.identity, &node, &view.policy, clock::now())).unwrap_or_default();
+    let local = asked.local_user.as_ref().and_then(|user| user.parse::<Login>().ok());
+    match (logins.as_slice(), local) {
+        ([only], _) => Ok(only.clone()),
+        (_, Some(local)) if logins.is_empty() || logins.contains(&local) => Ok(local),
+        ([], None) => Err(refusal("NARU-P203", format!("no role of {} reaches a node named {}", person.identity.name, asked.node))),
+        (several, _) => {
+            let names: Vec<&str> = several.iter().map(Login::as_str).collect();
+            let mut problem = refusal("NARU-S204", format!("which login on {}? You may use {}", asked.node, names.join(", ")));
+            problem.hint = Some(format!("For example: naru ssh {}@{}", names.first().copied().unwrap_or_default(), asked.node));
+            Err(problem)
+        }
+    }
+}
+
+struct WsRead {
+    receive: SplitStream<WebSocket>,
+    ack: mpsc::Sender<u64>,
+    buffer: BytesMut,
+    seq: u64,
+}
+
+impl WsRead {
+    fn event(&mut self, frame: Frame) -> Option<NearEvent> {
+        let (seq, item) = match frame {
+            Frame::Input { seq, data } => (seq, Item::Data(data)),
+            Frame::InputEof { seq } => (seq, Item::Eof),
+            Frame::Resize { seq, size } => (seq, Item::Resize(size)),
+            Frame::Signal { seq, name } => (seq, Item::Signal(name)),
+            Frame::End => return Some(NearEvent::HangUp),
+            _ => return Some(NearEvent::Gone),
+        };
+        if seq != self.seq + 1 {
+            return Some(NearEvent::Gone);
+        }
+        self.seq = seq;
+        // When the writer is behind, a later acknowledgement covers this one.
+        let _ = self.ack.try_send(seq);
+        Some(NearEvent::Item(item))
+    }
+}
+
+impl NearRead for WsRead {
+    async fn next(&mut self) -> NearEvent {
+        loop {
+            match Frame::decode(&mut self.buffer) {
+                Ok(Some(frame)) => {
+                    if let Some(event) = self.event(frame) {
+                        return event;
+                    }
+                }
+                Ok(None) => match self.receive.next().await {
+                    Some(Ok(Message::Binary(bytes))) if self.buffer.len() <= HEAD + MAX_PAYLOAD => self.buffer.extend_from_slice(&bytes),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    _ => return NearEvent::Gone,
+                },
+                Err(_) => return NearEvent::Gone,
+            }
+        }
+    }
+}
+
+struct WsWrite {
+    send: SplitSink<WebSocket, Message>,
+    acks: mpsc::Receiver<u64>,
+}
+
+impl WsWrite {
+    async fn frame(&mut self, frame: &Frame) -> Result<(), NearGone> {
+        let mut bytes = BytesMut::new();
+        let mut acked = None;
+        while let Ok(seq) = self.acks.try_recv() {
+            acked = Some(seq);
+        }
+        if let Some(seq) = acked {
+            Frame::Acked { seq }.encode(&mut bytes);
+        }
+        frame.encode(&mut bytes);
+        self.send.send(Message::Binary(bytes.freeze())).await.map_err(|_| NearGone)
+    }
+}
+
+impl NearWrite for WsWrite {
+    async fn output(&mut self, output: Recorded) -> Result<(), NearGone> {
+        let (stream, mut offset, mut data) = (output.stream(), output.offset(), output.into_bytes());
+        while !data.is_empty() {
+            let part: Bytes = data.split_to(data.len().min(MAX_PAYLOAD));
+            let next = offset + part.len() as u64;
+            self.frame(&Frame::Output { offset, stream, data: part }).await?;
+            offset = next;
+        }
+        Ok(())
+    }
+
+    async fn idle(&mut self) -> Result<(), NearGone> {
+        match self.acks.recv().await {
+            Some(mut seq) => {
+                while let Ok(later) = self.acks.try_recv() {
+                    seq = later;
+                }
+                let mut bytes = BytesMut::new();
+                Frame::Acked { seq }.encode(&mut bytes);
+                self.send.send(Message::Binary(bytes.freeze())).await.map_err(|_| NearGone)
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn eof(&mut self, stream: Stream, offset: u64) -> Result<(), NearGone> {
+        self.frame(&Frame::OutputEof { offset, stream }).await
+    }
+
+    async fn note(&mut self, _text: &str) -> Result<(), NearGone> {
+        // The exit carries the sentence.
+        Ok(())
+    }
+
+    async fn exit(&mut self, exit: &Exit, offset: u64) -> Result<(), NearGone> {
+        self.frame(&Frame::Exit { offset, exit: exit.clone() }).await?;
+        self.send.send(Message::Close(None)).await.map_err(|_| NearGone)
+    }
+}

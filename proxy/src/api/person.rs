@@ -1,0 +1,144 @@
+//! Who asks, and the right that a route demands, as extractors: a handler that takes `May<R>` cannot run without the permit.
+
+use std::marker::PhantomData;
+
+use access::decide::{Administer, Audit, AuditAsk, Denial, Permit, Question, decide};
+use access::event::{Actor, Client, Event, Outcome, What};
+use access::identity::Identity;
+use access::policy::{AuditAction, ResourceKind};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts as Request;
+use axum::http::{StatusCode, header};
+use wire::api::exit;
+
+use super::problem::No;
+use super::{App, Peer};
+use crate::authority::tls::Subject;
+use crate::clock;
+use crate::session::open::Asker;
+
+/// A person who is signed in now.
+#[derive(Debug, Clone)]
+pub(crate) struct Person {
+    pub(crate) identity: Identity,
+    pub(crate) sign_in: u64,
+    pub(crate) client: Client,
+}
+
+impl Person {
+    pub(crate) fn actor(&self) -> Actor {
+        Actor::user(&self.identity)
+    }
+
+    pub(crate) fn asker(&self, connection: String) -> Asker {
+        Asker { identity: self.identity.clone(), sign_in: self.sign_in, client: self.client.clone(), connection }
+    }
+
+    /// An event of this person's doing.
+    pub(crate) fn event(&self, what: What) -> Event {
+        let mut event = Event::new(clock::now(), self.actor(), what);
+        event.client = Some(self.client.clone());
+        event
+    }
+
+    /// Decides, and logs a no.
+    pub(crate) fn may<Q: Question>(&self, app: &App, question: Q, asked: &str) -> Result<Permit<Q>, No> {
+        let view = app.sessions.live.now();
+        decide(question, &view.policy, clock::now()).map_err(|denial| self.denied(app, denial, asked))
+    }
+
+    /// Logs a no.
+    pub(crate) fn denied(&self, app: &App, denial: Denial, asked: &str) -> No {
+        let mut event = self.event(What::AccessDenied { asked: asked.to_owned() });
+        event.outcome = Outcome::denied(denial.code, denial.sentence.clone());
+        event.access = Some(denial.access(&app.sessions.live.now().policy));
+        match app.sessions.log.append(&event) {
+            Ok(_) => denial.into(),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// The peer's address and program.
+pub(crate) fn client(parts: &Request) -> Result<(Peer, Client), No> {
+    let peer = parts.extensions.get::<Peer>().cloned().ok_or_else(|| No::ours("a request without a peer"))?;
+    let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let user_agent = agent.map(|text| text.chars().take(256).collect());
+    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent };
+    Ok((peer, client))
+}
+
+impl FromRequestParts<App> for Person {
+    type Rejection = No;
+    async fn from_request_parts(parts: &mut Request, app: &App) -> Result<Self, No> {
+        let (peer, client) = client(parts)?;
+        match peer.subject {
+            Some(Subject::User { name, sign_in }) => {
+                let identity = app.sessions.people.identity(&name, sign_in, clock::now()).map_err(No::not_signed_in)?;
+                Ok(Self { identity, sign_in, client })
+            }
+            Some(Subject::Agent { .. }) => {
+                Err(No::new(StatusCode::FORBIDDEN, "NARU-A106", exit::DENIED, "an agent's certificate opens nothing here"))
+            }
+            None => Err(No::not_signed_in("no client certificate was shown")),
+        }
+    }
+}
+
+/// A right that a route demands.
+pub(crate) trait Right: Send + Sync + 'static {
+    /// The question that is decided.
+    type Question: Question + Send;
+    /// For the event of a no.
+    const ASKED: &'static str;
+    /// Asked by this person.
+    fn question(identity: Identity) -> Self::Question;
+}
+
+/// A person with the permit that the route demands.
+pub(crate) struct May<R: Right> {
+    pub(crate) person: Person,
+    pub(crate) permit: Permit<R::Question>,
+    right: PhantomData<R>,
+}
+
+impl<R: Right> FromRequestParts<App> for May<R>
+where
+    Permit<R::Question>: Send,
+{
+    type Rejection = No;
+    async fn from_request_parts(parts: &mut Request, app: &App) -> Result<Self, No> {
+        let person = Person::from_request_parts(parts, app).await?;
+        let permit = person.may(app, R::question(person.identity.clone()), R::ASKED)?;
+        Ok(Self { person, permit, right: PhantomData })
+    }
+}
+
+macro_rules! rights {
+    ($($name:ident: $question:ty = $asked:literal, $make:expr;)*) => {$(
+        #[doc = $asked]
+        pub(crate) struct $name;
+        impl Right for $name {
+            type Question = $question;
+            const ASKED: &'static str = $asked;
+            fn question(identity: Identity) -> $question {
+                let make: fn(Identity) -> $question = $make;
+                make(identity)
+            }
+        }
+    )*};
+}
+
+fn sessions(identity: Identity, action: AuditAction) -> Audit {
+    Audit { identity, action: AuditAsk::Sessions(action), own: false }
+}
+
+rights! {
+    PlaySessions: Audit = "to play a recording", |identity| sessions(identity, AuditAction::Play);
+    WatchSessions: Audit = "to watch a session", |identity| sessions(identity, AuditAction::Watch);
+    ExportSessions: Audit = "to export a recording", |identity| sessions(identity, AuditAction::Export);
+    KillSessions: Audit = "to end a session", |identity| sessions(identity, AuditAction::Kill);
+    ReadEvents: Audit = "to read the audit log", |identity| Audit { identity, action: AuditAsk::Events, own: false };
+    MakeTokens: Administer = "to make a join token", |identity| Administer { identity, kind: ResourceKind::Token };
+    MakeLinks: Administer = "to make a sign-in link", |identity| Administer { identity, kind: ResourceKind::Link };
+}

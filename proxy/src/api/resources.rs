@@ -1,0 +1,196 @@
+//! Roles and people as resources: apply all or none, read, delete. What is checked is the whole that would be in force afterwards.
+
+use std::collections::BTreeMap;
+
+use access::decide::Administer;
+use access::event::What;
+use access::policy::{PolicySet, Resource, ResourceKind};
+use access::words::{RoleName, UserName};
+use axum::Json;
+use axum::extract::{Path, State};
+use store::kv::{Change as Write, Expect};
+use wire::api::{Applied, AppliedItem, Apply, Change, Items};
+
+use super::App;
+use super::person::Person;
+use super::problem::{Body, No};
+use crate::live::{ROLES, StoredUser, USERS, View};
+
+fn kind_of(text: &str) -> Result<ResourceKind, No> {
+    [ResourceKind::Role, ResourceKind::User]
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
+        .ok_or_else(|| No::not_found(format!("there is no kind of resource {text}")).hint("Kinds are role and user."))
+}
+
+fn may(app: &App, person: &Person, kind: ResourceKind) -> Result<(), No> {
+    let question = Administer { identity: person.identity.clone(), kind };
+    person.may(app, question, &format!("to administer {}s", kind.as_str())).map(|_permit| ())
+}
+
+/// What is there, by kind and name.
+fn there(view: &View) -> BTreeMap<(ResourceKind, String), Resource> {
+    let roles = view.policy.roles().map(|(name, spec)| Resource::Role { name: name.clone(), spec: spec.clone() });
+    let users = view.users.iter().map(|(name, user)| Resource::User { name: name.clone(), spec: user.spec.clone() });
+    roles.chain(users).map(|resource| ((resource.kind(), resource.name().to_owned()), resource)).collect()
+}
+
+/// `GET /v1/resources/{kind}`, for who may administer that kind.
+pub(crate) async fn list(State(app): State<App>, person: Person, Path(kind): Path<String>) -> Result<Json<Items<Resource>>, No> {
+    let kind = kind_of(&kind)?;
+    may(&app, &person, kind)?;
+    let all = there(&app.sessions.live.now());
+    Ok(Json(Items { items: all.into_iter().filter(|((of, _), _)| *of == kind).map(|(_, resource)| resource).collect() }))
+}
+
+/// `GET /v1/resources/{kind}/{name}`, for who may administer that kind.
+pub(crate) async fn show(
+    State(app): State<App>,
+    person: Person,
+    Path((kind, name)): Path<(String, String)>,
+) -> Result<Json<Resource>, No> {
+    let kind = kind_of(&kind)?;
+    may(&app, &person, kind)?;
+    let found = there(&app.sessions.live.now()).remove(&(kind, name.clone()));
+    found.map(Json).ok_or_else(|| No::not_found(format!("there is no {} {name}", kind.as_str())))
+}
+
+/// `POST /v1/apply`, for who may administer each kind in it.
+pub(crate) async fn apply(State(app): State<App>, person: Person, Body(asked): Body<Apply>) -> Result<Json<Applied>, No> {
+    let mut wanted = BTreeMap::new();
+    for value in asked.resources {
+        let resource: Resource =
+            serde_json::from_value(value).map_err(|error| No::bad("NARU-C001", format!("a resource is not understood: {error}")))?;
+        let key = (resource.kind(), resource.name().to_owned());
+        if wanted.insert(key, resource).is_some() {
+            return Err(No::bad("NARU-C002", "a resource is declared twice"));
+        }
+    }
+    for kind in [ResourceKind::Role, ResourceKind::User] {
+        if wanted.keys().any(|(of, _)| *of == kind) {
+            may(&app, &person, kind)?;
+        }
+    }
+    let _one_at_a_time = app.writing.lock().await;
+    let view = app.sessions.live.now();
+    let before = there(&view);
+    let mut after = before.clone();
+    after.extend(wanted.clone());
+    let policy = check(&after, &person)?;
+    let items = wanted.iter().map(|(key, resource)| AppliedItem {
+        kind: key.0.as_str().to_owned(),
+        name: key.1.clone(),
+        change: match before.get(key) {
+            None => Change::Created,
+            Some(same) if same == resource => Change::Unchanged,
+            Some(_) => Change::Changed,
+        },
+    });
+    let items: Vec<AppliedItem> = items.collect();
+    if !asked.dry_run {
+        let writes = wanted.into_values().zip(&items).filter(|(_, item)| item.change != Change::Unchanged);
+        let writes: Vec<Write> = writes.map(|(resource, _)| write(&view, resource)).collect::<Result<_, No>>()?;
+        commit(&app, &person, &items, &writes, policy.digest()).await?;
+    }
+    Ok(Json(Applied { items }))
+}
+
+/// `DELETE /v1/resources/{kind}/{name}`, for who may administer that kind.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    person: Person,
+    Path((kind, name)): Path<(String, String)>,
+) -> Result<Json<Applied>, No> {
+    let kind = kind_of(&kind)?;
+    may(&app, &person, kind)?;
+    let _one_at_a_time = app.writing.lock().await;
+    let mut after = there(&app.sessions.live.now());
+    if after.remove(&(kind, name.clone())).is_none() {
+        return Err(No::not_found(format!("there is no {} {name}", kind.as_str())));
+    }
+    let policy = check(&after, &person)?;
+    let prefix = if kind == ResourceKind::Role { ROLES } else { USERS };
+    let writes = [Write::delete(format!("{prefix}{name}"), Expect::Any)];
+    let items = vec![AppliedItem { kind: kind.as_str().to_owned(), name, change: Change::Deleted }];
+    commit(&app, &person, &items, &writes, policy.digest()).await?;
+    Ok(Json(Applied { items }))
+}
+
+/// The whole must build, name only roles that exist, and leave the one who writes it an administrator of roles.
+fn check(after: &BTreeMap<(ResourceKind, String), Resource>, person: &Person) -> Result<PolicySet, No> {
+    let roles = after.values().filter_map(|resource| match resource {
+        Resource::Role { name, spec } => Some((name.clone(), spec.clone())),
+        Resource::User { .. } => None,
+    });
+    let policy = PolicySet::build(roles.collect()).map_err(|faults| {
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let mut no = No::bad("NARU-C003", "the roles are not sound");
+        no.problem.detail = Some(all.join("\n"));
+        no
+    })?;
+    let mut missing = Vec::new();
+    for resource in after.values() {
+        if let Resource::User { name, spec } = resource {
+            missing.extend(spec.roles.iter().filter(|role| policy.role(role).is_none()).map(|role| unknown(name, role)));
+        }
+    }
+    if !missing.is_empty() {
+        let mut no = No::bad("NARU-C004", "a user names a role that does not exist");
+        no.problem.detail = Some(missing.join("\n"));
+        return Err(no.hint("Declare the role in the same apply, or take it from the user."));
+    }
+    keep_an_administrator(after, &policy, person)?;
+    Ok(policy)
+}
+
+fn unknown(user: &UserName, role: &RoleName) -> String {
+    format!("user {user}: there is no role {role}")
+}
+
+fn keep_an_administrator(
+    after: &BTreeMap<(ResourceKind, String), Resource>,
+    policy: &PolicySet,
+    person: &Person,
+) -> Result<(), No> {
+    let administers = |role: &RoleName| {
+        let spec = policy.role(role);
+        spec.is_some_and(|spec| spec.administer.contains(&ResourceKind::Role) && spec.administer.contains(&ResourceKind::User))
+    };
+    let me = after.get(&(ResourceKind::User, person.identity.name.to_string()));
+    match me {
+        Some(Resource::User { spec, .. }) if spec.roles.iter().any(administers) => Ok(()),
+        _ => Err(No::bad("NARU-C005", "this change would take away your own right to undo it")
+            .hint("Let another administrator make it, or keep a role for yourself that administers role and user.")),
+    }
+}
+
+fn write(view: &View, resource: Resource) -> Result<Write, No> {
+    Ok(match resource {
+        Resource::Role { name, spec } => {
+            Write::put(format!("{ROLES}{name}"), serde_json::to_vec(&spec).map_err(No::ours)?, Expect::Any)
+        }
+        Resource::User { name, spec } => {
+            let subject = match view.users.get(&name) {
+                Some(user) => user.subject.clone(),
+                None => uuid::Uuid::new_v4().to_string(),
+            };
+            let value = serde_json::to_vec(&StoredUser { subject, spec }).map_err(No::ours)?;
+            Write::put(format!("{USERS}{name}"), value, Expect::Any)
+        }
+    })
+}
+
+/// Every change is durably in the log before it is in force.
+async fn commit(app: &App, person: &Person, items: &[AppliedItem], writes: &[Write], policy: &str) -> Result<(), No> {
+    let mut last = None;
+    for item in items.iter().filter(|item| item.change != Change::Unchanged) {
+        let change = serde_json::to_value(item.change).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+        let what = What::PolicyChanged { kind: item.kind.clone(), name: item.name.clone(), change, policy: policy.to_owned() };
+        last = Some(app.sessions.log.append(&person.event(what))?);
+    }
+    if let Some(logged) = last {
+        app.sessions.log.durable(logged).await?;
+        app.store.batch(writes)?;
+    }
+    Ok(())
+}

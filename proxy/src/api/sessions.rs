@@ -1,0 +1,206 @@
+//! Sessions for people: lists, one, its recording as text while it runs and after, whether it is whole, and ending it.
+
+use std::io::Read as _;
+
+use access::decide::{Audit, AuditAsk};
+use access::event::{SessionRef, Target, TargetKind, What};
+use access::policy::AuditAction;
+use access::words::SessionId;
+use axum::Json;
+use axum::body::{Body as Bytes_, Bytes};
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::mpsc;
+use wire::api::{CastQuery, Done, Items, Kill, Purpose, SessionQuery, SessionRow, Verified, VerifyFault};
+
+use super::App;
+use super::person::{ExportSessions, KillSessions, May, Person, PlaySessions, Right as _, WatchSessions};
+use super::problem::{Asked, Body, No};
+use crate::session::table::Stop;
+
+/// Rows of one answer.
+const MAX_ROWS: u32 = 1000;
+/// Pieces of text on their way out.
+const PIECES: usize = 4;
+
+fn id_of(text: &str) -> Result<SessionId, No> {
+    text.parse().map_err(|_| No::bad("NARU-W422", format!("{text:?} is not a session id")))
+}
+
+fn own_only(app: &App, person: &Person) -> Result<bool, No> {
+    let question = |own| Audit { identity: person.identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own };
+    let view = app.sessions.live.now();
+    if access::decide::decide(question(false), &view.policy, crate::clock::now()).is_ok() {
+        return Ok(false);
+    }
+    person.may(app, question(true), "to list the own sessions").map(|_| true)
+}
+
+/// `GET /v1/sessions`: one's own for whoever is signed in, all for who may list them.
+pub(crate) async fn list(
+    State(app): State<App>,
+    person: Person,
+    Asked(query): Asked<SessionQuery>,
+) -> Result<Json<Items<SessionRow>>, No> {
+    let own = own_only(&app, &person)?;
+    let limit = query.limit.unwrap_or(100).min(MAX_ROWS) as usize;
+    let wanted = |row: &SessionRow| {
+        (!own || row.user == person.identity.name)
+            && query.user.as_ref().is_none_or(|user| row.user == *user)
+            && query.node.as_ref().is_none_or(|node| row.node == *node)
+            && query.since.is_none_or(|since| row.started >= since)
+            && query.live.is_none_or(|live| row.live == live)
+    };
+    let items = app.sessions.table.list(query.live == Some(true), query.after, limit, wanted)?;
+    Ok(Json(Items { items }))
+}
+
+async fn row(app: &App, person: &Person, id: &str) -> Result<SessionRow, No> {
+    let id = id_of(id)?;
+    let own = own_only(app, person)?;
+    let row = app.sessions.table.get(&id)?.filter(|row| !own || row.user == person.identity.name);
+    row.ok_or_else(|| No::not_found(format!("there is no session {id}")))
+}
+
+/// `GET /v1/sessions/{id}`: as the list.
+pub(crate) async fn show(State(app): State<App>, person: Person, Path(id): Path<String>) -> Result<Json<SessionRow>, No> {
+    row(&app, &person, &id).await.map(Json)
+}
+
+/// `POST /v1/sessions/{id}/kill`, for who may end sessions.
+pub(crate) async fn kill(
+    State(app): State<App>,
+    may: May<KillSessions>,
+    Path(id): Path<String>,
+    Body(asked): Body<Kill>,
+) -> Result<Json<Done>, No> {
+    let row = row(&app, &may.person, &id).await?;
+    let reason: String = asked.reason.chars().filter(|c| !c.is_control()).take(500).collect();
+    let mut event = may.person.event(What::SessionTerminated { reason: reason.clone() });
+    event.access = Some(may.permit.access());
+    about(&mut event, &row);
+    let _logged = app.sessions.log.append(&event)?;
+    let sentence = format!("the session was ended by {}: {reason}", may.person.identity.name);
+    if app.sessions.table.stop(&row.id, Stop { reason: "killed", sentence }) {
+        Ok(Json(Done {}))
+    } else {
+        Err(No::not_found(format!("the session {} has ended", row.id)))
+    }
+}
+
+fn about(event: &mut access::event::Event, row: &SessionRow) {
+    event.session = Some(SessionRef { id: row.id, kind: row.kind, connection: None, offset_ms: None });
+    event.target = Some(Target {
+        kind: TargetKind::Ssh,
+        name: row.node.to_string(),
+        labels: Default::default(),
+        agent_id: None,
+        login: Some(row.login.clone()),
+    });
+}
+
+/// `GET /v1/sessions/{id}/cast`, for who may play, watch or export. Reading it is an event.
+pub(crate) async fn cast(
+    State(app): State<App>,
+    person: Person,
+    Path(id): Path<String>,
+    Asked(query): Asked<CastQuery>,
+) -> Result<Response, No> {
+    let identity = person.identity.clone();
+    let permit = match (&query.purpose, query.follow) {
+        (Purpose::ExportCast | Purpose::ExportTxt, _) => person.may(&app, ExportSessions::question(identity), ExportSessions::ASKED)?,
+        (_, true) | (Purpose::Watch, _) => person.may(&app, WatchSessions::question(identity), WatchSessions::ASKED)?,
+        _ => person.may(&app, PlaySessions::question(identity), PlaySessions::ASKED)?,
+    };
+    let row = row(&app, &person, &id).await?;
+    let what = match query.purpose {
+        Purpose::ExportCast => What::RecordingExported { format: "cast".into() },
+        Purpose::ExportTxt => What::RecordingExported { format: "txt".into() },
+        Purpose::Watch => What::RecordingViewed { how: "watch".into() },
+        Purpose::Text => What::RecordingViewed { how: "text".into() },
+        Purpose::Play => What::RecordingViewed { how: "play".into() },
+    };
+    let mut event = person.event(what);
+    event.access = Some(permit.access());
+    about(&mut event, &row);
+    let _logged = app.sessions.log.append(&event)?;
+    let gone = |error: recorder::ReadError| match error {
+        recorder::ReadError::Unknown(id) => No::not_found(format!("there is no recording of the session {id}")),
+        other => No::ours(other),
+    };
+    let body = if query.follow {
+        following(app.sessions.recordings.follow(&row.id).map_err(gone)?)
+    } else {
+        reading(app.sessions.recordings.read(&row.id).map_err(gone)?)
+    };
+    Ok(([(header::CONTENT_TYPE, "application/x-asciicast"), (header::CACHE_CONTROL, "no-store")], body).into_response())
+}
+
+/// Text as far as it goes now.
+fn reading(mut text: recorder::CastText) -> Bytes_ {
+    let (send, pieces) = mpsc::channel(PIECES);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut piece = vec![0; 64 * 1024];
+            let read = text.read(&mut piece).map(|read| {
+                piece.truncate(read);
+                Bytes::from(piece)
+            });
+            let last = read.as_ref().map_or(true, Bytes::is_empty);
+            if last && read.is_ok() || send.blocking_send(read).is_err() || last {
+                return;
+            }
+        }
+    });
+    streamed(pieces)
+}
+
+/// Text as it grows, until the session ends or the reader leaves.
+fn following(mut follow: recorder::Follow) -> Bytes_ {
+    let (send, pieces) = mpsc::channel(PIECES);
+    tokio::spawn(async move {
+        loop {
+            let piece = tokio::select! {
+                piece = follow.next() => piece,
+                () = send.closed() => return,
+            };
+            let Some(piece) = piece.transpose() else { return };
+            let failed = piece.is_err();
+            if send.send(piece.map_err(std::io::Error::other)).await.is_err() || failed {
+                return;
+            }
+        }
+    });
+    streamed(pieces)
+}
+
+fn streamed(pieces: mpsc::Receiver<std::io::Result<Bytes>>) -> Bytes_ {
+    Bytes_::from_stream(futures::stream::unfold(pieces, async |mut pieces| pieces.recv().await.map(|piece| (piece, pieces))))
+}
+
+/// `GET /v1/sessions/{id}/verify`, for who may play.
+pub(crate) async fn verify(State(app): State<App>, may: May<PlaySessions>, Path(id): Path<String>) -> Result<Json<Verified>, No> {
+    let row = row(&app, &may.person, &id).await?;
+    let recordings = app.sessions.recordings.clone();
+    let key = app.keys.checkpoint().public();
+    let verifying = tokio::task::spawn_blocking(move || recordings.verify_recording(&row.id, Some(&key)));
+    let verified = verifying.await.map_err(No::ours)?.map_err(|error| match error {
+        recorder::ReadError::Unknown(id) => No::not_found(format!("there is no recording of the session {id}")),
+        other => No::ours(other),
+    })?;
+    let fault = |fault: &wire::proof::recording::RecordingFault| {
+        let (file, offset) = fault.place();
+        VerifyFault { file, line: None, offset: Some(offset), kind: fault.to_string() }
+    };
+    Ok(Json(Verified {
+        ok: verified.faults.is_empty(),
+        trusted: false,
+        head: None,
+        unsigned_tail: 0,
+        open: verified.open,
+        key: Some(key.fingerprint()),
+        faults: verified.faults.iter().map(fault).collect(),
+    }))
+}
+

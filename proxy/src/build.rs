@@ -1,0 +1,263 @@
+//! Building and running a proxy. Nothing is bound before everything that can fail has been read, and nothing is served before it is bound.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::event::{Actor, Event, What};
+use recorder::commit::Commits;
+use recorder::log::{Log, LogError, LogSettings};
+use recorder::{RecorderSettings, Recordings};
+use rustls_pki_types::PrivateKeyDer;
+use store::kv::Kv;
+use store::state::{StateDir, StateError};
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::agents::dial::Dialler;
+use crate::agents::nodes::Nodes;
+use crate::agents::serve::Tunnels;
+use crate::agents::Agents;
+use crate::api::{App, HttpFront, Parts};
+use crate::authority::ask::{Keys, SignError, SignServer};
+use crate::authority::keyring::{KeyError, Keyring};
+use crate::authority::one_time::OneTime;
+use crate::authority::people::People;
+use crate::clock;
+use crate::listen::tls::{Tls, TlsError};
+use crate::listen::{Arrived, Fronts, Ticket};
+use crate::live::{Live, LiveError};
+use crate::session::open::{Sessions, finish_lost};
+use crate::session::table::{Stop, Table};
+use crate::ssh::SshFront;
+
+/// The only stream of a proxy that has its state directory to itself.
+const STREAM: &str = "proxy-1";
+/// How long live sessions get to end when the proxy stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a proxy is made of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Everything that it keeps.
+    pub state: PathBuf,
+    /// Where it listens; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Names by which people and agents reach it, without a port; the first is used in links.
+    pub public: Vec<String>,
+}
+
+/// A proxy does not start. Nothing was served.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum BuildError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the install id in VERSION is not one of Naru's: {0}")]
+    Install(String),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    #[error(transparent)]
+    Store(#[from] store::kv::StartError),
+    #[error(transparent)]
+    Log(#[from] recorder::log::StartError),
+    #[error(transparent)]
+    Append(#[from] LogError),
+    #[error(transparent)]
+    Recorder(#[from] recorder::StartError),
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    #[error("the port {address} cannot be taken: {source}")]
+    Port { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the commit thread cannot start: {0}")]
+    Commit(io::Error),
+}
+
+/// A proxy that is ready to serve: port and keys held, nothing served yet.
+pub struct Proxy {
+    pub(crate) app: App,
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    fronts: AllFronts,
+    keep_live: futures::future::BoxFuture<'static, ()>,
+    commits: Commits,
+    log: Log,
+    table: Table,
+    connections: TaskTracker,
+    /// Last, so that it is held until everything else is closed.
+    _state: StateDir,
+}
+
+impl Proxy {
+    /// Reads or makes everything, finishes what an earlier run left, and takes the port.
+    pub async fn build(settings: Settings) -> Result<Self, BuildError> {
+        let fresh = format!("n{}", uuid::Uuid::new_v4().simple());
+        let state = StateDir::open(&settings.state, &fresh, None)?;
+        let install: access::words::InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
+        let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
+        let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
+        let (log, repaired) = Log::start(LogSettings::new(state.path(), install.clone(), STREAM), keys.checkpoint())?;
+        let (recordings, recovered) = Recordings::start(RecorderSettings::new(state.path(), install.clone()), keys.checkpoint())?;
+        let commits = {
+            let journal = recordings.clone();
+            Commits::start(log.clone(), Box::new(move || journal.journal().sync().map(Some))).map_err(BuildError::Commit)?
+        };
+        let table = Table::new(store.clone());
+        began(&log, &repaired, &recovered)?;
+        for lost in &recovered.sessions {
+            finish_lost(lost, &log, &table)?;
+        }
+        let (live, keep_live) = Live::start(store.clone(), install.clone())?;
+
+        let address = settings.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| BuildError::Port { address, source })?;
+        let address = listener.local_addr().map_err(|source| BuildError::Port { address, source })?;
+        let names = names(&settings.public, address);
+        let server_name = names.first().cloned().unwrap_or_default();
+        let tls = Arc::new(server_tls(&keys, &names)?);
+
+        let agents = Agents::new();
+        let nodes = Nodes { store: store.clone(), agents: agents.clone() };
+        let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
+        let people = People::new(store.clone(), live.clone());
+        let sessions =
+            Sessions { live, people, nodes: nodes.clone(), dialler, recordings, log: log.clone(), table: table.clone() };
+        let app = Arc::new(Parts {
+            sessions: sessions.clone(),
+            keys: keys.clone(),
+            once: OneTime::new(store.clone()),
+            store,
+            url: format!("https://{}", authority(&server_name, address.port())),
+            ssh: authority(&server_name, address.port()),
+            server_name,
+            names: names.clone(),
+            writing: tokio::sync::Mutex::new(()),
+        });
+        let fronts = AllFronts {
+            ssh: SshFront::new(keys.clone(), names, sessions),
+            http: HttpFront::new(app.clone()),
+            tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
+        };
+        let keep_live: futures::future::BoxFuture<'static, ()> = Box::pin(keep_live);
+        let connections = TaskTracker::new();
+        Ok(Self { app, listener, tls, fronts, keep_live, commits, log, table, connections, _state: state })
+    }
+
+    /// `https://HOST:PORT`.
+    pub fn url(&self) -> &str {
+        &self.app.url
+    }
+
+    /// `HOST:PORT` for SSH.
+    pub fn ssh(&self) -> &str {
+        &self.app.ssh
+    }
+
+    /// The CA's certificate, PEM.
+    pub fn ca_pem(&self) -> String {
+        self.app.keys.public().ca_pem
+    }
+
+    /// The public half of the key that signs HEAD and manifests.
+    pub fn checkpoint_key(&self) -> wire::proof::PublicKey {
+        self.app.keys.checkpoint().public()
+    }
+
+    /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings, log and store are closed.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { app, listener, tls, fronts, keep_live, commits, log, table, connections, _state } = self;
+        let leases = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if let Err(error) = app.store.sweep() {
+                    tracing::error!(%error, "leases could not be swept");
+                }
+            }
+        };
+        let held = tokio::spawn(keep_live);
+        tokio::select! {
+            () = crate::listen::run(listener, tls, fronts.clone(), connections.clone()) => {}
+            () = leases => {}
+            () = stop => {}
+        }
+        table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });
+        let drained = async {
+            while table.count() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!(sessions = table.count(), "sessions did not end in time; the next start finishes their recordings");
+        }
+        held.abort();
+        if let Err(error) = log.append(&Event::new(clock::now(), Actor::system(), What::ServerStopped {})) {
+            tracing::error!(%error, "the stop could not be logged");
+        }
+        let stopped = tokio::task::spawn_blocking(move || commits.stop()).await;
+        if let Ok(Err(error)) = stopped {
+            tracing::error!(%error, "the last commit failed");
+        }
+    }
+}
+
+fn began(log: &Log, repaired: &recorder::log::Repaired, recovered: &recorder::Recovered) -> Result<(), LogError> {
+    let now = clock::now();
+    let _ = repaired;
+    if recovered.set_aside_bytes > 0 {
+        let cause = "the recorder's journal ended in bytes that are no record".to_owned();
+        log.append(&Event::new(now, Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
+    }
+    let started = What::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot: 0 };
+    log.append(&Event::new(now, Actor::system(), started)).map(|_| ())
+}
+
+/// Every name that the certificate should have: what is public, and loopback when that is where it listens.
+fn names(public: &[String], address: SocketAddr) -> Vec<String> {
+    let mut names = public.to_vec();
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
+        names.extend(["127.0.0.1", "localhost", "::1"].map(str::to_owned));
+    } else {
+        names.push(address.ip().to_string());
+    }
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn server_tls(keys: &Keys, names: &[String]) -> Result<Tls, BuildError> {
+    let key = rcgen::KeyPair::generate().map_err(|error| SignError::of(error))?;
+    let chain = keys.ask(SignServer { names, key: &key, now: clock::now() })?;
+    let public = keys.public();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(SignError::of)?;
+    Ok(Tls::new(chain, key, &public.ca_pem, public.install)?)
+}
+
+#[derive(Clone)]
+struct AllFronts {
+    ssh: SshFront,
+    http: HttpFront,
+    tunnels: Tunnels,
+}
+
+impl Fronts for AllFronts {
+    async fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Ticket) {
+        match arrived {
+            Arrived::Ssh { stream, node } => self.ssh.serve(stream, node, from, ticket).await,
+            Arrived::Http { stream, subject } => self.http.serve(stream, subject, from, ticket).await,
+            Arrived::Tunnel { stream, agent } => {
+                drop(ticket);
+                self.tunnels.serve(stream, agent, from).await;
+            }
+        }
+    }
+}

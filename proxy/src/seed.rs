@@ -1,0 +1,97 @@
+//! What a new install begins with: an administrator, and for the demo two people and their roles. Nothing that exists is changed.
+
+use std::time::Duration;
+
+use access::event::{Actor, Event, What};
+use access::policy::{Resource, ResourceKind};
+use access::words::UserName;
+use store::kv::{Change, Expect, KvError};
+use wire::link::{Address, SignInLink};
+
+use crate::api::pin_of;
+use crate::authority::one_time::{LINK_LIFE, Purpose};
+use crate::build::Proxy;
+use crate::clock;
+use crate::live::{ROLES, StoredUser, USERS};
+
+/// A new install could not be seeded.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum SeedError {
+    #[error(transparent)]
+    Store(#[from] KvError),
+    #[error(transparent)]
+    Log(#[from] recorder::LogError),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A one-time secret for somebody.
+#[derive(Debug)]
+pub struct Seeded(pub String);
+
+impl Proxy {
+    /// Writes those of these resources that do not exist yet.
+    pub async fn seed(&self, resources: Vec<Resource>) -> Result<(), SeedError> {
+        let mut writes = Vec::new();
+        let mut last = None;
+        for resource in resources {
+            let (key, value) = match &resource {
+                Resource::Role { name, spec } => (format!("{ROLES}{name}"), serde_json::to_vec(spec)),
+                Resource::User { name, spec } => {
+                    let stored = StoredUser { subject: uuid::Uuid::new_v4().to_string(), spec: spec.clone() };
+                    (format!("{USERS}{name}"), serde_json::to_vec(&stored))
+                }
+            };
+            if self.app.store.get(&key)?.is_some() {
+                continue;
+            }
+            let what = What::PolicyChanged {
+                kind: kind(resource.kind()).to_owned(),
+                name: resource.name().to_owned(),
+                change: "created".to_owned(),
+                policy: String::new(),
+            };
+            last = Some(self.app.sessions.log.append(&Event::new(clock::now(), Actor::system(), what))?);
+            writes.push(Change::put(key, value.map_err(|error| SeedError::Other(error.to_string()))?, Expect::Absent));
+        }
+        if let Some(logged) = last {
+            self.app.sessions.log.durable(logged).await?;
+            self.app.store.batch(&writes)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anybody is declared.
+    pub fn has_people(&self) -> bool {
+        !self.app.sessions.live.now().users.is_empty()
+    }
+
+    /// A one-time sign-in link for a person who exists.
+    pub async fn sign_in_link(&self, user: &UserName) -> Result<Seeded, SeedError> {
+        let made = self.one_time(Purpose::LoginLink { user: user.clone() }, LINK_LIFE).await?;
+        let address: Address = self.url().parse().map_err(|error| SeedError::Other(format!("{error}")))?;
+        let pin = pin_of(&self.app).map_err(SeedError::Other)?;
+        Ok(Seeded(SignInLink { address, secret: made, pin }.to_string()))
+    }
+
+    /// A join token for one node, and the CA pin that goes with it.
+    pub async fn join_token(&self, node: &str, labels: &[(&str, &str)], life: Duration) -> Result<(Seeded, String), SeedError> {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let made = self.one_time(Purpose::Node { node: node.to_owned(), labels, replace: true }, life).await?;
+        Ok((Seeded(made), pin_of(&self.app).map_err(SeedError::Other)?.to_string()))
+    }
+
+    async fn one_time(&self, purpose: Purpose, life: Duration) -> Result<String, SeedError> {
+        let kind = purpose.kind().to_owned();
+        let made = self.app.once.make(purpose, life, clock::now())?;
+        let what = What::TokenCreated { kind, id: made.id, expires: made.expires };
+        let logged = self.app.sessions.log.append(&Event::new(clock::now(), Actor::system(), what))?;
+        self.app.sessions.log.durable(logged).await?;
+        Ok(made.secret)
+    }
+}
+
+fn kind(kind: ResourceKind) -> &'static str {
+    kind.as_str()
+}
