@@ -65,6 +65,8 @@ pub enum FaultKind {
     MissingTail,
     /// A checkpoint is not believed.
     BadCheckpoint,
+    /// Lines of `checkpoints` that HEAD counts are missing.
+    MissingCheckpoint,
     /// The event that a checkpoint names is another one.
     NotAsCheckpoint,
     /// HEAD or the log is older than a checkpoint.
@@ -200,6 +202,11 @@ impl LogCheck {
         self.install.get_or_insert_with(|| install.clone());
         self.key = Some(key);
         Some(statement)
+    }
+
+    /// The key that is demanded by now: the one given, or the first that was believed.
+    pub fn key(&self) -> Option<PublicKey> {
+        self.key
     }
 
     /// The bytes of HEAD, or none when there is no such file.
@@ -346,6 +353,13 @@ impl LogCheck {
         self.wanted.take_if(|wanted| wanted.checkpoint.count <= seq);
     }
 
+    /// Bytes that were passed over after the part of an overlong line that was given.
+    pub fn skip(&mut self, bytes: u64) {
+        if let Some(open) = &mut self.open {
+            open.offset += bytes;
+        }
+    }
+
     /// The end of the file that was begun.
     pub fn end(&mut self) {
         let Some(open) = self.open.take() else { return };
@@ -364,7 +378,7 @@ impl LogCheck {
         }
     }
 
-    /// The end of the log.
+    /// The end of the log. The rest of `checkpoints` must have been given, as long as [`Self::wants_checkpoint`] says so.
     pub fn finish(mut self) -> LogOutcome {
         let last = self.path(&format!("{:08}.jsonl", self.number.max(1)));
         if self.head.as_ref().is_some_and(|head| head.count > self.seq) {
@@ -377,6 +391,9 @@ impl LogCheck {
         }
         if self.head.as_ref().is_some_and(|head| head.count < self.last_checkpoint) {
             self.fault(self.path("HEAD"), None, 0, FaultKind::RolledBack);
+        }
+        if self.head.as_ref().is_some_and(|head| head.checkpoints > self.checkpoint_lines) {
+            self.fault(self.path("checkpoints"), Some(self.checkpoint_lines + 1), self.checkpoint_offset, FaultKind::MissingCheckpoint);
         }
         LogOutcome {
             head: self.head,
