@@ -98,7 +98,8 @@ pub fn verify(
         faults: Vec::new(),
         more_faults: 0,
     };
-    let mut work = Work { dir, key, install: None, report, open: BTreeMap::new(), stored: BTreeMap::new(), done: Progress::default(), progress };
+    let mut work =
+        Work { dir, key, install: None, report, open: BTreeMap::new(), stored: BTreeMap::new(), done: Progress::default(), progress };
     work.version()?;
     work.list_recordings()?;
     let outside = checkpoint.map(|path| work.read_checkpoint(path)).transpose()?.flatten();
@@ -239,7 +240,8 @@ impl Work<'_> {
             check.end();
             (self.progress)(self.done);
         }
-        feed_checkpoints(&mut check, &mut checkpoints).map_err(|source| VerifyError::Io { file: format!("{folder}/checkpoints"), source })?;
+        feed_checkpoints(&mut check, &mut checkpoints)
+            .map_err(|source| VerifyError::Io { file: format!("{folder}/checkpoints"), source })?;
         let outcome = check.finish();
         let head = outcome.head.clone();
         self.take(stream, outcome);
@@ -309,7 +311,9 @@ impl Work<'_> {
             return Ok(());
         }
         let manifest = match unseal::<Manifest>(&bytes, key.as_ref()) {
-            Ok((manifest, _)) if manifest.session == id && self.install.as_ref().is_none_or(|wanted| *wanted == manifest.install) => manifest,
+            Ok((manifest, _)) if manifest.session == id && self.install.as_ref().is_none_or(|wanted| *wanted == manifest.install) => {
+                manifest
+            }
             _ => {
                 self.fault(file, None, 0, FaultKind::BadManifest);
                 return Ok(());
@@ -341,7 +345,8 @@ impl Work<'_> {
     }
 
     fn unknown_recordings(&mut self) {
-        let unknown: Vec<_> = self.stored.iter().filter(|(id, named)| !**named && !self.open.contains_key(*id)).map(|(id, _)| *id).collect();
+        let unknown: Vec<_> =
+            self.stored.iter().filter(|(id, named)| !**named && !self.open.contains_key(*id)).map(|(id, _)| *id).collect();
         for id in unknown {
             self.fault(format!("recordings/{id}"), None, 0, FaultKind::UnknownRecording);
         }

@@ -34,8 +34,7 @@ impl Commits {
     pub fn start(log: Log, journal: JournalSync) -> io::Result<Self> {
         let (at, count) = (Instant::now(), log.0.synced.borrow().upto);
         let checkpoints = log.0.old_checkpoints;
-        let mut work =
-            Work { log: log.clone(), journal, committed: (count, None), checkpoint: count, checkpoint_at: at, checkpoints };
+        let mut work = Work { log: log.clone(), journal, committed: (count, None), checkpoint: count, checkpoint_at: at, checkpoints };
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || work.run())?;
         Ok(Self { log, thread: Some(thread) })
     }

@@ -179,14 +179,18 @@ fn a_changed_byte_of_a_line_names_the_line() {
     let place = filled("one", 7);
     let path = place.stream().join("00000002.jsonl");
     let good = fs::read(&path).unwrap();
-    let starts: Vec<usize> = std::iter::once(0).chain(good.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1)).collect();
+    let starts: Vec<usize> =
+        std::iter::once(0).chain(good.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1)).collect();
     for (number, pair) in starts.windows(2).enumerate() {
         let mut bad = good.clone();
         bad[pair[0] + 20] ^= 1;
         fs::write(&path, &bad).unwrap();
         let report = check(place.temp.path(), &place.key.public());
         let fault = &report.faults[0];
-        assert_eq!((fault.file.as_str(), fault.line, fault.offset), ("log/proxy-1/00000002.jsonl", Some(number as u64 + 1), pair[0] as u64));
+        assert_eq!(
+            (fault.file.as_str(), fault.line, fault.offset),
+            ("log/proxy-1/00000002.jsonl", Some(number as u64 + 1), pair[0] as u64)
+        );
     }
 }
 

@@ -20,7 +20,9 @@ use super::{Log, LogError, LogSettings, now};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A line is not what was written.
-    #[error("the audit log is damaged in {file}, line {line}, byte {offset} ({kind:?}); run `naru audit verify`, then restore the state directory from a backup")]
+    #[error(
+        "the audit log is damaged in {file}, line {line}, byte {offset} ({kind:?}); run `naru audit verify`, then restore the state directory from a backup"
+    )]
     Line {
         /// Which file.
         file: PathBuf,
@@ -32,7 +34,9 @@ pub enum StartError {
         kind: FaultKind,
     },
     /// HEAD or a seal is not what was signed.
-    #[error("the audit log is damaged: {file} is not believed ({cause}); run `naru audit verify`, then restore the state directory from a backup")]
+    #[error(
+        "the audit log is damaged: {file} is not believed ({cause}); run `naru audit verify`, then restore the state directory from a backup"
+    )]
     Signed {
         /// Which file.
         file: PathBuf,

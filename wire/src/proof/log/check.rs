@@ -143,6 +143,8 @@ pub struct LogCheck {
     unsigned_tail: u64,
     number: u64,
     open: Option<Open>,
+    /// Where the next line would be: number of the file, line, offset.
+    end: (u64, u64, u64),
     wanted: Option<Wanted>,
     outside: Option<Wanted>,
     checkpoint_lines: u64,
@@ -169,6 +171,7 @@ impl LogCheck {
             unsigned_tail: 0,
             number: 0,
             open: None,
+            end: (1, 1, 0),
             wanted: None,
             outside: None,
             checkpoint_lines: 0,
@@ -363,7 +366,9 @@ impl LogCheck {
     /// The end of the file that was begun.
     pub fn end(&mut self) {
         let Some(open) = self.open.take() else { return };
+        self.end = (open.number, open.lines + 1, open.offset);
         let Some(seal) = open.seal else { return };
+        self.end = (open.number + 1, 1, 0);
         let as_sealed = seal.bytes == open.offset
             && seal.blake3 == Hash(*open.hash.finalize().as_bytes())
             && seal.count == open.lines
@@ -380,9 +385,9 @@ impl LogCheck {
 
     /// The end of the log. The rest of `checkpoints` must have been given, as long as [`Self::wants_checkpoint`] says so.
     pub fn finish(mut self) -> LogOutcome {
-        let last = self.path(&format!("{:08}.jsonl", self.number.max(1)));
         if self.head.as_ref().is_some_and(|head| head.count > self.seq) {
-            self.fault(last.clone(), None, 0, FaultKind::MissingTail);
+            let (number, line, offset) = self.end;
+            self.fault(self.path(&format!("{number:08}.jsonl")), Some(line), offset, FaultKind::MissingTail);
         }
         let behind = [self.wanted.take(), self.outside.take()];
         let seq = self.seq;
