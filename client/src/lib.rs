@@ -1,1 +1,3 @@
 //! What the laptop does: login, ssh, play, explain.
+
+pub mod verify;

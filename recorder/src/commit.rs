@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use wire::proof::{Checkpoint, Head, JournalHead, seal};
 
-use crate::log::{Log, LogError, now};
+use crate::log::{Log, LogError, Snapshot, now};
 
 /// Syncs the journal; answers how far it is now on disk, or none when there is no journal.
 pub type JournalSync = Box<dyn FnMut() -> io::Result<Option<JournalHead>> + Send>;
@@ -33,7 +33,8 @@ impl Commits {
     /// Starts committing this log, and the journal through `journal`.
     pub fn start(log: Log, journal: JournalSync) -> io::Result<Self> {
         let (at, count) = (Instant::now(), log.0.synced.borrow().upto);
-        let mut work = Work { log: log.clone(), journal, committed: (count, None), checkpoint: count, checkpoint_at: at };
+        let checkpoints = log.0.old_checkpoints;
+        let mut work = Work { log: log.clone(), journal, committed: (count, None), checkpoint: count, checkpoint_at: at, checkpoints };
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || work.run())?;
         Ok(Self { log, thread: Some(thread) })
     }
@@ -66,6 +67,8 @@ struct Work {
     /// What the last checkpoint says, and when it left.
     checkpoint: u64,
     checkpoint_at: Instant,
+    /// Lines of `checkpoints`.
+    checkpoints: u64,
 }
 
 impl Work {
@@ -103,19 +106,17 @@ impl Work {
                 self.log.writer()?.stopped = Some("its disk failed to sync");
                 return Err(LogError::Io(error));
             }
-            let settings = &self.log.0.settings;
-            let (install, stream) = (settings.install.clone(), settings.stream.clone());
-            let head = Head { install, stream, count: end.count, hash: end.hash, time: now(), journal };
-            self.write_head(&head)?;
+            self.write_head(&end, journal)?;
             self.committed = (end.count, journal);
         }
         self.log.0.synced.send_modify(|synced| synced.upto = end.count);
         let behind = end.count - self.checkpoint;
-        let due = behind >= CHECKPOINT_EVENTS || (behind > 0 && (stop || self.checkpoint_at.elapsed() >= CHECKPOINT_AGE));
-        if due {
+        if behind >= CHECKPOINT_EVENTS || (behind > 0 && (stop || self.checkpoint_at.elapsed() >= CHECKPOINT_AGE)) {
             let settings = &self.log.0.settings;
             let (install, stream) = (settings.install.clone(), settings.stream.clone());
             self.leave(Checkpoint { install, stream, count: end.count, hash: end.hash, time: now() }).map_err(LogError::Io)?;
+            // HEAD counts the checkpoints, so that a line removed from them shows. It comes second: one more than it says is no fault.
+            self.write_head(&end, journal)?;
         }
         let mut writer = self.log.writer()?;
         if !writer.reserve && writer.take_reserve().is_ok() {
@@ -125,8 +126,11 @@ impl Work {
     }
 
     /// A new file in the place of the old one: a crash leaves either whole. On a full disk the reserve gives the room.
-    fn write_head(&self, head: &Head) -> Result<(), LogError> {
-        let bytes = seal(head, self.log.0.sign.as_ref());
+    fn write_head(&self, end: &Snapshot, journal: Option<JournalHead>) -> Result<(), LogError> {
+        let settings = &self.log.0.settings;
+        let (install, stream) = (settings.install.clone(), settings.stream.clone());
+        let head = Head { install, stream, count: end.count, hash: end.hash, time: now(), checkpoints: self.checkpoints, journal };
+        let bytes = seal(&head, self.log.0.sign.as_ref());
         match replace(&self.log, &bytes) {
             Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
                 self.log.writer()?.release_reserve();
@@ -147,6 +151,7 @@ impl Work {
             return Err(error);
         }
         file.sync_data()?;
+        self.checkpoints += 1;
         (self.checkpoint, self.checkpoint_at) = (checkpoint.count, Instant::now());
         self.log.0.checkpoints.send_replace(Some(checkpoint));
         Ok(())

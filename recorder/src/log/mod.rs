@@ -21,7 +21,9 @@ use wire::proof::{Checkpoint, Sign};
 
 use self::files::Paths;
 use self::read::Seen;
-use self::writer::{Snapshot, Writer};
+use self::writer::Writer;
+
+pub(crate) use self::writer::Snapshot;
 
 pub use read::{Entry, LogReader, ReadError};
 pub use search::{Filter, Search};
@@ -116,6 +118,8 @@ pub(crate) struct Shared {
     last: watch::Sender<u64>,
     pub(crate) synced: watch::Sender<Synced>,
     pub(crate) checkpoints: watch::Sender<Option<Checkpoint>>,
+    /// Lines of `checkpoints` when the log was started.
+    pub(crate) old_checkpoints: u64,
     pub(crate) bell: Bell,
 }
 
@@ -161,11 +165,11 @@ impl Log {
         start::start(settings, sign)
     }
 
-    pub(crate) fn new(settings: LogSettings, paths: Paths, sign: Arc<dyn Sign>, writer: Writer, synced: u64) -> Self {
+    pub(crate) fn new(settings: LogSettings, paths: Paths, sign: Arc<dyn Sign>, writer: Writer, synced: u64, old_checkpoints: u64) -> Self {
         let (seen, last) = (watch::Sender::new(writer.seen()), watch::Sender::new(writer.seen().seq));
         let synced = watch::Sender::new(Synced { upto: synced, ..Synced::default() });
         let (checkpoints, bell) = (watch::Sender::new(None), Bell::default());
-        Self(Arc::new(Shared { settings, paths, sign, writer: Mutex::new(writer), seen, last, synced, checkpoints, bell }))
+        Self(Arc::new(Shared { settings, paths, sign, writer: Mutex::new(writer), seen, last, synced, checkpoints, old_checkpoints, bell }))
     }
 
     pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Writer>, LogError> {

@@ -20,7 +20,9 @@ use super::{Log, LogError, LogSettings, now};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A line is not what was written.
-    #[error("the audit log is damaged in {file}, line {line}, byte {offset} ({kind:?}); run `naru audit verify`, then restore the state directory from a backup")]
+    #[error(
+        "the audit log is damaged in {file}, line {line}, byte {offset} ({kind:?}); run `naru audit verify`, then restore the state directory from a backup"
+    )]
     Line {
         /// Which file.
         file: PathBuf,
@@ -32,7 +34,9 @@ pub enum StartError {
         kind: FaultKind,
     },
     /// HEAD or a seal is not what was signed.
-    #[error("the audit log is damaged: {file} is not believed ({cause}); run `naru audit verify`, then restore the state directory from a backup")]
+    #[error(
+        "the audit log is damaged: {file} is not believed ({cause}); run `naru audit verify`, then restore the state directory from a backup"
+    )]
     Signed {
         /// Which file.
         file: PathBuf,
@@ -90,14 +94,18 @@ pub(super) fn start(settings: LogSettings, sign: Arc<dyn Sign>) -> Result<(Log, 
     if live.seq < head.count || (live.seq == head.count && live.last != head.hash) {
         return Err(StartError::Missing { dir: paths.dir().to_owned(), found: live.seq, wanted: head.count });
     }
-    trim_checkpoints(&paths).map_err(io_at(&paths.checkpoints()))?;
+    let checkpoints = trim_checkpoints(&paths).map_err(io_at(&paths.checkpoints()))?;
+    if checkpoints < head.checkpoints {
+        let cause = format!("it has {checkpoints} lines of {}", head.checkpoints);
+        return Err(StartError::Signed { file: paths.checkpoints(), cause });
+    }
     let Live { current, seq, last, torn_bytes } = live;
     let mut writer =
         Writer { settings: settings.clone(), paths: paths.clone(), sign: sign.clone(), current, seq, last, reserve: false, stopped: None };
     if let Err(error) = writer.take_reserve() {
         tracing::warn!(%error, "the reserve of the audit log could not be taken");
     }
-    let log = Log::new(settings, paths, sign, writer, head.count);
+    let log = Log::new(settings, paths, sign, writer, head.count, checkpoints);
     if torn_bytes > 0 {
         let cause = "the last line was cut off by a crash".to_owned();
         let _logged = log.append(&Event::new(now(), Actor::system(), What::AuditGap { cause, bytes: torn_bytes }))?;
@@ -119,7 +127,7 @@ fn head(paths: &Paths, settings: &LogSettings, sign: &dyn Sign) -> Result<Head, 
         return Err(StartError::Signed { file: path, cause: "it is missing".into() });
     }
     let (install, stream) = (settings.install.clone(), settings.stream.clone());
-    let head = Head { install, stream, count: 0, hash: Hash::ZERO, time: now(), journal: None };
+    let head = Head { install, stream, count: 0, hash: Hash::ZERO, time: now(), checkpoints: 0, journal: None };
     store::state::replace(&path, &seal(&head, sign), 0o600).map_err(io_at(&path))?;
     Ok(head)
 }
@@ -220,15 +228,20 @@ fn set_aside(paths: &Paths, current: &Current) -> io::Result<u64> {
     Ok(length - current.bytes)
 }
 
-/// A crash may have cut the last line of `checkpoints`.
-fn trim_checkpoints(paths: &Paths) -> io::Result<()> {
+/// Cuts off what a crash left of the last line of `checkpoints`; answers how many lines there are.
+fn trim_checkpoints(paths: &Paths) -> io::Result<u64> {
     let file = files::open(&paths.checkpoints())?;
-    let length = file.metadata()?.len();
-    let from = length.saturating_sub(8 * 1024);
-    let mut tail = Vec::new();
-    let mut end = vec![0; usize::try_from(length - from).unwrap_or(0)];
-    file.read_exact_at(&mut end, from)?;
-    tail.append(&mut end);
-    let keep = tail.iter().rposition(|byte| *byte == b'\n').map_or(from, |at| from + at as u64 + 1);
-    if keep < length { file.set_len(keep) } else { Ok(()) }
+    let (mut lines, mut keep, mut line) = (0, 0, Vec::new());
+    let mut reader = BufReader::new(&file);
+    loop {
+        line.clear();
+        let taken = reader.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        lines += 1;
+        keep += taken as u64;
+    }
+    file.set_len(keep)?;
+    Ok(lines)
 }

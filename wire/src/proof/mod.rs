@@ -243,6 +243,8 @@ pub struct Head {
     pub hash: Hash,
     /// When this was signed.
     pub time: Timestamp,
+    /// How many lines `checkpoints` has at least.
+    pub checkpoints: u64,
     /// How far the recorder's journal goes.
     pub journal: Option<JournalHead>,
 }
@@ -374,6 +376,7 @@ mod tests {
             count: 3,
             hash: Hash::of(b"x"),
             time: Timestamp::from_secs(5),
+            checkpoints: 0,
             journal: Some(JournalHead { file: 1, offset: 9, chain: Hash::ZERO }),
         };
         let bytes = seal(&head, &signer);

@@ -65,6 +65,8 @@ pub enum FaultKind {
     MissingTail,
     /// A checkpoint is not believed.
     BadCheckpoint,
+    /// Lines of `checkpoints` that HEAD counts are missing.
+    MissingCheckpoint,
     /// The event that a checkpoint names is another one.
     NotAsCheckpoint,
     /// HEAD or the log is older than a checkpoint.
@@ -141,6 +143,8 @@ pub struct LogCheck {
     unsigned_tail: u64,
     number: u64,
     open: Option<Open>,
+    /// Where the next line would be: number of the file, line, offset.
+    end: (u64, u64, u64),
     wanted: Option<Wanted>,
     outside: Option<Wanted>,
     checkpoint_lines: u64,
@@ -167,6 +171,7 @@ impl LogCheck {
             unsigned_tail: 0,
             number: 0,
             open: None,
+            end: (1, 1, 0),
             wanted: None,
             outside: None,
             checkpoint_lines: 0,
@@ -200,6 +205,11 @@ impl LogCheck {
         self.install.get_or_insert_with(|| install.clone());
         self.key = Some(key);
         Some(statement)
+    }
+
+    /// The key that is demanded by now: the one given, or the first that was believed.
+    pub fn key(&self) -> Option<PublicKey> {
+        self.key
     }
 
     /// The bytes of HEAD, or none when there is no such file.
@@ -346,10 +356,19 @@ impl LogCheck {
         self.wanted.take_if(|wanted| wanted.checkpoint.count <= seq);
     }
 
+    /// Bytes that were passed over after the part of an overlong line that was given.
+    pub fn skip(&mut self, bytes: u64) {
+        if let Some(open) = &mut self.open {
+            open.offset += bytes;
+        }
+    }
+
     /// The end of the file that was begun.
     pub fn end(&mut self) {
         let Some(open) = self.open.take() else { return };
+        self.end = (open.number, open.lines + 1, open.offset);
         let Some(seal) = open.seal else { return };
+        self.end = (open.number + 1, 1, 0);
         let as_sealed = seal.bytes == open.offset
             && seal.blake3 == Hash(*open.hash.finalize().as_bytes())
             && seal.count == open.lines
@@ -364,11 +383,11 @@ impl LogCheck {
         }
     }
 
-    /// The end of the log.
+    /// The end of the log. The rest of `checkpoints` must have been given, as long as [`Self::wants_checkpoint`] says so.
     pub fn finish(mut self) -> LogOutcome {
-        let last = self.path(&format!("{:08}.jsonl", self.number.max(1)));
         if self.head.as_ref().is_some_and(|head| head.count > self.seq) {
-            self.fault(last.clone(), None, 0, FaultKind::MissingTail);
+            let (number, line, offset) = self.end;
+            self.fault(self.path(&format!("{number:08}.jsonl")), Some(line), offset, FaultKind::MissingTail);
         }
         let behind = [self.wanted.take(), self.outside.take()];
         let seq = self.seq;
@@ -377,6 +396,9 @@ impl LogCheck {
         }
         if self.head.as_ref().is_some_and(|head| head.count < self.last_checkpoint) {
             self.fault(self.path("HEAD"), None, 0, FaultKind::RolledBack);
+        }
+        if self.head.as_ref().is_some_and(|head| head.checkpoints > self.checkpoint_lines) {
+            self.fault(self.path("checkpoints"), Some(self.checkpoint_lines + 1), self.checkpoint_offset, FaultKind::MissingCheckpoint);
         }
         LogOutcome {
             head: self.head,
