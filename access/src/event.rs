@@ -220,6 +220,20 @@ pub enum SessionKind {
     Sftp,
 }
 
+impl SessionKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Shell, Self::Exec, Self::Sftp];
+
+    /// As written in policies and events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shell => "shell",
+            Self::Exec => "exec",
+            Self::Sftp => "sftp",
+        }
+    }
+}
+
 /// Why it was allowed or denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRef {

@@ -4,7 +4,10 @@
 //! Asking twice gives the same answer.
 #![forbid(unsafe_code)]
 
+pub mod amount;
+pub mod decide;
 pub mod event;
 pub mod identity;
+pub mod policy;
 pub mod time;
 pub mod words;

@@ -1,0 +1,272 @@
+//! What people declare: roles and users as typed resources. Here are the shapes; `pattern` compares, `set` checks and holds.
+//! Nothing here decides.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::amount::{Period, Size};
+use crate::event::SessionKind;
+use crate::identity::Traits;
+use crate::words::{RoleName, UserName};
+
+pub mod pattern;
+pub mod set;
+
+pub use pattern::{LoginPattern, Pattern};
+pub use set::{PolicyFault, PolicySet, SpecFault};
+
+/// What a role gives and takes. Everything absent is empty, and empty gives nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoleSpec {
+    /// What the role allows.
+    #[serde(skip_serializing_if = "is_default")]
+    pub allow: Vec<SshRule>,
+    /// What it denies; a deny of any of a person's roles wins over every allow.
+    #[serde(skip_serializing_if = "is_default")]
+    pub deny: Vec<SshRule>,
+    /// What it demands of the sessions that it allows.
+    #[serde(skip_serializing_if = "is_default")]
+    pub options: RoleOptions,
+    /// What of other people's doing it lets see.
+    #[serde(skip_serializing_if = "is_default")]
+    pub audit: AuditRights,
+    /// Which kinds of resource it lets change.
+    #[serde(skip_serializing_if = "is_default")]
+    pub administer: Vec<ResourceKind>,
+}
+
+/// Sessions on nodes with certain labels, as certain logins. All parts must fit; an empty `node_labels` or `logins` fits nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SshRule {
+    /// Each key must be a label of the node and one of its patterns fit. The key `*` with the pattern `*` fits every node.
+    #[serde(skip_serializing_if = "is_default")]
+    pub node_labels: BTreeMap<String, Vec<Pattern>>,
+    /// The logins.
+    #[serde(skip_serializing_if = "is_default")]
+    pub logins: Vec<LoginPattern>,
+    /// The kinds of session; empty means every kind.
+    #[serde(skip_serializing_if = "is_default")]
+    pub kinds: Vec<SessionKind>,
+    /// Whether labels that only the agent vouches for may fit too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub agent_labels: bool,
+}
+
+/// What a role demands of the sessions that it allows. Of several allowing roles the strictest counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoleOptions {
+    /// How sessions are recorded.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recording: RecordingMode,
+    /// Whether what is typed is kept, not only its hash.
+    #[serde(skip_serializing_if = "is_default")]
+    pub record_input: bool,
+    /// How long a session may last.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_session: Option<Period>,
+    /// How long it may be idle.
+    #[serde(skip_serializing_if = "is_default")]
+    pub idle: Option<Period>,
+    /// What the person is shown first; at most 500 characters.
+    #[serde(skip_serializing_if = "is_default")]
+    pub notice: Option<String>,
+    /// How much of one stream is kept; what is cut is marked.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_output: Option<Size>,
+}
+
+/// How sessions are recorded; ordered from loose to strict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingMode {
+    /// Not at all.
+    Off,
+    /// As far as it goes: a gap is marked and announced.
+    BestEffort,
+    /// A session that cannot be recorded stops.
+    #[default]
+    Strict,
+}
+
+impl RecordingMode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::Strict, Self::BestEffort, Self::Off];
+
+    /// As written in policies and events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::BestEffort => "best_effort",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What of other people's doing may be seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditRights {
+    /// What may be done with sessions.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sessions: Vec<AuditAction>,
+    /// Whether the audit log may be read.
+    #[serde(skip_serializing_if = "is_default")]
+    pub events: bool,
+}
+
+/// Something to do with sessions of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum AuditAction {
+    List,
+    Play,
+    Watch,
+    Export,
+    Kill,
+}
+
+impl AuditAction {
+    /// Every action.
+    pub const ALL: [Self; 5] = [Self::List, Self::Play, Self::Watch, Self::Export, Self::Kill];
+
+    /// As written in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Play => "play",
+            Self::Watch => "watch",
+            Self::Export => "export",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+/// A kind of thing that is declared or made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum ResourceKind {
+    Role,
+    User,
+    Token,
+    Link,
+    Node,
+}
+
+impl ResourceKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Role, Self::User, Self::Token, Self::Link, Self::Node];
+
+    /// As written in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::User => "user",
+            Self::Token => "token",
+            Self::Link => "link",
+            Self::Node => "node",
+        }
+    }
+}
+
+/// A person who is declared here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UserSpec {
+    /// The person's roles.
+    #[serde(skip_serializing_if = "is_default")]
+    pub roles: Vec<RoleName>,
+    /// The person's traits.
+    #[serde(skip_serializing_if = "is_default")]
+    pub traits: Traits,
+}
+
+/// Something declared, as `{kind, name, spec}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Resource {
+    /// A role.
+    Role {
+        /// Its name.
+        name: RoleName,
+        /// What it gives and takes.
+        #[serde(default)]
+        spec: RoleSpec,
+    },
+    /// A person.
+    User {
+        /// The handle.
+        name: UserName,
+        /// Roles and traits.
+        #[serde(default)]
+        spec: UserSpec,
+    },
+}
+
+impl Resource {
+    /// Of which kind it is.
+    pub const fn kind(&self) -> ResourceKind {
+        match self {
+            Self::Role { .. } => ResourceKind::Role,
+            Self::User { .. } => ResourceKind::User,
+        }
+    }
+    /// Its name as text; unique among its kind.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Role { name, .. } => name.as_str(),
+            Self::User { name, .. } => name.as_str(),
+        }
+    }
+}
+
+/// So that a resource prints as short as it was written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_reads_back_short() {
+        let json = r#"{"kind":"role","name":"engineer","spec":{"allow":[{"node_labels":{"env":["dev","st*"]},"logins":["{{logins}}"],"kinds":["shell"]}],"options":{"recording":"best_effort","max_session":"8h","max_output":"1GiB"},"audit":{"sessions":["list"]},"administer":["token"]}}"#;
+        let role: Resource = serde_json::from_str(json).expect("reads");
+        assert_eq!(serde_json::to_string(&role).expect("writes"), json);
+        assert_eq!((role.kind(), role.name()), (ResourceKind::Role, "engineer"));
+        let user: Resource = serde_json::from_str(r#"{"kind":"user","name":"kim"}"#).expect("reads");
+        assert_eq!(serde_json::to_string(&user).expect("writes"), r#"{"kind":"user","name":"kim","spec":{}}"#);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for bad in [
+            r#"{"kind":"role","name":"a","specs":{}}"#,
+            r#"{"kind":"role","name":"a","spec":{"alow":[]}}"#,
+            r#"{"kind":"role","name":"a","spec":{"allow":[{"login":[]}]}}"#,
+            r#"{"kind":"rule","name":"a","spec":{}}"#,
+            r#"{"kind":"role","name":"A b","spec":{}}"#,
+        ] {
+            assert!(serde_json::from_str::<Resource>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_words_are_those_that_serde_writes() {
+        for kind in ResourceKind::ALL {
+            assert_eq!(serde_json::to_value(kind).expect("writes"), kind.as_str());
+        }
+        for action in AuditAction::ALL {
+            assert_eq!(serde_json::to_value(action).expect("writes"), action.as_str());
+        }
+        for mode in RecordingMode::ALL {
+            assert_eq!(serde_json::to_value(mode).expect("writes"), mode.as_str());
+        }
+    }
+}

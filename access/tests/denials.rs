@@ -1,0 +1,173 @@
+//! What a denial says: its code, rule, sentence and hint; and that it does not tell whether a node exists.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
+
+use access::decide::{Administer, Audit, AuditAsk, Denial, OpenSession, decide, unknown_node};
+use access::event::{Decision, SessionKind};
+use access::identity::{Identity, LabelValue, NodeFacts, Origin, UserId};
+use access::policy::{AuditAction, PolicySet, RecordingMode, ResourceKind};
+use access::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_secs(1_000);
+
+fn policy() -> PolicySet {
+    let roles = [
+        (
+            "engineer",
+            r#"{"allow":[{"node_labels":{"env":["prod"]},"logins":["ubuntu"],"kinds":["shell","exec"]}],"options":{"recording":"best_effort","idle":"30m","max_session":"8h","notice":"Recorded.","max_output":"2GiB"}}"#,
+        ),
+        (
+            "dba",
+            r#"{"allow":[{"node_labels":{"env":["prod"]},"logins":["{{logins}}","ubuntu"]}],"options":{"recording":"off","idle":"1h","record_input":true,"notice":"Mind the data.","max_output":"1GiB"}}"#,
+        ),
+        ("no-root", r#"{"deny":[{"node_labels":{"*":["*"]},"logins":["root"]}]}"#),
+        ("auditor", r#"{"audit":{"sessions":["list","play"],"events":true}}"#),
+        ("admin", r#"{"administer":["role","user"]}"#),
+    ];
+    let roles = roles.map(|(name, spec)| (name.parse().expect("a name"), serde_json::from_str(spec).expect("a role")));
+    PolicySet::build(roles.into()).expect("no faults")
+}
+
+fn who(roles: &[&str]) -> Identity {
+    Identity {
+        user: UserId { issuer: "local".into(), subject: "alice".into() },
+        name: "alice".parse().expect("a name"),
+        roles: roles.iter().map(|role| role.parse().expect("a name")).collect(),
+        traits: [("logins".to_owned(), vec!["alice".to_owned(), "postgres".to_owned()])].into(),
+        expires: Timestamp::from_secs(2_000),
+    }
+}
+
+fn ask(roles: &[&str], env: &str, login: &str, kind: SessionKind) -> OpenSession {
+    let label = LabelValue { value: env.to_owned(), origin: Origin::Token };
+    let node = NodeFacts { name: "db-1".parse().expect("a name"), labels: [("env".to_owned(), label)].into() };
+    OpenSession { identity: who(roles), node, login: login.parse().expect("a login"), kind }
+}
+
+fn denied(roles: &[&str], env: &str, login: &str, kind: SessionKind) -> Denial {
+    decide(ask(roles, env, login, kind), &policy(), NOW).expect_err("a denial")
+}
+
+#[test]
+fn each_denial_has_its_code_and_says_what_would_help() {
+    let shell = SessionKind::Shell;
+    let table = [
+        (
+            &["engineer"][..],
+            "prod",
+            "root",
+            shell,
+            "NARU-P201 default: root@db-1 is not allowed: role engineer allows login ubuntu on db-1, not root | Use ubuntu there, or ask an administrator for a role that allows root.",
+        ),
+        (
+            &["engineer", "dba"],
+            "prod",
+            "root",
+            shell,
+            "NARU-P201 default: root@db-1 is not allowed: roles dba and engineer allow logins alice, postgres and ubuntu on db-1, not root | Use alice, postgres and ubuntu there, or ask an administrator for a role that allows root.",
+        ),
+        (
+            &["engineer", "no-root"],
+            "prod",
+            "root",
+            shell,
+            "NARU-P202 no-root/deny[0]: root@db-1 is denied: role no-root denies it by its rule no-root/deny[0] | A deny wins over every allow: an administrator would have to change that rule or take the role away.",
+        ),
+        (
+            &["engineer"],
+            "prod",
+            "ubuntu",
+            SessionKind::Sftp,
+            "NARU-P204 default: sftp on ubuntu@db-1 is not allowed: only shell and exec is | A role would have to allow sftp for ubuntu there.",
+        ),
+        (
+            &["engineer", "no-root"],
+            "dev",
+            "root",
+            shell,
+            "NARU-P203 default: root@db-1 is not allowed: no role of alice reaches a node of that name | See `naru ls` for what you reach, or ask an administrator for a role that does.",
+        ),
+    ];
+    for (roles, env, login, kind, says) in table {
+        let Denial { code, rule, sentence, hint } = denied(roles, env, login, kind);
+        assert_eq!(format!("{code} {rule}: {sentence} | {hint}"), says);
+    }
+}
+
+#[test]
+fn a_node_out_of_reach_and_no_node_look_alike() {
+    let question = ask(&["engineer", "no-root", "unknown"], "dev", "root", SessionKind::Shell);
+    let absent = unknown_node(&question.identity, &question.login, &question.node.name, NOW);
+    assert_eq!(decide(question.clone(), &policy(), NOW).expect_err("a denial"), absent);
+    let late = Timestamp::from_secs(2_000);
+    let absent = unknown_node(&question.identity, &question.login, &question.node.name, late);
+    assert_eq!(decide(question, &policy(), late).expect_err("a denial"), absent);
+    assert_eq!(absent.code, Denial::ENDED);
+}
+
+#[test]
+fn the_strictest_of_the_allowing_roles_counts() {
+    let policy = policy();
+    let permit = decide(ask(&["dba", "engineer", "auditor"], "prod", "ubuntu", SessionKind::Shell), &policy, NOW).expect("a permit");
+    let duties = permit.obligations();
+    assert_eq!((duties.recording, duties.record_input), (RecordingMode::BestEffort, true));
+    assert_eq!(duties.idle.map(|d| d.as_secs()), Some(1_800));
+    assert_eq!(duties.max_session.map(|d| d.as_secs()), Some(28_800));
+    assert_eq!(duties.max_output, Some(1 << 30));
+    assert_eq!(duties.notice.as_deref(), Some("Mind the data.\nRecorded."));
+    assert_eq!((permit.rule(), permit.policy(), permit.decided_at()), ("dba/allow[0]", policy.digest(), NOW));
+    assert_eq!(permit.access().decision, Decision::Allow);
+    let alone = decide(ask(&["dba"], "prod", "ubuntu", SessionKind::Sftp), &policy, NOW).expect("a permit");
+    assert_eq!(alone.obligations().recording, RecordingMode::Off);
+}
+
+#[test]
+fn a_missing_trait_gives_no_login_and_is_named() {
+    let mut question = ask(&["dba"], "prod", "alice", SessionKind::Shell);
+    question.identity.traits.clear();
+    let roles = vec![(
+        "dba".parse().expect("a name"),
+        serde_json::from_str(r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["{{logins}}"]}]}"#).expect("a role"),
+    )];
+    let denial = decide(question, &PolicySet::build(roles).expect("no faults"), NOW).expect_err("a denial");
+    assert_eq!(denial.sentence, "alice@db-1 is not allowed: role dba allows no login there for alice");
+    assert_eq!(denial.hint, "The logins come from the trait logins, in which you have no login: ask an administrator to set it.");
+}
+
+#[test]
+fn labels_of_the_agent_count_only_where_the_rule_says_so() {
+    for (flag, allowed) in [("false", false), ("true", true)] {
+        let spec = format!(r#"{{"allow":[{{"node_labels":{{"env":["prod"]}},"logins":["ubuntu"],"agent_labels":{flag}}}]}}"#);
+        let policy =
+            PolicySet::build(vec![("r".parse().expect("a name"), serde_json::from_str(&spec).expect("a role"))]).expect("no faults");
+        let mut question = ask(&["r"], "prod", "ubuntu", SessionKind::Shell);
+        question.node.labels.values_mut().for_each(|label| label.origin = Origin::Agent);
+        assert_eq!(decide(question, &policy, NOW).is_ok(), allowed);
+    }
+}
+
+#[test]
+fn audit_and_administration_need_their_right() {
+    let audit =
+        |roles: &[&str], action, own| decide(Audit { identity: who(roles), action, own }, &policy(), NOW).map(|p| p.rule().to_owned());
+    let sessions = AuditAsk::Sessions;
+    assert_eq!(audit(&["auditor"], sessions(AuditAction::Play), false).as_deref(), Ok("auditor/audit.sessions"));
+    assert_eq!(audit(&["auditor"], AuditAsk::Events, false).as_deref(), Ok("auditor/audit.events"));
+    assert_eq!(audit(&["engineer"], sessions(AuditAction::List), true).as_deref(), Ok("own"));
+    for (roles, action, own) in [
+        (&["auditor"], sessions(AuditAction::Kill), false),
+        (&["engineer"], sessions(AuditAction::List), false),
+        (&["engineer"], sessions(AuditAction::Play), true),
+        (&["engineer"], AuditAsk::Events, true),
+        (&["unknown"], AuditAsk::Events, false),
+    ] {
+        assert_eq!(audit(roles, action, own).expect_err("a denial").code, Denial::AUDIT);
+    }
+    let administer = |roles: &[&str], kind| decide(Administer { identity: who(roles), kind }, &policy(), NOW).map(|p| p.rule().to_owned());
+    assert_eq!(administer(&["admin"], ResourceKind::Role).as_deref(), Ok("admin/administer"));
+    let denial = administer(&["admin"], ResourceKind::Node).expect_err("a denial");
+    assert_eq!(
+        format!("{} {}", denial.code, denial.sentence),
+        "NARU-P206 alice may not administer node resources: no role of theirs has node in administer"
+    );
+    assert_eq!(denial.access(&policy()).rule, "default");
+}
