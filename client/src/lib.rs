@@ -3,6 +3,7 @@
 //! INVARIANT: it knows the proxy only by its API; nothing that it was sent reaches a terminal or a file of another program unfiltered.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod can;
 pub mod cast;
 pub mod events;
@@ -26,6 +27,7 @@ pub mod terminal;
 pub mod text;
 pub mod tls;
 pub mod token;
+pub mod verify;
 pub mod vt;
 pub mod watch;
 pub mod when;

@@ -226,7 +226,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// Reads a text of at most 1 MiB, or nothing where there is none.
 pub fn read_if_there(path: &Path) -> Result<Option<String>, Failure> {
     let mut text = String::new();
-    match fs::File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text)) {
+    match fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_string(&mut text)) {
+        Ok(n) if n as u64 > MOST => Err(Failure::file("read", path, &std::io::Error::other("it is larger than 1 MiB"))),
         Ok(_) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Failure::file("read", path, &e)),

@@ -8,7 +8,7 @@ use std::path::Path;
 use wire::link::Address;
 
 use crate::failure::Failure;
-use crate::profile::{Facts, Profile, file};
+use crate::profile::{Facts, Profile, file, make_dir, read_if_there};
 
 const BEGIN: &str = "# >>> naru: written by `naru config ssh --write`; changes inside are lost >>>";
 const END: &str = "# <<< naru <<<";
@@ -96,6 +96,19 @@ pub fn insert(before: &str, block: &str) -> String {
         None => ("", before),
     };
     format!("{head}{block}{tail}")
+}
+
+/// Writes the block into a file, through a symbolic link where the file is one; everything else in it stays.
+pub fn write(path: &Path, block: &str) -> Result<(), Failure> {
+    let path = match std::fs::canonicalize(path) {
+        Ok(real) => real,
+        Err(_) => std::path::absolute(path).map_err(|e| Failure::file("found", path, &e))?,
+    };
+    let before = read_if_there(&path)?.unwrap_or_default();
+    if let Some(dir) = path.parent() {
+        make_dir(dir)?;
+    }
+    crate::profile::write(&path, insert(&before, block).as_bytes())
 }
 
 #[cfg(test)]

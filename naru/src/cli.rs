@@ -26,7 +26,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Sign in with a one-time link.
-    #[command(after_help = "Examples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'")]
+    #[command(
+        after_help = "Examples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'"
+    )]
     Login(Login),
     /// Show who is signed in, where, and for how long.
     Status,
@@ -58,7 +60,9 @@ pub enum Command {
         what: Sessions,
     },
     /// Play a recording: space pauses, . steps, + and - change the speed, arrows go 5 s, q leaves.
-    #[command(after_help = "Examples:\n  naru play ID\n  naru play ID --at 1:30 --speed 2 --idle-limit 2s\n  naru play ID --text | grep ERROR")]
+    #[command(
+        after_help = "Examples:\n  naru play ID\n  naru play ID --at 1:30 --speed 2 --idle-limit 2s\n  naru play ID --text | grep ERROR"
+    )]
     Play(Play),
     /// Take recordings away, and check them.
     Recording {
@@ -172,7 +176,9 @@ pub struct Ssh {
 #[derive(Debug, Subcommand)]
 pub enum Config {
     /// What OpenSSH needs, so that `ssh NODE.naru` works.
-    #[command(after_help = "Examples:\n  naru config ssh --write ~/.ssh/config\n  naru config ssh > naru.conf && ssh -F naru.conf demo.naru")]
+    #[command(
+        after_help = "Examples:\n  naru config ssh --write ~/.ssh/config\n  naru config ssh > naru.conf && ssh -F naru.conf demo.naru"
+    )]
     Ssh {
         /// Write the block into this file instead of printing it.
         #[arg(long, value_name = "FILE")]
@@ -520,7 +526,9 @@ mod tests {
 
     #[test]
     fn global_words_stand_anywhere_before_a_remote_command() {
-        for args in [&["naru", "--profile", "olga", "--json", "sessions", "ls"][..], &["naru", "sessions", "ls", "--profile", "olga", "--json"]] {
+        for args in
+            [&["naru", "--profile", "olga", "--json", "sessions", "ls"][..], &["naru", "sessions", "ls", "--profile", "olga", "--json"]]
+        {
             let cli = Cli::try_parse_from(args).expect("parses");
             assert_eq!((cli.profile.as_deref(), cli.json), (Some("olga"), true));
         }

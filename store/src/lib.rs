@@ -1,1 +1,7 @@
-//! Ordered keys, compare-and-swap, watch, leases, objects.
+//! Ordered keys with compare-and-swap, watch and leases; and the state directory that holds them.
+//!
+//! INVARIANT: no word of access, recording or SSH is known here: keys and bytes only.
+#![forbid(unsafe_code)]
+
+pub mod kv;
+pub mod state;

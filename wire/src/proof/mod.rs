@@ -1,5 +1,7 @@
 //! What is signed and how: canonical JSON, the checkpoint key, the signed statements. Checking is pure; whoever has the files feeds them in.
 
+pub mod log;
+
 use std::fmt;
 
 use access::time::Timestamp;
@@ -240,6 +242,8 @@ pub struct Head {
     pub hash: Hash,
     /// When this was signed.
     pub time: Timestamp,
+    /// How many lines `checkpoints` has at least.
+    pub checkpoints: u64,
     /// How far the recorder's journal goes.
     pub journal: Option<JournalHead>,
 }
@@ -371,6 +375,7 @@ mod tests {
             count: 3,
             hash: Hash::of(b"x"),
             time: Timestamp::from_secs(5),
+            checkpoints: 0,
             journal: Some(JournalHead { file: 1, offset: 9, chain: Hash::ZERO }),
         };
         let bytes = seal(&head, &signer);
