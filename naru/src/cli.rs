@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "naru", version, propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Try it: naru demo\nThen:   naru login --link 'LINK'   naru ls   naru ssh demo   naru sessions ls   naru play ID")]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Which sign-in to use.
     #[arg(long, global = true, env = "NARU_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
@@ -24,7 +24,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Sign in with a one-time link.
     #[command(
         after_help = "Examples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'"
@@ -132,7 +132,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Login {
+pub(crate) struct Login {
     /// The server, where the link does not say it.
     pub url: Option<String>,
     /// A one-time sign-in link, as an administrator made it.
@@ -147,7 +147,7 @@ pub struct Login {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Can {
+pub(crate) enum Can {
     /// Whether a session may be opened.
     Ssh {
         /// LOGIN@NODE
@@ -159,7 +159,7 @@ pub enum Can {
 }
 
 #[derive(Debug, Args)]
-pub struct Ssh {
+pub(crate) struct Ssh {
     /// Ask for a terminal even with a command.
     #[arg(short = 't', overrides_with = "no_terminal")]
     pub terminal: bool,
@@ -174,7 +174,7 @@ pub struct Ssh {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Config {
+pub(crate) enum Config {
     /// What OpenSSH needs, so that `ssh NODE.naru` works.
     #[command(
         after_help = "Examples:\n  naru config ssh --write ~/.ssh/config\n  naru config ssh > naru.conf && ssh -F naru.conf demo.naru"
@@ -190,7 +190,7 @@ pub enum Config {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Sessions {
+pub(crate) enum Sessions {
     /// List sessions, newest first.
     Ls {
         /// Only those that go on.
@@ -236,7 +236,7 @@ pub enum Sessions {
 }
 
 #[derive(Debug, Args)]
-pub struct Play {
+pub(crate) struct Play {
     /// The session's id, or a `.cast` file.
     pub what: String,
     /// Print it as text, without waiting.
@@ -265,7 +265,7 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Recording {
+pub(crate) enum Recording {
     /// Write a recording as a file that other programs read.
     #[command(after_help = "Example:\n  naru recording export ID --format txt -o session.txt")]
     Export {
@@ -289,7 +289,7 @@ pub enum Recording {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// asciicast v3.
     Cast,
     /// Plain text.
@@ -297,7 +297,7 @@ pub enum Format {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Events {
+pub(crate) enum Events {
     /// The last events, and with -f what comes.
     Tail {
         /// Go on as they happen.
@@ -323,7 +323,7 @@ pub enum Events {
 }
 
 #[derive(Debug, Args)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// `session.start`, or `session.*`.
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
@@ -348,7 +348,7 @@ pub struct Filter {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Audit {
+pub(crate) enum Audit {
     /// Check log and recordings with the public key only, without a server. Exit 10 when something is missing or changed.
     #[command(after_help = "Example:\n  naru audit verify --key audit.pub /backup/naru")]
     Verify {
@@ -364,7 +364,7 @@ pub enum Audit {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Token {
+pub(crate) enum Token {
     /// Make a join token for a host.
     #[command(after_help = "Example:\n  naru token create --kind node --node db-1 --label env=prod --ttl 1h")]
     Create {
@@ -387,7 +387,7 @@ pub enum Token {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// An SSH target.
     Node,
 }
@@ -400,7 +400,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum LoginLink {
+pub(crate) enum LoginLink {
     /// For this person.
     Create {
         /// The handle.
@@ -410,7 +410,7 @@ pub enum LoginLink {
 
 /// What runs on servers.
 #[derive(Debug, Subcommand)]
-pub enum Server {
+pub(crate) enum Server {
     /// Start a server with sane defaults; prints its URL, a sign-in link and the join line for a host.
     Up {
         /// Its settings.
@@ -446,7 +446,7 @@ pub enum Server {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Proxy {
+pub(crate) enum Proxy {
     /// Run it.
     Run {
         /// Its settings.
@@ -459,7 +459,7 @@ pub enum Proxy {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Agent {
+pub(crate) enum Agent {
     /// Run an agent that has joined.
     Run {
         /// Its settings: which logins it allows.

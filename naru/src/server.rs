@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::cli::Server;
 
 /// Runs a server command to its end.
-pub fn run(command: &Server, json: bool) -> ExitCode {
+pub(crate) fn run(command: &Server, json: bool) -> ExitCode {
     let out = client::out::Out::detect(json);
     let name = match command {
         Server::Up { .. } => "up",
