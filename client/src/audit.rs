@@ -1,0 +1,82 @@
+//! `naru audit verify`: the offline proof of [`crate::verify`], with its options read and its report shown.
+
+use std::path::Path;
+
+use wire::api::exit;
+use wire::proof::PublicKey;
+
+use crate::failure::Failure;
+use crate::out::{Answer, Table};
+use crate::profile::read_if_there;
+use crate::verify::{Report, VerifyError, verify};
+
+/// Checks a state directory, or a copy of one. `key` is the public key as text or the path of a file that holds it.
+pub fn run(dir: &Path, key: Option<&str>, checkpoint: Option<&Path>) -> Result<Answer, Failure> {
+    let key = key.map(public_key).transpose()?;
+    let progress = indicatif::ProgressBar::new_spinner();
+    let report = verify(dir, key, checkpoint, &mut |at| {
+        progress.set_message(format!("{} events, {} recordings, {} MiB", at.events, at.recordings, at.bytes >> 20));
+        progress.tick();
+    });
+    progress.finish_and_clear();
+    match report {
+        Ok(report) => Ok(said(&report)),
+        Err(e @ VerifyError::NotState(_)) => Err(Failure::new("NARU-R130", exit::NOT_FOUND, e.to_string())
+            .hint("name the state directory or a copy of it: naru audit verify DIR")),
+        Err(VerifyError::Io { file, source }) => {
+            Err(Failure::new("NARU-R131", exit::FAILED, format!("{file} cannot be read")).because(source))
+        }
+    }
+}
+
+fn public_key(text: &str) -> Result<PublicKey, Failure> {
+    let found = PublicKey::try_from(text.to_owned());
+    found.or_else(|e| match read_if_there(Path::new(text))? {
+        Some(line) => {
+            PublicKey::try_from(line.trim().to_owned()).map_err(|e| Failure::usage(format!("{text} holds no public key")).because(e))
+        }
+        None => Err(Failure::usage(format!("{text:?} is neither a public key nor a file")).because(e)),
+    })
+}
+
+fn said(report: &Report) -> Answer {
+    let key = match (&report.key, report.trusted) {
+        (Some(key), true) => format!("{key} (given)"),
+        (Some(key), false) => format!("{key} (found beside the data: proves only consistency)"),
+        (None, _) => "none".to_owned(),
+    };
+    let mut facts = vec![
+        ("result", if report.ok { "verified" } else { "FAILED" }.to_owned()),
+        ("key", key),
+        ("read", format!("{} events, {} closed recordings", report.events, report.recordings)),
+    ];
+    facts.extend(report.head.iter().map(|(log, head)| ("head", format!("{log}: {} events, signed {}", head.count, head.time))));
+    if report.unsigned_tail > 0 {
+        facts.push(("unsigned", format!("{} well-chained events after HEAD", report.unsigned_tail)));
+    }
+    facts.extend(report.open.iter().map(|session| ("open", format!("{session} has not ended"))));
+    for fault in &report.faults {
+        let line = fault.line.map(|line| format!(" line {line}")).unwrap_or_default();
+        let kind =
+            serde_json::to_value(&fault.kind).ok().and_then(|kind| kind.as_str().map(|kind| kind.replace('_', " "))).unwrap_or_default();
+        facts.push(("fault", format!("{}{line} byte {}: {kind}", fault.file, fault.offset)));
+    }
+    if report.more_faults > 0 {
+        facts.push(("fault", format!("and {} more", report.more_faults)));
+    }
+    let rows = facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    let exit = if report.ok { exit::OK } else { exit::VERIFY_FAILED };
+    Answer { exit, ..Answer::new(report, Table { head: Vec::new(), rows }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_no_state_and_a_key_that_is_none() {
+        let dir = tempfile::tempdir().expect("dir");
+        assert_eq!(run(dir.path(), None, None).expect_err("no state").exit, exit::NOT_FOUND);
+        assert_eq!(run(dir.path(), Some("no key"), None).expect_err("no key").exit, exit::USAGE);
+    }
+}

@@ -1,0 +1,95 @@
+//! Why a command failed, as a person and as a script see it: one sentence, its cause, what to do next, a stable code, an exit code.
+
+use wire::api::{Problem, exit};
+
+/// A failed command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{title}")]
+pub struct Failure {
+    /// Stable: `NARU-A104`.
+    pub code: String,
+    /// One sentence.
+    pub title: String,
+    /// The cause.
+    pub cause: Option<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The exit code.
+    pub exit: u8,
+}
+
+impl Failure {
+    /// With the code, the exit code and the sentence.
+    pub fn new(code: &str, exit: u8, title: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), title: title.into(), cause: None, hint: None, exit }
+    }
+
+    /// With the cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// With the remedy.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Wrong words on the command line.
+    pub fn usage(title: impl Into<String>) -> Self {
+        Self::new("NARU-C001", exit::USAGE, title)
+    }
+
+    /// A file of ours or of the user's cannot be read or written.
+    pub fn file(doing: &str, path: &std::path::Path, cause: &std::io::Error) -> Self {
+        Self::new("NARU-C010", exit::FAILED, format!("{} cannot be {doing}", path.display())).because(cause)
+    }
+
+    /// Nobody is signed in, or the sign-in has ended.
+    pub fn not_signed_in(title: impl Into<String>) -> Self {
+        Self::new("NARU-A104", exit::NOT_SIGNED_IN, title).hint("naru login --link LINK, with a link that an administrator makes")
+    }
+
+    /// What the server said, with the exit code that its status means where it names none that we know.
+    pub fn from_problem(problem: Problem, status: u16) -> Self {
+        let said = matches!(problem.exit, exit::USAGE..=exit::VERIFY_FAILED);
+        let exit = if said { problem.exit } else { exit_of_status(status) };
+        Self { code: problem.code, title: problem.title, cause: problem.detail, hint: problem.hint, exit }
+    }
+
+    /// The same, as the one JSON object on stderr.
+    pub fn to_problem(&self) -> Problem {
+        Problem { code: self.code.clone(), title: self.title.clone(), detail: self.cause.clone(), hint: self.hint.clone(), exit: self.exit }
+    }
+}
+
+/// What a bare HTTP status means for a script.
+pub fn exit_of_status(status: u16) -> u8 {
+    match status {
+        401 => exit::NOT_SIGNED_IN,
+        403 => exit::DENIED,
+        404 | 410 => exit::NOT_FOUND,
+        409 | 412 => exit::CONFLICT,
+        423 => exit::LOCKED,
+        502..=504 => exit::CANNOT_REACH,
+        _ => exit::FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_may_only_name_exit_codes_that_the_table_has() {
+        let problem = |exit| Problem { code: "NARU-X1".into(), title: "No.".into(), detail: None, hint: None, exit };
+        for (said, status, exit) in
+            [(4, 403, 4), (6, 403, 6), (9, 403, 9), (0, 403, 4), (77, 409, 8), (255, 401, 3), (1, 500, 1), (1, 404, 5)]
+        {
+            assert_eq!(Failure::from_problem(problem(said), status).exit, exit, "{said} {status}");
+        }
+    }
+}

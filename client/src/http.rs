@@ -1,0 +1,311 @@
+//! One request to the proxy's API and its answer, with limits on time and size. Knows no route.
+//!
+//! A connection serves one request: commands live for a moment, and the proxy is one dial away.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use wire::api::{Problem, exit};
+use wire::link::{Address, Pin};
+
+use crate::failure::{Failure, exit_of_status};
+use crate::profile::{Profile, file};
+use crate::{tls, when};
+
+/// To connect and to shake hands, each.
+pub const CONNECT: Duration = Duration::from_secs(10);
+/// To the head of an answer, and for the whole of a bounded one.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Most bytes of an answer that is read whole.
+const MOST: usize = 16 * 1024 * 1024;
+/// Most bytes of one line of a streamed answer.
+const LINE: usize = 4 * 1024 * 1024;
+
+/// A proxy, and who is asking it.
+pub struct Api {
+    address: Address,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Api {
+    /// As the person who is signed in to the profile.
+    pub fn of(profile: &Profile) -> Result<Self, Failure> {
+        let facts = profile.signed_in(when::now())?;
+        let tls = tls::signed_in(&profile.read(file::CA)?, &profile.read(file::TLS)?)?;
+        Ok(Self { address: facts.address()?, tls: Arc::new(tls) })
+    }
+
+    /// As nobody, at an address of which only the authority's pin is known.
+    pub fn pinned(address: Address, pin: Pin) -> Result<Self, Failure> {
+        Ok(Self { address, tls: Arc::new(tls::pinned(pin)?) })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Reads.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.whole(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Sends and reads the answer.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|e| self.nonsense(&e))?;
+        self.whole(Method::POST, path, body.into()).await
+    }
+
+    /// Deletes.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.whole(Method::DELETE, path, Bytes::new()).await
+    }
+
+    /// Reads an answer that goes on.
+    pub async fn stream(&self, path: &str) -> Result<Streamed, Failure> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn whole<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+        let mut answer = self.send(method, path, body).await?;
+        let bytes = timeout(ANSWER, answer.read_to_end(MOST)).await.map_err(|_| self.silent())??;
+        serde_json::from_slice(&bytes).map_err(|e| self.nonsense(&e))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Streamed, Failure> {
+        let stream = self.dial().await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.lost(&e))?;
+        let driver = Driver(tokio::spawn(async move {
+            let _ = connection.await;
+        }));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.authority())
+            .header(header::USER_AGENT, concat!("naru/", env!("CARGO_PKG_VERSION")));
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::new(body)).map_err(|e| self.nonsense(&e))?;
+        let answer = timeout(ANSWER, sender.send_request(request)).await.map_err(|_| self.silent())?.map_err(|e| self.lost(&e))?;
+        let status = answer.status();
+        let mut answer = Streamed { body: answer.into_body(), rest: BytesMut::new(), place: self.address.to_string(), _driver: driver };
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let bytes = timeout(ANSWER, answer.read_to_end(MOST)).await.map_err(|_| self.silent())??;
+        Err(self.refused(status, &bytes))
+    }
+
+    /// A TLS connection to the proxy, for HTTP or a WebSocket.
+    pub async fn dial(&self) -> Result<TlsStream<TcpStream>, Failure> {
+        let reach = |cause: &dyn std::fmt::Display| {
+            Failure::new("NARU-N101", exit::CANNOT_REACH, format!("{} cannot be reached", self.address.authority()))
+                .because(cause)
+                .hint("is the network up, and is the server running?")
+        };
+        let late = "no answer within 10 seconds";
+        let tcp = timeout(CONNECT, TcpStream::connect((self.address.host(), self.address.port()))).await;
+        let tcp = tcp.map_err(|_| reach(&late))?.map_err(|e| reach(&e))?;
+        tcp.set_nodelay(true).map_err(|e| reach(&e))?;
+        let name = ServerName::try_from(self.address.host().to_owned()).map_err(|e| reach(&e))?;
+        match timeout(CONNECT, TlsConnector::from(self.tls.clone()).connect(name, tcp)).await {
+            Err(_) => Err(reach(&late)),
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(e)) => Err(tls_failure(&self.address, &e).unwrap_or_else(|| reach(&e))),
+        }
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => Failure::from_problem(problem, status.as_u16()),
+            Err(_) => Failure::new("NARU-N104", exit_of_status(status.as_u16()), format!("{} answered {status}", self.address)),
+        }
+    }
+
+    fn lost(&self, cause: &(dyn std::error::Error + 'static)) -> Failure {
+        lost(&self.address.to_string(), cause)
+    }
+
+    fn silent(&self) -> Failure {
+        Failure::new("NARU-N103", exit::CANNOT_REACH, format!("{} does not answer", self.address)).because("nothing came within 60 seconds")
+    }
+
+    fn nonsense(&self, cause: &dyn std::fmt::Display) -> Failure {
+        Failure::new("NARU-N105", exit::FAILED, format!("{} gave an answer that this naru does not understand", self.address))
+            .because(cause)
+            .hint("compare `naru --version` on both sides")
+    }
+}
+
+/// What a failure during the handshake means, where it is about trust and not about the network.
+fn tls_failure(address: &Address, error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    use rustls::{CertificateError as Bad, Error};
+    let mut at = Some(error);
+    while let Some(e) = at {
+        // An io::Error hides what it wraps from `source` when it was made from it.
+        let inner = e.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref::<Error>());
+        match inner.or_else(|| e.downcast_ref::<Error>()) {
+            Some(Error::AlertReceived(alert)) => {
+                return Some(
+                    Failure::not_signed_in(format!("{address} does not accept this sign-in")).because(format!("TLS alert {alert:?}")),
+                );
+            }
+            Some(Error::InvalidCertificate(
+                bad @ (Bad::Expired | Bad::NotValidYet | Bad::ExpiredContext { .. } | Bad::NotValidYetContext { .. }),
+            )) => {
+                let title = format!("the certificate of {address} is not valid at this computer's time");
+                return Some(
+                    Failure::new("NARU-T110", exit::FAILED, title).because(bad).hint("set the clock of this computer or of the server"),
+                );
+            }
+            Some(Error::InvalidCertificate(bad)) => {
+                let title = format!("{address} is not the server that this sign-in is for");
+                let hint = "ask an administrator for a new sign-in link, and compare the CA pin in it";
+                return Some(Failure::new("NARU-T102", exit::FAILED, title).because(bad).hint(hint));
+            }
+            _ => at = e.source(),
+        }
+    }
+    None
+}
+
+fn lost(place: &str, cause: &(dyn std::error::Error + 'static)) -> Failure {
+    if let Some(failure) = place.parse().ok().and_then(|address| tls_failure(&address, cause)) {
+        return failure;
+    }
+    Failure::new("NARU-N102", exit::CANNOT_REACH, format!("the connection to {place} was lost")).because(cause)
+}
+
+/// The task that moves the connection's bytes: it ends with the answer.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An answer as it comes.
+pub struct Streamed {
+    body: Incoming,
+    rest: BytesMut,
+    place: String,
+    _driver: Driver,
+}
+
+impl Streamed {
+    /// The next piece, or nothing at the end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|e| lost(&self.place, &e))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next line without its end; a last one without an end counts.
+    pub async fn line(&mut self) -> Result<Option<Bytes>, Failure> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.rest.iter().skip(searched).position(|b| *b == b'\n') {
+                let mut line = self.rest.split_to(searched + at + 1).freeze();
+                line.truncate(searched + at);
+                return Ok(Some(line));
+            }
+            searched = self.rest.len();
+            if searched > LINE {
+                return Err(Failure::new("NARU-N105", exit::FAILED, format!("{} sent a line of more than 4 MiB", self.place)));
+            }
+            match self.chunk().await? {
+                Some(data) => self.rest.extend_from_slice(&data),
+                None if self.rest.is_empty() => return Ok(None),
+                None => return Ok(Some(self.rest.split().freeze())),
+            }
+        }
+    }
+
+    async fn read_to_end(&mut self, most: usize) -> Result<BytesMut, Failure> {
+        let mut all = BytesMut::new();
+        while let Some(data) = self.chunk().await? {
+            if all.len() + data.len() > most {
+                return Err(Failure::new("NARU-N105", exit::FAILED, format!("{} sent an answer of more than {most} bytes", self.place)));
+            }
+            all.extend_from_slice(&data);
+        }
+        Ok(all)
+    }
+}
+
+/// A path with the fields of `query` behind it; absent and false ones are left out.
+pub fn with_query(path: &str, query: &impl Serialize) -> String {
+    let mut out = path.to_owned();
+    let fields = serde_json::to_value(query).unwrap_or_default();
+    for (key, value) in fields.as_object().into_iter().flatten() {
+        let text = match value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Null => continue,
+            other => other.to_string(),
+        };
+        out.push(if out.contains('?') { '&' } else { '?' });
+        out.push_str(key);
+        out.push('=');
+        out.push_str(&encode(&text));
+    }
+    out
+}
+
+/// Percent-encodes everything that is not unreserved (RFC 3986 section 2.3): safe in a path segment and in a query.
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::api::EventQuery;
+
+    use super::*;
+
+    #[test]
+    fn hostile_words_stay_inside_their_field() {
+        let query = EventQuery { text: Some("a&b=c #?\n/../한".into()), kind: Some("session.*".into()), ..EventQuery::default() };
+        assert_eq!(
+            with_query("/v1/events", &query),
+            "/v1/events?follow=false&text=a%26b%3Dc%20%23%3F%0A%2F..%2F%ED%95%9C&type=session.%2A"
+        );
+        assert_eq!(encode("../x"), "..%2Fx");
+    }
+
+    #[test]
+    fn what_the_handshake_says_decides_the_exit_code() {
+        let address: Address = "https://h:1".parse().expect("address");
+        let of = |e: rustls::Error| tls_failure(&address, &std::io::Error::other(e)).map(|f| (f.code, f.exit));
+        assert_eq!(of(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired)), Some(("NARU-A104".into(), 3)));
+        assert_eq!(of(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)), Some(("NARU-T102".into(), 1)));
+        assert_eq!(of(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidYet)), Some(("NARU-T110".into(), 1)));
+        assert_eq!(of(rustls::Error::HandshakeNotComplete), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! `naru recording export|verify`: taking a recording away, and asking the server whether it is whole.
+
+use std::io::Write;
+
+use access::words::SessionId;
+use wire::api::{CastQuery, Purpose, Verified, VerifyFault, exit};
+
+use crate::cast::{Code, Line, Reader};
+use crate::failure::Failure;
+use crate::http::{Api, Streamed, with_query};
+use crate::out::{Answer, Table};
+use crate::screen_filter::{Filter, Keep};
+use crate::text::Lines;
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// asciicast v3.
+    Cast,
+    /// Plain text without any escape.
+    Txt,
+}
+
+/// Opens the recording's text.
+pub async fn open(api: &Api, id: SessionId, purpose: Purpose, follow: bool) -> Result<Streamed, Failure> {
+    api.stream(&with_query(&format!("/v1/sessions/{id}/cast"), &CastQuery { follow, purpose })).await
+}
+
+/// Writes the recording to `out`, with hostile escapes removed unless `raw`.
+pub async fn export(api: &Api, id: SessionId, format: Format, raw: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let purpose = match format {
+        Format::Cast => Purpose::ExportCast,
+        Format::Txt => Purpose::ExportTxt,
+    };
+    let mut from = open(api, id, purpose, false).await?;
+    let mut export = Export::new(format, raw);
+    while let Some(line) = from.line().await? {
+        export.line(&line, out)?;
+    }
+    export.end(out)
+}
+
+/// The conversion, line by line, without a network.
+pub struct Export {
+    format: Format,
+    raw: bool,
+    reader: Reader,
+    filter: Filter,
+    text: Lines,
+    from: u64,
+}
+
+impl Export {
+    /// Nothing converted yet.
+    pub fn new(format: Format, raw: bool) -> Self {
+        Self { format, raw, reader: Reader::default(), filter: Filter::new(Keep::OtherScreen), text: Lines::default(), from: 0 }
+    }
+
+    /// As text, leave out what was before this time, in microseconds.
+    #[must_use]
+    pub fn starting_at(mut self, time: u64) -> Self {
+        self.from = time;
+        self
+    }
+
+    /// Takes one line of the cast.
+    pub fn line(&mut self, line: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
+        let parsed =
+            self.reader.line(line).map_err(|e| Failure::new("NARU-R120", exit::FAILED, "the recording cannot be read").because(e))?;
+        match (self.format, parsed) {
+            (Format::Cast, _) if self.raw => put(out, &[line, b"\n"]),
+            (Format::Cast, Line::Event(event))
+                if matches!(event.code, Code::Output | Code::Stdout | Code::Stderr | Code::Stdin | Code::Input) =>
+            {
+                let mut shown = Vec::new();
+                self.filter.feed(&event.data, &mut shown);
+                let text = serde_json::Value::from(String::from_utf8_lossy(&shown));
+                put(out, &[format!("[{}, \"{}\", {text}]\n", event.interval, event.code.letter()).as_bytes()])
+            }
+            (Format::Cast, Line::Event(_) | Line::Header(_)) => put(out, &[line, b"\n"]),
+            // What is in a comment is ours and derived from the session: facts pass, other players skip them.
+            (Format::Cast, Line::Comment) => put(out, &[line, b"\n"]),
+            (Format::Txt, Line::Event(event))
+                if event.time >= self.from && matches!(event.code, Code::Output | Code::Stdout | Code::Stderr) =>
+            {
+                if self.raw {
+                    return put(out, &[&event.data]);
+                }
+                let mut shown = String::new();
+                self.text.feed(&event.data, &mut shown);
+                put(out, &[shown.as_bytes()])
+            }
+            (Format::Txt, _) => Ok(()),
+        }
+    }
+
+    /// Writes what is left.
+    pub fn end(&mut self, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut shown = String::new();
+        self.text.end(&mut shown);
+        put(out, &[shown.as_bytes()])?;
+        out.flush().map_err(|e| written(&e))
+    }
+}
+
+fn put(out: &mut dyn Write, parts: &[&[u8]]) -> Result<(), Failure> {
+    parts.iter().try_for_each(|part| out.write_all(part)).map_err(|e| written(&e))
+}
+
+fn written(e: &std::io::Error) -> Failure {
+    Failure::new("NARU-C011", exit::FAILED, "the output cannot be written").because(e)
+}
+
+/// Asks the server to check a stored recording.
+pub async fn verify(api: &Api, id: SessionId) -> Result<Answer, Failure> {
+    let found: Verified = api.get(&format!("/v1/sessions/{id}/verify")).await?;
+    Ok(verified(&found))
+}
+
+/// Any check's result, with exit 10 when something is missing or changed.
+pub fn verified(found: &Verified) -> Answer {
+    let key = match (&found.key, found.trusted) {
+        (Some(key), true) => format!("{key} (given)"),
+        (Some(key), false) => format!("{key} (found beside the data: proves only consistency)"),
+        (None, _) => String::new(),
+    };
+    let mut rows = vec![vec!["result".to_owned(), if found.ok { "verified" } else { "FAILED" }.to_owned()], vec!["key".to_owned(), key]];
+    rows.extend(found.open.then(|| vec!["state".to_owned(), "the session still goes on".to_owned()]));
+    rows.extend(found.head.map(|head| vec!["events".to_owned(), format!("{head} covered by HEAD, {} after it", found.unsigned_tail)]));
+    rows.extend(found.faults.iter().map(|fault| vec!["fault".to_owned(), place(fault)]));
+    let exit = if found.ok { exit::OK } else { exit::VERIFY_FAILED };
+    Answer { exit, ..Answer::new(found, Table { head: Vec::new(), rows }) }
+}
+
+fn place(fault: &VerifyFault) -> String {
+    let line = fault.line.map(|line| format!(" line {line}")).unwrap_or_default();
+    let offset = fault.offset.map(|offset| format!(" byte {offset}")).unwrap_or_default();
+    format!("{}{line}{offset}: {}", fault.file, fault.kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAST: &str = concat!(
+        "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n",
+        "# naru {\"session\":\"s\"}\n",
+        "[0.1, \"o\", \"a\\u001b]52;c;eA==\\u0007b\\u001b[31m\\r\\n\"]\n",
+        "# naru {\"o\":\"G10wO3gH/2M=\"}\n",
+        "[0.2, \"x\", \"0\"]\n",
+    );
+
+    fn export(format: Format, raw: bool) -> String {
+        let (mut export, mut out) = (Export::new(format, raw), Vec::new());
+        for line in CAST.lines() {
+            export.line(line.as_bytes(), &mut out).expect("converts");
+        }
+        export.end(&mut out).expect("ends");
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn an_export_is_filtered_unless_raw_is_said() {
+        assert_eq!(export(Format::Cast, true), CAST);
+        let cast = export(Format::Cast, false);
+        assert!(cast.contains("[0.1, \"o\", \"ab\\u001b[31m\\r\\n\"]"), "{cast}");
+        assert!(!cast.contains("52;c") && !cast.contains("]0;x") && !cast.contains("G10wO3gH"), "{cast}");
+        assert!(cast.contains("[0, \"o\", \"\u{fffd}c\"]"), "{cast}");
+        assert_eq!(export(Format::Txt, false), "ab\n\u{fffd}c\n");
+    }
+
+    #[test]
+    fn a_fault_is_exit_10_and_names_the_place() {
+        let fault = VerifyFault { file: "log/p/000001.jsonl".into(), line: Some(3), offset: None, kind: "hash".into() };
+        let found = Verified { ok: false, trusted: false, head: Some(9), unsigned_tail: 0, open: false, key: None, faults: vec![fault] };
+        let answer = verified(&found);
+        assert_eq!(answer.exit, 10);
+        assert!(crate::out::tsv(&answer.table).contains("log/p/000001.jsonl line 3: hash"));
+        assert_eq!(verified(&Verified { ok: true, faults: vec![], ..found }).exit, 0);
+    }
+}

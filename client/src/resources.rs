@@ -1,0 +1,75 @@
+//! `naru apply`, `naru get`, `naru delete`: declared resources.
+
+use serde_json::Value;
+use wire::api::{Applied, Apply, Change, Items};
+
+use crate::failure::Failure;
+use crate::http::{Api, encode};
+use crate::out::{Answer, Table};
+
+/// Writes all resources or none.
+pub async fn apply(api: &Api, resources: Vec<Value>, dry_run: bool) -> Result<Answer, Failure> {
+    let applied: Applied = api.post("/v1/apply", &Apply { resources, dry_run }).await?;
+    Ok(said(&applied))
+}
+
+/// All resources of a kind, or one.
+pub async fn get(api: &Api, kind: &str, name: Option<&str>) -> Result<Answer, Failure> {
+    match name {
+        Some(name) => {
+            let one: Value = api.get(&path(kind, Some(name))).await?;
+            let text = serde_json::to_string_pretty(&one).unwrap_or_default();
+            let rows = text.lines().map(|line| vec![line.to_owned()]).collect();
+            Ok(Answer { json: one, table: Table { head: Vec::new(), rows }, exit: 0 })
+        }
+        None => {
+            let all: Items<Value> = api.get(&path(kind, None)).await?;
+            let word = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let rows: Vec<_> = all
+                .items
+                .iter()
+                .map(|item| [word(item, "kind"), word(item, "name"), item.get("spec").map(Value::to_string).unwrap_or_default()])
+                .collect();
+            Ok(Answer::new(&all, Table::of(["kind", "name", "spec"], rows)))
+        }
+    }
+}
+
+/// Deletes one.
+pub async fn delete(api: &Api, kind: &str, name: &str) -> Result<Answer, Failure> {
+    let applied: Applied = api.delete(&path(kind, Some(name))).await?;
+    Ok(said(&applied))
+}
+
+/// `roles` is taken for `role`: people write both.
+fn path(kind: &str, name: Option<&str>) -> String {
+    let kind = kind.strip_suffix('s').unwrap_or(kind);
+    match name {
+        Some(name) => format!("/v1/resources/{}/{}", encode(kind), encode(name)),
+        None => format!("/v1/resources/{}", encode(kind)),
+    }
+}
+
+fn said(applied: &Applied) -> Answer {
+    let rows = applied.items.iter().map(|item| {
+        let change = match item.change {
+            Change::Created => "created",
+            Change::Changed => "changed",
+            Change::Unchanged => "unchanged",
+            Change::Deleted => "deleted",
+        };
+        [item.kind.clone(), item.name.clone(), change.to_owned()]
+    });
+    Answer::new(applied, Table::of(["kind", "name", "change"], rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_place_in_the_path() {
+        assert_eq!(path("roles", Some("../../links")), "/v1/resources/role/..%2F..%2Flinks");
+        assert_eq!(path("user", None), "/v1/resources/user");
+    }
+}

@@ -1,0 +1,206 @@
+//! `naru ssh`: one session over a WebSocket, in the frames of [`wire::frames`]. This file moves bytes; [`crate::input`] counts them.
+
+use std::io::Write as _;
+
+use bytes::{Bytes, BytesMut};
+use futures::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use wire::api::{FRAMES, OpenSession, Opened, Problem, Pty, exit};
+use wire::frames::{Exit, Frame, Stream};
+
+use crate::failure::Failure;
+use crate::http::Api;
+use crate::input::{Input, Typed};
+use crate::out::say;
+use crate::terminal::{self, Ends, Raw};
+
+type Ws = WebSocketStream<TlsStream<TcpStream>>;
+
+/// Most bytes of one message: some whole frames.
+const MESSAGE: usize = 4 * 1024 * 1024;
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Where, as whom, what.
+    pub open: OpenSession,
+    /// A terminal: `None` means when there is one here and no command.
+    pub terminal: Option<bool>,
+}
+
+/// Runs the session; answers the remote exit code. Every failure of ours is exit 255.
+pub async fn run(api: &Api, wanted: Wanted) -> Result<u8, Failure> {
+    session(api, wanted).await.map_err(|failure| Failure { exit: exit::TRANSPORT, ..failure })
+}
+
+async fn session(api: &Api, wanted: Wanted) -> Result<u8, Failure> {
+    let here = rustix::termios::isatty(std::io::stdin());
+    let terminal = wanted.terminal.unwrap_or(here && wanted.open.command.is_none());
+    let mut open = wanted.open;
+    if terminal {
+        let term = std::env::var("TERM").ok().filter(|term| !term.is_empty()).unwrap_or_else(|| "xterm".to_owned());
+        open.pty = Some(Pty { term, size: terminal::size() });
+    }
+    let mut ends = Ends::listen()?;
+    let mut ws = connect(api).await?;
+    let opened = opening(&mut ws, &open).await?;
+    for line in opened.notice.iter().flat_map(|notice| notice.lines()) {
+        say(line);
+    }
+    let raw = if terminal && here { Some(Raw::enter(false)?) } else { None };
+    let ended = tokio::select! {
+        ended = carry(&mut ws, raw.is_some()) => ended,
+        code = ends.next() => Ok(Ended::Left(code)),
+    };
+    drop(raw);
+    let _ = ws.close(None).await;
+    match ended? {
+        Ended::Exit(Exit::Code(code)) => Ok(code),
+        Ended::Exit(Exit::Signal { name, core }) => {
+            say(&format!("the program was ended by signal {name}{}", if core { " (core dumped)" } else { "" }));
+            Ok(exit::TRANSPORT)
+        }
+        Ended::Exit(Exit::Failed { code, message }) => Err(Failure::new(&code, exit::TRANSPORT, message)),
+        Ended::Left(code) => Ok(code),
+    }
+}
+
+enum Ended {
+    Exit(Exit),
+    Left(u8),
+}
+
+async fn connect(api: &Api) -> Result<Ws, Failure> {
+    let nonsense =
+        |e: &dyn std::fmt::Display| Failure::new("NARU-N105", exit::TRANSPORT, "the server does not speak our WebSocket").because(e);
+    let mut request = format!("wss://{}/v1/ssh", api.address().authority()).into_client_request().map_err(|e| nonsense(&e))?;
+    request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(FRAMES));
+    let limits = WebSocketConfig::default().max_message_size(Some(MESSAGE)).max_frame_size(Some(MESSAGE));
+    let stream = api.dial().await?;
+    match tokio::time::timeout(crate::http::CONNECT, tokio_tungstenite::client_async_with_config(request, stream, Some(limits))).await {
+        Ok(Ok((ws, _))) => Ok(ws),
+        Ok(Err(WsError::Http(answer))) => {
+            let status = answer.status().as_u16();
+            match serde_json::from_slice::<Problem>(answer.body().as_deref().unwrap_or_default()) {
+                Ok(problem) => Err(Failure::from_problem(problem, status)),
+                Err(_) => Err(nonsense(&format!("status {status}"))),
+            }
+        }
+        Ok(Err(e)) => Err(nonsense(&e)),
+        Err(_) => Err(Failure::new("NARU-N103", exit::TRANSPORT, format!("{} does not answer", api.address()))),
+    }
+}
+
+/// Says what is wanted and waits for the answer; a session may take a while to begin.
+async fn opening(ws: &mut Ws, open: &OpenSession) -> Result<Opened, Failure> {
+    let text = serde_json::to_string(open).unwrap_or_default();
+    ws.send(Message::text(text)).await.map_err(|e| lost(&e))?;
+    loop {
+        match ws.next().await {
+            Some(Ok(Message::Text(text))) => {
+                return serde_json::from_str::<Opened>(text.as_str()).or_else(|_| {
+                    let problem = serde_json::from_str::<Problem>(text.as_str()).map_err(|e| lost(&e))?;
+                    Err(Failure::from_problem(problem, 403))
+                });
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Err(e)) => return Err(lost(&e)),
+            Some(Ok(_)) | None => return Err(lost(&"closed before the session began")),
+        }
+    }
+}
+
+fn lost(cause: &dyn std::fmt::Display) -> Failure {
+    Failure::new("NARU-N102", exit::TRANSPORT, "the connection to the proxy was lost").because(cause)
+}
+
+/// Carries both ways until the program ends or the user leaves.
+async fn carry(ws: &mut Ws, interactive: bool) -> Result<Ended, Failure> {
+    let (mut to, mut from) = ws.split();
+    let (shown, mut screen_gone) = screen();
+    let mut typed = terminal::typed();
+    let mut input = Input::new(interactive);
+    let mut resized = signal(SignalKind::window_change()).map_err(|e| lost(&e))?;
+    let (mut buf, mut waiting, mut stdin_open) = (BytesMut::new(), None, true);
+    loop {
+        let mut out = BytesMut::new();
+        tokio::select! {
+            // Output that has no room yet keeps the next from being read, so that a slow reader here slows the program there.
+            room = shown.reserve(), if waiting.is_some() => match (room, waiting.take()) {
+                (Ok(room), Some(piece)) => room.send(piece),
+                _ => return Ok(Ended::Left(exit::TRANSPORT)),
+            },
+            message = from.next(), if waiting.is_none() => match message {
+                Some(Ok(Message::Binary(data))) => buf.extend_from_slice(&data),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_))) | None => return Err(lost(&"the proxy closed it")),
+                Some(Ok(_)) => return Err(lost(&"a message that is not binary")),
+                Some(Err(e)) => return Err(lost(&e)),
+            },
+            piece = typed.recv(), if stdin_open && input.room() => match piece {
+                Some(piece) => if matches!(input.typed(&piece, &mut out), Typed::Leave) {
+                    let _ = send(&mut to, Frame::End).await;
+                    return Ok(Ended::Left(exit::TRANSPORT));
+                },
+                None => {
+                    stdin_open = false;
+                    input.eof(&mut out);
+                }
+            },
+            Some(()) = resized.recv(), if interactive => input.resize(terminal::size(), &mut out),
+            _ = &mut screen_gone => return Ok(Ended::Left(exit::OK)),
+        }
+        if !out.is_empty() {
+            to.send(Message::binary(out.freeze())).await.map_err(|e| lost(&e))?;
+        }
+        while waiting.is_none() {
+            match Frame::decode(&mut buf).map_err(|e| lost(&e))? {
+                Some(Frame::Output { stream, data, .. }) => waiting = Some((stream, data)),
+                Some(Frame::Acked { seq }) => input.acked(seq),
+                Some(Frame::Exit { exit, .. }) => {
+                    drop(shown);
+                    let _ = screen_gone.await;
+                    return Ok(Ended::Exit(exit));
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+    }
+}
+
+async fn send<S: futures::Sink<Message> + Unpin>(to: &mut S, frame: Frame) -> Result<(), S::Error> {
+    let mut out = BytesMut::new();
+    frame.encode(&mut out);
+    to.send(Message::binary(out.freeze())).await
+}
+
+/// A thread that writes output, so that a slow reader of ours never keeps input from flowing. The second half ends with it.
+fn screen() -> (mpsc::Sender<(Stream, Bytes)>, tokio::sync::oneshot::Receiver<()>) {
+    let (to, mut from) = mpsc::channel::<(Stream, Bytes)>(16);
+    let (done, gone) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        while let Some((stream, data)) = from.blocking_recv() {
+            let written = match stream {
+                Stream::Stdout => {
+                    let mut out = std::io::stdout().lock();
+                    out.write_all(&data).and_then(|()| out.flush())
+                }
+                Stream::Stderr => std::io::stderr().lock().write_all(&data),
+            };
+            if written.is_err() {
+                break;
+            }
+        }
+        let _ = done.send(());
+    });
+    (to, gone)
+}

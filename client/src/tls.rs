@@ -1,0 +1,147 @@
+//! Whom the laptop believes over TLS: one pinned authority, never the system's list. No socket here.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use wire::link::Pin;
+
+use crate::failure::Failure;
+
+/// For the first contact: believes a chain that ends in the authority with this pin.
+pub fn pinned(pin: Pin) -> Result<ClientConfig, Failure> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(PinnedCa { pin, provider: provider.clone() });
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(broken)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// For everything later: believes only this authority, and shows the certificate of the sign-in. `tls` is key and chain in PEM.
+pub fn signed_in(ca: &str, tls: &str) -> Result<ClientConfig, Failure> {
+    let damaged = |e: &dyn std::fmt::Display| Failure::not_signed_in("the files of this sign-in are damaged").because(e);
+    let mut roots = RootCertStore::empty();
+    for root in certificates(ca).map_err(|e| damaged(&e))? {
+        roots.add(root).map_err(|e| damaged(&e))?;
+    }
+    let chain = certificates(tls).map_err(|e| damaged(&e))?;
+    let key = PrivateKeyDer::from_pem_slice(tls.as_bytes()).map_err(|e| damaged(&e))?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(broken)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(|e| damaged(&e))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// All certificates of a PEM text; at least one.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, rustls_pki_types::pem::Error> {
+    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() { Err(rustls_pki_types::pem::Error::NoItemsFound) } else { Ok(found) }
+}
+
+fn broken(e: Error) -> Failure {
+    Failure::new("NARU-T100", 1, "TLS cannot be set up").because(e)
+}
+
+/// Finds the pinned authority among the certificates that the server shows, then checks chain, time and name against it alone.
+#[derive(Debug)]
+struct PinnedCa {
+    pin: Pin,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedCa {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let wrong = || Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let ca = others.iter().find(|der| Pin::of_der(der) == self.pin).ok_or_else(wrong)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.clone().into_owned())?;
+        let normal = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone()).build().map_err(|_| wrong())?;
+        normal.verify_server_cert(leaf, others, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    use super::*;
+
+    struct Ca(CertifiedIssuer<'static, KeyPair>);
+
+    impl Ca {
+        fn make() -> Self {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("ca"))
+        }
+        fn leaf(&self, name: &str) -> CertificateDer<'static> {
+            let params = CertificateParams::new(vec![name.to_owned()]).expect("name");
+            params.signed_by(&KeyPair::generate().expect("key"), &self.0).expect("leaf").der().clone()
+        }
+        fn root(&self) -> CertificateDer<'static> {
+            self.0.as_ref().der().clone()
+        }
+    }
+
+    fn check(pin: Pin, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], name: &str) -> bool {
+        let verifier = PinnedCa { pin, provider: Arc::new(aws_lc_rs::default_provider()) };
+        let name = ServerName::try_from(name.to_owned()).expect("name");
+        verifier.verify_server_cert(leaf, others, &name, &[], UnixTime::now()).is_ok()
+    }
+
+    #[test]
+    fn only_a_chain_that_ends_in_the_pinned_authority_is_believed() {
+        let (ours, other) = (Ca::make(), Ca::make());
+        let pin = Pin::of_der(&ours.root());
+        let leaf = ours.leaf("127.0.0.1");
+        assert!(check(pin, &leaf, &[ours.root()], "127.0.0.1"));
+        assert!(!check(pin, &leaf, &[ours.root()], "10.0.0.1"), "another name");
+        assert!(!check(pin, &leaf, &[], "127.0.0.1"), "the authority is not shown");
+        let forged = other.leaf("127.0.0.1");
+        assert!(!check(pin, &forged, &[other.root()], "127.0.0.1"), "another authority");
+        assert!(!check(pin, &forged, &[other.root(), ours.root()], "127.0.0.1"), "ours is shown but did not sign");
+        assert!(!check(Pin::of_der(&forged), &forged, &[other.root()], "127.0.0.1"), "a pinned leaf is no authority");
+    }
+}

@@ -1,0 +1,563 @@
+//! The words of the command line, and nothing of what they do. DESIGN's table as far as it is built; scripts lean on it.
+
+use std::path::PathBuf;
+
+use access::words::{NodeName, SessionId, UserName};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Naru: a zero-trust access proxy with session recording.
+#[derive(Debug, Parser)]
+#[command(name = "naru", version, propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Try it: naru demo\nThen:   naru login --link 'LINK'   naru ls   naru ssh demo   naru sessions ls   naru play ID")]
+pub(crate) struct Cli {
+    /// Which sign-in to use.
+    #[arg(long, global = true, env = "NARU_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
+    /// One JSON document instead of a table; errors as one JSON object on stderr.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where sign-ins are kept, in place of $NARU_HOME.
+    #[arg(long, global = true, hide = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sign in with a one-time link.
+    #[command(
+        after_help = "Examples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'"
+    )]
+    Login(Login),
+    /// Show who is signed in, where, and for how long.
+    Status,
+    /// Remove keys and certificates from this computer.
+    Logout {
+        /// Of every profile.
+        #[arg(long)]
+        all: bool,
+    },
+    /// List the nodes that you may reach, and as whom.
+    Ls,
+    /// Ask whether something is allowed, and which rule decides. Exit 4 when it is not.
+    #[command(after_help = "Example:\n  naru can ssh root@db-1")]
+    Can {
+        #[command(subcommand)]
+        what: Can,
+    },
+    /// Open a session on a node, or run a command there.
+    #[command(after_help = "Examples:\n  naru ssh demo\n  naru ssh ubuntu@db-1 -- uptime\n  naru ssh db-1 'tar c /etc' > etc.tar")]
+    Ssh(Ssh),
+    /// Write the configuration that other programs need.
+    Config {
+        #[command(subcommand)]
+        what: Config,
+    },
+    /// Live and past sessions.
+    Sessions {
+        #[command(subcommand)]
+        what: Sessions,
+    },
+    /// Play a recording: space pauses, . steps, + and - change the speed, arrows go 5 s, q leaves.
+    #[command(
+        after_help = "Examples:\n  naru play ID\n  naru play ID --at 1:30 --speed 2 --idle-limit 2s\n  naru play ID --text | grep ERROR"
+    )]
+    Play(Play),
+    /// Take recordings away, and check them.
+    Recording {
+        #[command(subcommand)]
+        what: Recording,
+    },
+    /// The audit log.
+    Events {
+        #[command(subcommand)]
+        what: Events,
+    },
+    /// Offline proof of log and recordings.
+    Audit {
+        #[command(subcommand)]
+        what: Audit,
+    },
+    /// Write resources from YAML: all of them or, when one has a fault, none.
+    #[command(after_help = "Example:\n  naru apply -f roles.yaml")]
+    Apply {
+        /// The file; `-` is stdin. May be given again.
+        #[arg(short, long = "file", required = true, value_name = "FILE")]
+        file: Vec<PathBuf>,
+        /// Only say what would change.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show resources of a kind, or one.
+    Get {
+        /// `role` or `user`.
+        kind: String,
+        /// Its name.
+        name: Option<String>,
+    },
+    /// Delete a resource.
+    Delete {
+        /// `role` or `user`.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// Join tokens.
+    Token {
+        #[command(subcommand)]
+        what: Token,
+    },
+    /// Make a one-time sign-in link.
+    LoginLink {
+        #[command(subcommand)]
+        what: LoginLink,
+    },
+    /// Print a completion script: `naru completion bash > ~/.local/share/bash-completion/completions/naru`.
+    Completion {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Run by OpenSSH.
+    #[command(hide = true)]
+    ProxyConnect {
+        /// Hand the connection over instead of copying.
+        #[arg(long)]
+        fdpass: bool,
+        /// The host as typed: `NODE.naru`.
+        host: String,
+    },
+    #[command(flatten)]
+    Server(Server),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The server, where the link does not say it.
+    pub url: Option<String>,
+    /// A one-time sign-in link, as an administrator made it.
+    #[arg(long, value_name = "LINK")]
+    pub link: Option<String>,
+    /// Sign in on another device.
+    #[arg(long, conflicts_with = "link")]
+    pub device: bool,
+    /// Print the address instead of opening a browser.
+    #[arg(long, conflicts_with = "link")]
+    pub no_browser: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Can {
+    /// Whether a session may be opened.
+    Ssh {
+        /// LOGIN@NODE
+        place: String,
+        /// For another person, who may administer users.
+        #[arg(long = "as", value_name = "USER")]
+        as_user: Option<UserName>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ssh {
+    /// Ask for a terminal even with a command.
+    #[arg(short = 't', overrides_with = "no_terminal")]
+    pub terminal: bool,
+    /// Ask for no terminal.
+    #[arg(short = 'T')]
+    pub no_terminal: bool,
+    /// [LOGIN@]NODE
+    pub place: String,
+    /// A command for the login's shell; the words are joined by spaces.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// What OpenSSH needs, so that `ssh NODE.naru` works.
+    #[command(
+        after_help = "Examples:\n  naru config ssh --write ~/.ssh/config\n  naru config ssh > naru.conf && ssh -F naru.conf demo.naru"
+    )]
+    Ssh {
+        /// Write the block into this file instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+        /// Print the known_hosts line instead, for plain `ssh -p PORT login%node@proxy`.
+        #[arg(long, conflicts_with = "write")]
+        known_hosts: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sessions {
+    /// List sessions, newest first.
+    Ls {
+        /// Only those that go on.
+        #[arg(long)]
+        live: bool,
+        /// Only of this person.
+        #[arg(long)]
+        user: Option<UserName>,
+        /// Only on this node.
+        #[arg(long)]
+        node: Option<NodeName>,
+        /// Only those that began after: `1h` ago, or a time.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Most rows.
+        #[arg(long)]
+        limit: Option<u32>,
+        /// Only those older than this one: for the next page.
+        #[arg(long, value_name = "ID")]
+        after: Option<SessionId>,
+    },
+    /// Show one session.
+    Show {
+        /// Its id.
+        id: SessionId,
+    },
+    /// Watch a live session.
+    Watch {
+        /// Its id.
+        id: SessionId,
+        /// Let recorded escapes through.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// End a live session.
+    Kill {
+        /// Its id.
+        id: SessionId,
+        /// Said to the user and in the log.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Play {
+    /// The session's id, or a `.cast` file.
+    pub what: String,
+    /// Print it as text, without waiting.
+    #[arg(long)]
+    pub text: bool,
+    /// Where to begin: `90`, `1:30`, `5m`.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// How fast.
+    #[arg(long, default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// The longest pause.
+    #[arg(long, value_name = "TIME")]
+    pub idle_limit: Option<String>,
+    /// Check it first; exit 10 when something was changed.
+    #[arg(long)]
+    pub verify: bool,
+    /// Let recorded escapes through: a recording may then steer this terminal.
+    #[arg(long)]
+    pub raw: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.01..=1000.0).contains(&speed) { Ok(speed) } else { Err("between 0.01 and 1000".to_owned()) }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Recording {
+    /// Write a recording as a file that other programs read.
+    #[command(after_help = "Example:\n  naru recording export ID --format txt -o session.txt")]
+    Export {
+        /// The session.
+        id: SessionId,
+        /// Which format.
+        #[arg(long, value_enum, default_value_t = Format::Cast)]
+        format: Format,
+        /// The file; stdout when absent.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Keep recorded escapes that steer a terminal.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Check a recording as it is stored. Exit 10 when something was changed.
+    Verify {
+        /// The session.
+        id: SessionId,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// asciicast v3.
+    Cast,
+    /// Plain text.
+    Txt,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Events {
+    /// The last events, and with -f what comes.
+    Tail {
+        /// Go on as they happen.
+        #[arg(short, long)]
+        follow: bool,
+        /// How many of the past.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        lines: u32,
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// All events that fit.
+    #[command(after_help = "Example:\n  naru events search --type 'session.*' --user alice --since 1d")]
+    Search {
+        /// Only those that contain this text.
+        text: Option<String>,
+        /// Most events: the last that fit.
+        #[arg(long)]
+        limit: Option<u32>,
+        #[command(flatten)]
+        filter: Filter,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// `session.start`, or `session.*`.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Only of this person.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Only to this node.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// Only of this session.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<SessionId>,
+    /// Only after: `1h` ago, or a time.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only before.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only those with a higher `seq`.
+    #[arg(long, value_name = "SEQ")]
+    pub after: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Check log and recordings with the public key only, without a server. Exit 10 when something is missing or changed.
+    #[command(after_help = "Example:\n  naru audit verify --key audit.pub /backup/naru")]
+    Verify {
+        /// The public key that you trust, as text or a file.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// A checkpoint that left earlier: finds a log that was rolled back.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// A state directory, or a copy of one.
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a join token for a host.
+    #[command(after_help = "Example:\n  naru token create --kind node --node db-1 --label env=prod --ttl 1h")]
+    Create {
+        /// What may join.
+        #[arg(long, value_enum, default_value_t = Kind::Node)]
+        kind: Kind,
+        /// The node's name, or a pattern such as `web-*`.
+        #[arg(long, default_value = "*")]
+        node: String,
+        /// A label that the token fixes. May be given again.
+        #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+        labels: Vec<(String, String)>,
+        /// How long it lives.
+        #[arg(long, default_value = "1h")]
+        ttl: String,
+        /// It may take a name that is taken.
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// An SSH target.
+    Node,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LoginLink {
+    /// For this person.
+    Create {
+        /// The handle.
+        user: UserName,
+    },
+}
+
+/// What runs on servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Server {
+    /// Start a server with sane defaults; prints its URL, a sign-in link and the join line for a host.
+    Up {
+        /// Its settings.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where it keeps everything.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+    /// Start a playground on this machine: server, agent, two people. Needs no root, no network.
+    Demo {
+        /// Where it keeps everything; a temporary folder when absent.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+    /// The proxy on its own.
+    Proxy {
+        #[command(subcommand)]
+        what: Proxy,
+    },
+    /// The agent on its own.
+    Agent {
+        #[command(subcommand)]
+        what: Agent,
+    },
+    /// Started by the agent.
+    #[command(hide = true)]
+    Zygote {
+        /// What the agent says.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Proxy {
+    /// Run it.
+    Run {
+        /// Its settings.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where it keeps everything.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agent {
+    /// Run an agent that has joined.
+    Run {
+        /// Its settings: which logins it allows.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where it keeps its identity.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+    /// Join this host with a token.
+    Join {
+        /// The proxy.
+        url: String,
+        /// The join token.
+        #[arg(long)]
+        token: String,
+        /// The pin of the proxy's authority: `sha256:…`.
+        #[arg(long)]
+        ca_pin: String,
+        /// The name that this host wants, where the token has a pattern.
+        #[arg(long)]
+        node: Option<NodeName>,
+        /// A label of the agent's own. May be given again.
+        #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+        labels: Vec<(String, String)>,
+        /// Its settings.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where it keeps its identity.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn ssh(args: &[&str]) -> Ssh {
+        match Cli::try_parse_from(args).expect("parses").command {
+            Command::Ssh(ssh) => ssh,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_words_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_needs_no_dashes_and_keeps_its_own() {
+        for args in [&["naru", "ssh", "demo", "--", "echo", "hi"][..], &["naru", "ssh", "demo", "echo", "hi"]] {
+            assert_eq!(ssh(args).command, ["echo", "hi"], "{args:?}");
+        }
+        assert_eq!(ssh(&["naru", "ssh", "demo", "ls", "-la", "--json", "--", "x"]).command, ["ls", "-la", "--json", "--", "x"]);
+        assert_eq!(ssh(&["naru", "ssh", "demo", "--", "-x"]).command, ["-x"]);
+        let with = ssh(&["naru", "ssh", "-t", "root@demo", "top"]);
+        assert!(with.terminal && !with.no_terminal && with.place == "root@demo" && with.command == ["top"]);
+        assert!(ssh(&["naru", "ssh", "demo"]).command.is_empty());
+    }
+
+    #[test]
+    fn global_words_stand_anywhere_before_a_remote_command() {
+        for args in
+            [&["naru", "--profile", "olga", "--json", "sessions", "ls"][..], &["naru", "sessions", "ls", "--profile", "olga", "--json"]]
+        {
+            let cli = Cli::try_parse_from(args).expect("parses");
+            assert_eq!((cli.profile.as_deref(), cli.json), (Some("olga"), true));
+        }
+    }
+
+    #[test]
+    fn server_words_are_those_of_the_table() {
+        for line in [
+            "naru up --config f --state d",
+            "naru demo --state d --json",
+            "naru proxy run",
+            "naru agent run --state d",
+            "naru agent join https://h:1 --token T --ca-pin sha256:x --label a=b",
+            "naru zygote --dir /x -y",
+            "naru login https://h --device",
+            "naru login --no-browser",
+            "naru audit verify --key k --checkpoint c d",
+            "naru events tail -f",
+            "naru token create --kind node --ttl 1h",
+            "naru login-link create alice",
+            "naru completion bash",
+            "naru config ssh --known-hosts",
+            "naru proxy-connect --fdpass -- demo.naru",
+            "naru apply -f a.yaml -f b.yaml",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in ["naru", "naru nonsense", "naru play x --speed 0", "naru sessions show ../x", "naru token create --label x"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}
