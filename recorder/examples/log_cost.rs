@@ -1,5 +1,5 @@
 //! Prints what the log costs here: one append, one durable wait, verifying and searching. Give a folder on the disk to be measured.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring program")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "a measuring program")]
 
 use std::sync::Arc;
 use std::time::Instant;

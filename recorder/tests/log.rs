@@ -1,4 +1,5 @@
 //! The log as a whole: append, kill, start again, close files, read, search, durable waiters.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test fails by them")]
 
 mod parts;
 
@@ -199,4 +200,53 @@ async fn a_disk_that_does_not_sync_makes_nothing_durable() {
     let waited = tokio::time::timeout(Duration::from_secs(60), log.durable(log.append(&denied("x")).unwrap())).await.unwrap();
     assert!(matches!(waited, Err(LogError::Io(_))));
     assert!(commits.stop().is_err());
+}
+
+/// A small disk of its own, unmounted at the end.
+struct SmallDisk(std::path::PathBuf);
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ended = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// P13: on a full disk only the events that say how things ended get in, and with room again all do. Needs the right to mount.
+#[tokio::test]
+async fn on_a_full_disk_end_events_get_in_and_nothing_else() {
+    let mut place = Place::new();
+    let disk = SmallDisk(place.temp.path().join("disk"));
+    fs::create_dir(&disk.0).unwrap();
+    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&disk.0).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        println!("not run: a small disk cannot be mounted here");
+        return;
+    }
+    place.settings.dir = disk.0.join("log");
+    let (log, _) = place.start();
+    let commits = Commits::start(log.clone(), Box::new(|| Ok(None))).unwrap();
+    fs::write(disk.0.join("ballast"), vec![1; 1024 * 1024]).unwrap();
+    let mut written = 0;
+    let refused = loop {
+        match log.append(&denied(&"x".repeat(5000))) {
+            Ok(_logged) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 1000);
+    };
+    assert!(matches!(refused, LogError::Full), "{refused}");
+    let end = parts::end_of(1, "alice", "db-1", None);
+    for i in 1..=20 {
+        let logged = log.append(&end).unwrap();
+        assert_eq!(logged.seq(), written + i);
+        assert!(log.durable(logged).await.is_ok(), "HEAD can still be written");
+    }
+    fs::remove_file(disk.0.join("ballast")).unwrap();
+    // The commit thread takes the reserve again as soon as there is room.
+    while log.append(&denied("goes on")).is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    commits.stop().unwrap();
+    drop(log);
+    assert_eq!(events(&place.start().0).len() as u64, written + 21);
 }

@@ -49,6 +49,9 @@ pub(crate) fn measure(setup: &Setup, report: &mut Report) -> Result<(), String> 
     let shown = drain(&mut route.ssh(&["-tt"], &format!("stty raw; for i in $(seq {times}); do cat {}; done", whole.display())))?;
     let live = start.elapsed();
     let (after, behind) = settle(&folder);
+    if after <= before {
+        return Err("nothing was recorded".into());
+    }
     let mut series = Series::default();
     series.push("naru", (after - before) as f64 / shown as f64);
     report.row("recording / terminal output", "", Goal::Figure(0.125), &series, 50);

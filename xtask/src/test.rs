@@ -114,7 +114,7 @@ fn failures(text: &str) -> String {
         let line = line.trim();
         !(line.is_empty() || line.starts_with("running ") || line.starts_with("Doc-tests ") || line.starts_with("Running "))
             && !(line.starts_with("test ") && (line.ends_with("... ok") || line.contains("... ignored")))
-            && !line.starts_with("test result: ok")
+            && !["test result: ok", "Compiling ", "Finished "].iter().any(|word| line.starts_with(word))
     };
     text.lines().filter(dull).collect::<Vec<_>>().join("\n")
 }

@@ -169,6 +169,15 @@ impl Writer {
 }
 
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)?;
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        // Some file systems cannot reserve: bytes that are written take the room too.
+        Err(rustix::io::Errno::OPNOTSUPP) => {
+            let zeros = [0; 4096];
+            for at in (0..bytes).step_by(zeros.len()) {
+                file.write_all_at(&zeros, at)?;
+            }
+        }
+        other => other?,
+    }
     file.sync_all()
 }

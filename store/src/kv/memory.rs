@@ -7,11 +7,13 @@ use std::sync::{Mutex, MutexGuard};
 use super::core::{Engine, Pairs, Rules, Writes};
 use super::{Kv, KvError};
 
+type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
+
 #[derive(Default)]
-struct Map(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+struct Map(Mutex<Keys>);
 
 impl Map {
-    fn lock(&self) -> Result<MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>>, KvError> {
+    fn lock(&self) -> Result<MutexGuard<'_, Keys>, KvError> {
         self.0.lock().map_err(|_| KvError::Stopped)
     }
 }
