@@ -102,7 +102,7 @@ impl Proxy {
         let install: access::words::InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
-        let (log, repaired) = Log::start(LogSettings::new(state.path(), install.clone(), STREAM), keys.checkpoint())?;
+        let (log, repaired) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
         let (recordings, recovered) = Recordings::start(RecorderSettings::new(state.path(), install.clone()), keys.checkpoint())?;
         let commits = {
             let journal = recordings.clone();
@@ -211,7 +211,7 @@ fn began(log: &Log, repaired: &recorder::log::Repaired, recovered: &recorder::Re
     let _ = repaired;
     if recovered.set_aside_bytes > 0 {
         let cause = "the recorder's journal ended in bytes that are no record".to_owned();
-        log.append(&Event::new(now, Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
+        let _told = log.append(&Event::new(now, Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
     }
     let started = What::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot: 0 };
     log.append(&Event::new(now, Actor::system(), started)).map(|_| ())
@@ -235,7 +235,7 @@ fn authority(host: &str, port: u16) -> String {
 }
 
 fn server_tls(keys: &Keys, names: &[String]) -> Result<Tls, BuildError> {
-    let key = rcgen::KeyPair::generate().map_err(|error| SignError::of(error))?;
+    let key = rcgen::KeyPair::generate().map_err(SignError::of)?;
     let chain = keys.ask(SignServer { names, key: &key, now: clock::now() })?;
     let public = keys.public();
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(SignError::of)?;

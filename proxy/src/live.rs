@@ -27,7 +27,6 @@ pub(crate) struct StoredUser {
 /// Everything that decides, at one revision.
 #[derive(Debug)]
 pub(crate) struct View {
-    pub(crate) revision: u64,
     pub(crate) policy: PolicySet,
     pub(crate) users: BTreeMap<UserName, StoredUser>,
     install: InstallId,
@@ -133,5 +132,5 @@ fn read(store: &dyn Kv, install: &InstallId) -> Result<View, LiveError> {
         let name = entry.key.trim_start_matches(USERS).parse().map_err(|e| bad(&entry.key, &e))?;
         users.insert(name, serde_json::from_slice(&entry.at.value).map_err(|e| bad(&entry.key, &e))?);
     }
-    Ok(View { revision: store.revision()?, policy, users, install: install.clone() })
+    Ok(View { policy, users, install: install.clone() })
 }

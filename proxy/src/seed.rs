@@ -56,7 +56,7 @@ impl Proxy {
             writes.push(Change::put(key, value.map_err(|error| SeedError::Other(error.to_string()))?, Expect::Absent));
         }
         if let Some(logged) = last {
-            self.app.sessions.log.durable(logged).await?;
+            let _durable = self.app.sessions.log.durable(logged).await?;
             self.app.store.batch(&writes)?;
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Proxy {
         let made = self.app.once.make(purpose, life, clock::now())?;
         let what = What::TokenCreated { kind, id: made.id, expires: made.expires };
         let logged = self.app.sessions.log.append(&Event::new(clock::now(), Actor::system(), what))?;
-        self.app.sessions.log.durable(logged).await?;
+        let _durable = self.app.sessions.log.durable(logged).await?;
         Ok(made.secret)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use access::event::{Actor, Event, What};
 use access::words::{AgentId, NodeName};
 use recorder::Log;
-use store::kv::{Kv, KvError};
+use store::kv::KvError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::nodes::Nodes;

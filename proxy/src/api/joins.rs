@@ -58,7 +58,7 @@ pub(crate) async fn join(
         login: None,
     });
     let used = What::TokenUsed { kind: NODE.to_owned(), id: redeemed.id().to_owned() };
-    app.sessions.log.append(&Event::new(now, Actor::agent(&agent), used))?;
+    let _logged = app.sessions.log.append(&Event::new(now, Actor::agent(&agent), used))?;
     let logged = app.sessions.log.append(&event)?;
     let logged = app.sessions.log.durable(logged).await?;
     let x509_chain_pem = app

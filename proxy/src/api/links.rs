@@ -62,6 +62,6 @@ async fn make(app: &App, person: &Person, purpose: Purpose, life: Duration) -> R
     let event = person.event(What::TokenCreated { kind, id: made.id.clone(), expires: made.expires });
     let logged = app.sessions.log.append(&event)?;
     // The secret leaves only when its making is durably known.
-    app.sessions.log.durable(logged).await?;
+    let _durable = app.sessions.log.durable(logged).await?;
     Ok(made)
 }

@@ -189,7 +189,7 @@ async fn commit(app: &App, person: &Person, items: &[AppliedItem], writes: &[Wri
         last = Some(app.sessions.log.append(&person.event(what))?);
     }
     if let Some(logged) = last {
-        app.sessions.log.durable(logged).await?;
+        let _durable = app.sessions.log.durable(logged).await?;
         app.store.batch(writes)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Html;
-use russh::keys::{HashAlg, PublicKey};
+use russh::keys::{Algorithm, HashAlg, PublicKey};
 use wire::api::{Ca, Done, SignIn, SignedIn, Status, exit};
 
 use super::person::Person;
@@ -58,9 +58,9 @@ pub(crate) async fn by_link(
         event
     };
     let log = &app.sessions.log;
-    log.append(&about(What::TokenUsed { kind: LOGIN_LINK.to_owned(), id: redeemed.id().to_owned() }))?;
+    let _used = log.append(&about(What::TokenUsed { kind: LOGIN_LINK.to_owned(), id: redeemed.id().to_owned() }))?;
     let expires = identity.expires.min(now.plus(USER_LIFE));
-    log.append(&about(What::CertIssued {
+    let _issued = log.append(&about(What::CertIssued {
         kind: "ssh_user".to_owned(),
         serial: format!("{:016x}", user.sign_in()),
         expires,
@@ -93,8 +93,8 @@ fn parse_key(line: &str) -> Result<PublicKey, No> {
         return Err(weak());
     }
     let key = PublicKey::from_openssh(line).map_err(|_| weak())?;
-    let algorithm = key.algorithm();
-    if algorithm.is_ed25519() || algorithm.is_ecdsa() { Ok(key) } else { Err(weak()) }
+    let strong = matches!(key.algorithm(), Algorithm::Ed25519 | Algorithm::Ecdsa { .. });
+    if strong { Ok(key) } else { Err(weak()) }
 }
 
 fn refuse(app: &App, client: &Client, code: &str, why: String) -> No {
@@ -125,7 +125,7 @@ pub(crate) async fn status(State(app): State<App>, person: Person) -> Json<Statu
 /// `POST /v1/sign-out`, for whoever is signed in: ends this sign-in and its live sessions.
 pub(crate) async fn out(State(app): State<App>, person: Person) -> Result<Json<Done>, No> {
     let logged = app.sessions.log.append(&person.event(What::Logout {}))?;
-    app.sessions.log.durable(logged).await?;
+    let _durable = app.sessions.log.durable(logged).await?;
     app.sessions.people.sign_out(person.sign_in)?;
     let stop = Stop { reason: "signed_out", sentence: "you signed out".to_owned() };
     app.sessions.table.stop_sign_in(person.sign_in, &stop);

@@ -26,7 +26,7 @@ const GRANT_KEYS_LIFE: Duration = Duration::from_secs(86_400);
 const GRANT_KEY_ID: &str = "g1";
 
 mod sealed {
-    pub trait Sealed {}
+    pub(crate) trait Sealed {}
 }
 
 /// One thing that may be asked.
@@ -43,7 +43,7 @@ pub(crate) trait Ask: sealed::Sealed {
 pub struct SignError(pub(super) String);
 
 impl SignError {
-    pub(super) fn of(error: impl std::fmt::Display) -> Self {
+    pub(crate) fn of(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
 }

@@ -9,7 +9,7 @@ use jsonwebtoken::EncodingKey;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
-use store::state::{self, StateError};
+use store::state::{self, SecretError};
 use wire::proof::MemoryKey;
 use zeroize::Zeroizing;
 
@@ -20,7 +20,7 @@ use super::tls;
 pub enum KeyError {
     /// The file itself.
     #[error(transparent)]
-    File(#[from] StateError),
+    File(#[from] SecretError),
     /// Its content.
     #[error("the key file {path} is damaged or half written: {why}. Restore it from a backup; a new key would orphan everything that the old one signed")]
     Damaged {

@@ -19,7 +19,7 @@ const EXTENSIONS: [&str; 4] = ["permit-agent-forwarding", "permit-port-forwardin
 
 /// The operating system's random numbers in the shape that ssh-key wants.
 pub(crate) fn rng() -> impl russh::keys::ssh_key::rand_core::CryptoRng {
-    rand::rngs::SysRng.unwrap_err()
+    rand::rand_core::UnwrapErr(rand::rngs::SysRng)
 }
 
 fn unix(at: Timestamp) -> u64 {

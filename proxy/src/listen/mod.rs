@@ -18,7 +18,8 @@ use tokio_util::task::TaskTracker;
 use wire::preface::{First, MAX_PREFACE, first};
 
 use crate::authority::tls::Subject;
-use admission::{Admission, Ticket};
+use admission::Admission;
+pub(crate) use admission::Ticket;
 pub(crate) use rewind::Rewind;
 use tls::Tls;
 

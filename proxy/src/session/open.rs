@@ -207,7 +207,7 @@ impl Sessions {
             term: wanted.terminal.as_ref().map(|terminal| terminal.term.clone()),
             started: now,
         };
-        let opened = self.recordings.open(permit, about, mode);
+        let opened = self.recordings.open(about, mode);
         let refused = |error| NotOpened {
             code: "NARU-R101".into(),
             sentence: format!("the session was refused, because its recording could not be opened: {error}"),
@@ -291,7 +291,7 @@ pub(crate) fn finish_lost(lost: &recorder::Lost, log: &Log, table: &Table) -> Re
     });
     let connection = Some(about.connection.clone());
     end.session = Some(SessionRef { id: about.session, kind: about.kind, connection: connection.clone(), offset_ms: None });
-    log.append(&end)?;
+    let _logged = log.append(&end)?;
     let row = SessionRow {
         id: about.session,
         user: about.user_name.clone(),

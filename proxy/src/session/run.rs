@@ -108,18 +108,18 @@ impl Session {
     }
 
     /// Runs to the end; the person has seen it when this returns, and the recording is closed.
-    pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, near: R, mut show: W) -> (Ended, ClosedRecording, Place) {
+    pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, near: R, show: W) -> (Ended, ClosedRecording, Place) {
         let (out, shown) = mpsc::channel(SHOWING);
         let (down, down_queue) = mpsc::channel(SENDING);
         let mut sending = Box::pin(far::write(down_queue));
-        let mut showing = Box::pin(show_all(&mut show, shown));
-        let (mut sent, mut seen) = (false, false);
+        let mut showing = Box::pin(show_all(show, shown));
+        let (mut sent, mut seen) = (false, None);
         let ended = {
             let mut main = std::pin::pin!(self.main(near, out, down));
             loop {
                 tokio::select! {
                     ended = &mut main => break ended,
-                    () = &mut showing, if !seen => seen = true,
+                    show = &mut showing, if seen.is_none() => seen = Some(show),
                     () = &mut sending, if !sent => sent = true,
                 }
             }
@@ -127,12 +127,13 @@ impl Session {
         let offset = self.recording.position();
         let closing = tokio::time::timeout(CLOSE_TIMEOUT, self.recording.close(ended.ending()));
         let last_words = async {
-            let done = seen || tokio::time::timeout(LAST_WORDS, &mut showing).await.is_ok();
-            drop(showing);
-            if done {
+            let show = match seen {
+                Some(show) => Some(show),
+                None => tokio::time::timeout(LAST_WORDS, showing).await.ok(),
+            };
+            if let Some(mut show) = show {
                 let _ = tokio::time::timeout(LAST_WORDS, say_end(&mut show, &ended, offset)).await;
             }
-            drop(show);
         };
         let last_frames = async {
             if !sent {
@@ -140,7 +141,8 @@ impl Session {
             }
         };
         let (closed, (), ()) = tokio::join!(closing, last_words, last_frames);
-        (ended, closed.unwrap_or_else(|_| ClosedRecording::unknown()), self.place)
+        let closed = closed.unwrap_or_else(|_| unstored(&ended));
+        (ended, closed, self.place)
     }
 
     async fn main<R: NearRead>(&mut self, mut near: R, out: mpsc::Sender<Show>, down: mpsc::Sender<Down>) -> Ended {
@@ -362,6 +364,19 @@ async fn next_frame<'a>(far: Option<&mut FarReader>, out: &'a mpsc::Sender<Show>
     match out.reserve().await {
         Ok(slot) => Wake::Far(slot, far.next().await),
         Err(_) => Wake::ClientGone,
+    }
+}
+
+/// The recording could not be stored in time: it will be, at the latest by the next start, but the log's line does not wait.
+fn unstored(ended: &Ended) -> ClosedRecording {
+    ClosedRecording {
+        manifest: None,
+        output_bytes: 0,
+        input_bytes: 0,
+        duration: Duration::ZERO,
+        reason: ended.reason.to_owned(),
+        exit: ended.exit.clone(),
+        gaps: 0,
     }
 }
 

@@ -13,19 +13,19 @@ pub(super) enum Show {
     Eof(Stream, u64),
 }
 
-/// Shows all until the queue ends or the person is gone.
-pub(super) async fn show_all<W: NearWrite>(show: &mut W, mut queue: mpsc::Receiver<Show>) {
+/// Shows all until the queue ends or the person is gone; gives the near end back.
+pub(super) async fn show_all<W: NearWrite>(mut show: W, mut queue: mpsc::Receiver<Show>) -> W {
     loop {
         let shown = tokio::select! {
             item = queue.recv() => match item {
                 Some(Show::Output(output)) => show.output(output).await,
                 Some(Show::Eof(stream, offset)) => show.eof(stream, offset).await,
-                None => return,
+                None => return show,
             },
             said = show.idle() => said,
         };
         if shown.is_err() {
-            return;
+            return show;
         }
     }
 }
