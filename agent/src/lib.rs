@@ -1,1 +1,5 @@
 //! Dials out, believes only verified grants, opens terminals.
+
+#![forbid(unsafe_code)]
+
+pub mod holder;
