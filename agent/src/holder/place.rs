@@ -50,12 +50,18 @@ impl Place {
 pub(super) fn sweep() -> io::Result<()> {
     for entry in fs::read_dir(".")? {
         let path = entry?.path();
-        let stale = || UnixStream::connect(&path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
-        if path.extension().is_some_and(|ext| ext == "sock") && stale() {
-            let _ = fs::remove_file(&path);
+        if path.extension().is_some_and(|ext| ext == "sock") {
+            remove_stale(&path);
         }
     }
     Ok(())
+}
+
+/// Removes the socket if nobody listens on it: another holder may have taken its place.
+pub(super) fn remove_stale(path: &Path) {
+    if UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Undoes what an agent may have been given by its service manager: niceness, protection from the OOM killer, umask, audit id.

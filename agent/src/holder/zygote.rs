@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -70,6 +70,7 @@ struct Held {
 
 struct Zygote {
     agent: OwnedFd,
+    agent_uid: u32,
     signals: SignalFd,
     /// Holders write here, before they become the login, what only root may record.
     arrivals: (OwnedFd, OwnedFd),
@@ -102,7 +103,8 @@ fn start() -> io::Result<Zygote> {
     mask.thread_block()?;
     let signals = signals(&[NixSignal::SIGCHLD])?;
     let arrivals = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)?;
-    Ok(Zygote { agent, signals, arrivals, holders: BTreeMap::new() })
+    let agent_uid = Uid::effective().as_raw();
+    Ok(Zygote { agent, agent_uid, signals, arrivals, holders: BTreeMap::new() })
 }
 
 fn signals(wanted: &[NixSignal]) -> io::Result<SignalFd> {
@@ -197,7 +199,7 @@ impl Zygote {
         while let Ok(Some(_)) = self.signals.read_signal() {}
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let Some(held) = self.holders.remove(&pid.as_raw_nonzero().get()) else { continue };
-            let _ = std::fs::remove_file(place::socket_name(&held.session));
+            place::remove_stale(Path::new(&place::socket_name(&held.session)));
             place::leave_cgroup(&held.session);
             if let Some(login) = held.login {
                 sys::write_login(&LoginRecord { begins: false, ..login });
@@ -226,19 +228,25 @@ impl Zygote {
 
 /// The holder's whole life.
 fn hold(zygote: Zygote, id: u64, spec: &SpawnSpec, place: Place) -> ! {
-    match prepare(&zygote, spec, place) {
-        Ok(keeper) => {
+    match prepare(&zygote, spec) {
+        Ok((signals, child)) => {
+            let grace = Duration::from_secs(spec.grace.into());
+            let keeper = Keeper::new(place, signals, child, zygote.agent_uid, grace);
             answer(&zygote.agent, id, None);
             drop(zygote);
             keeper.run();
         }
-        Err(refused) => answer(&zygote.agent, id, Some(refused)),
+        Err(refused) => {
+            // First, so that the session can be asked for again.
+            place.leave();
+            answer(&zygote.agent, id, Some(refused));
+        }
     }
     std::process::exit(0)
 }
 
 /// Everything before the loop, in this order: what needs root, becoming the login, the program.
-fn prepare(zygote: &Zygote, spec: &SpawnSpec, place: Place) -> Result<Keeper, Refused> {
+fn prepare(zygote: &Zygote, spec: &SpawnSpec) -> Result<(SignalFd, Child), Refused> {
     let agent = Uid::effective();
     let host = |e: io::Error| Refused::host("set up the holder", e);
     detach().map_err(host)?;
@@ -264,7 +272,7 @@ fn prepare(zygote: &Zygote, spec: &SpawnSpec, place: Place) -> Result<Keeper, Re
             let _ = rustix::io::write(&zygote.arrivals.1, &text);
         }
     }
-    Ok(Keeper::new(place, signals, child, agent.as_raw(), Duration::from_secs(spec.grace.into())))
+    Ok((signals, child))
 }
 
 /// A session of its own, nothing of the agent's streams.

@@ -24,7 +24,7 @@ pub(crate) fn zygote_program() -> PathBuf {
 
 /// A host with a zygote.
 pub(crate) struct Host {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(crate) zygote: Zygote,
 }
 
@@ -34,11 +34,32 @@ impl Host {
         // Deeper than a socket's path may be long.
         let deep = dir.path().join("x".repeat(120));
         let zygote = Zygote::start(&deep, zygote_program(), vec![]).expect("zygote");
-        Self { _dir: dir, zygote }
+        Self { dir, zygote }
     }
 
     pub(crate) async fn open(&self, spec: &SpawnSpec) -> Result<(), Refused> {
         tokio::time::timeout(LONG, self.zygote.spawn(spec)).await.expect("an answer")
+    }
+
+    /// Until the session's socket is gone.
+    pub(crate) async fn gone(&self, spec: &SpawnSpec) {
+        while self.zygote.attach_socket(&spec.session).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// `kill -9` for the zygote: the child of this process whose folder is ours.
+    pub(crate) fn kill_zygote(&self) {
+        let folder = std::fs::canonicalize(self.dir.path()).expect("folder");
+        let ours = |entry: &std::fs::DirEntry| {
+            let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+            let parent = format!("PPid:\t{}\n", std::process::id());
+            let cwd = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+            status.starts_with("Name:\tnaru-zygote") && status.contains(&parent) && cwd.starts_with(&folder)
+        };
+        let zygote = std::fs::read_dir("/proc").expect("proc").flatten().find(ours).expect("a zygote");
+        let pid = zygote.file_name().to_string_lossy().parse().expect("a number");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).expect("killed");
     }
 
     /// Spawns and attaches.
@@ -160,6 +181,11 @@ impl Peer {
             other => panic!("not from a holder: {other:?}"),
         }
         true
+    }
+
+    /// Whether nothing comes by itself for a moment: only for tests that do not depend on how long that is.
+    pub(crate) async fn idle(&mut self) -> bool {
+        self.buf.is_empty() && tokio::time::timeout(Duration::from_millis(20), self.socket.readable()).await.is_err()
     }
 
     pub(crate) async fn record(&mut self) {
