@@ -1,0 +1,6 @@
+//! A real zygote and real holders, driven through their sockets with frames. What runs only as root, or only not, says so.
+
+mod accounts;
+mod peer;
+mod resume;
+mod sessions;
