@@ -1,4 +1,5 @@
 //! The real `naru` against a server of a few lines: what comes out, what goes in, which code it ends with. No proxy here.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
 use std::net::SocketAddr;
