@@ -58,7 +58,7 @@ fn said(report: &Report) -> Answer {
     for fault in &report.faults {
         let line = fault.line.map(|line| format!(" line {line}")).unwrap_or_default();
         let kind =
-            serde_json::to_value(&fault.kind).ok().and_then(|kind| kind.as_str().map(|kind| kind.replace('_', " "))).unwrap_or_default();
+            serde_json::to_value(fault.kind).ok().and_then(|kind| kind.as_str().map(|kind| kind.replace('_', " "))).unwrap_or_default();
         facts.push(("fault", format!("{}{line} byte {}: {kind}", fault.file, fault.offset)));
     }
     if report.more_faults > 0 {

@@ -74,8 +74,20 @@ mod tests {
         let bare = clean_public(&keys.ssh_public).expect("key");
         assert_eq!(bare.split(' ').count(), 2, "{bare}");
         assert_eq!(clean_public(&format!("{bare} x y")), Some(bare.clone()));
-        assert_eq!(clean_public(&format!("{bare}\nHost *\n  ProxyCommand sh")).map(|key| key.contains('\n')).unwrap_or_default(), false);
+        let hostile = clean_public(&format!("{bare}\nHost *\n  ProxyCommand sh"));
+        assert!(hostile.is_none_or(|key| key == bare));
         assert_eq!(clean_public("ssh-ed25519 AAAA"), None);
         assert_eq!(clean_certificate(&bare, &bare), None, "a key is no certificate");
+    }
+
+    /// Made with `ssh-keygen -s ca -I alice -n naru:abc -V +1h u.pub`.
+    const PUBLIC: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXmdxLZ/sTT90flGquZC/hLAZ18uNzTav4tVXjg+WWk";
+    const CERTIFICATE: &str = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29tAAAAIL3qEoOSOKg/1Ps/VNNKYvc52y8Gmzq+QxJ2IXRBEmT8AAAAIEXmdxLZ/sTT90flGquZC/hLAZ18uNzTav4tVXjg+WWkAAAAAAAAAAAAAAABAAAABWFsaWNlAAAADAAAAAhuYXJ1OmFiYwAAAABrAWVMAAAAAGsBc7YAAAAAAAAAggAAABVwZXJtaXQtWDExLWZvcndhcmRpbmcAAAAAAAAAF3Blcm1pdC1hZ2VudC1mb3J3YXJkaW5nAAAAAAAAABZwZXJtaXQtcG9ydC1mb3J3YXJkaW5nAAAAAAAAAApwZXJtaXQtcHR5AAAAAAAAAA5wZXJtaXQtdXNlci1yYwAAAAAAAAAAAAAAMwAAAAtzc2gtZWQyNTUxOQAAACDiKJG3+cx6wTEFD3bVwS3cSxIAEPI1xoFslYeQJP7Q0gAAAFMAAAALc3NoLWVkMjU1MTkAAABA7BnAulOXlVM2LakxyUewbCX15zO0aGMffm0TWjOni9CjQ/AYmV2LleZmkQKv953RzJh7ZVXYGnrCs0xKYHCADQ==";
+
+    #[test]
+    fn a_certificate_is_kept_for_its_own_key_only() {
+        assert_eq!(clean_certificate(&format!("{CERTIFICATE} a comment\n"), PUBLIC).as_deref(), Some(CERTIFICATE));
+        let other = Keys::make().expect("keys").ssh_public;
+        assert_eq!(clean_certificate(CERTIFICATE, &other), None);
     }
 }

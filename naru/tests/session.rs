@@ -1,0 +1,251 @@
+//! The real `naru` against a server of a few lines: what comes out, what goes in, which code it ends with. No proxy here.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use access::time::Timestamp;
+use bytes::{Bytes, BytesMut};
+use client::profile::{Facts, Home, file};
+use futures::{SinkExt as _, StreamExt as _};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use wire::api::{FRAMES, OpenSession, Opened, Problem};
+use wire::frames::{Exit, Frame, Stream};
+
+struct Server {
+    addr: SocketAddr,
+    home: tempfile::TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// A server with a certificate of its own authority, and a home that is signed in to it. Each connection speaks like `/v1/ssh`,
+/// or answers a plain request with a problem.
+fn serve() -> Server {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("ca");
+    let key = KeyPair::generate().expect("key");
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("name").signed_by(&key, &ca).expect("leaf");
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .expect("config");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("port");
+    let addr = listener.local_addr().expect("address");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    runtime.spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if let Ok(mut tls) = acceptor.accept(tcp).await {
+                    let mut first = [0; 12];
+                    if tls.read_exact(&mut first).await.is_err() {
+                        return;
+                    }
+                    if &first == b"GET /v1/ssh " {
+                        session(Again { first: Bytes::copy_from_slice(&first), rest: tls }).await;
+                    } else {
+                        refuse(&mut tls).await;
+                    }
+                }
+            });
+        }
+    });
+    let home = tempfile::tempdir().expect("home");
+    sign_in(home.path(), addr, &ca.as_ref().pem(), &format!("{}{}", key.serialize_pem(), leaf.pem()));
+    Server { addr, home, _runtime: runtime }
+}
+
+fn sign_in(home: &Path, addr: SocketAddr, ca: &str, tls: &str) {
+    let profile = Home::under(home).profile(None).expect("profile");
+    let facts = Facts {
+        address: format!("https://{addr}"),
+        user: "i|alice".into(),
+        name: "alice".parse().expect("name"),
+        roles: vec![],
+        expires: Timestamp::from_secs(i64::from(i32::MAX)),
+        install: "i-1".parse().expect("id"),
+        server_name: "127.0.0.1".into(),
+        ssh: vec![addr.to_string()],
+    };
+    profile.write(file::CA, ca.as_bytes()).expect("ca");
+    profile.write(file::TLS, tls.as_bytes()).expect("tls");
+    profile.write(file::FACTS, &serde_json::to_vec(&facts).expect("json")).expect("facts");
+}
+
+async fn refuse(tls: &mut (impl tokio::io::AsyncWrite + Unpin)) {
+    let problem = Problem { code: "NARU-P205".into(), title: "No.".into(), detail: None, hint: Some("ask".into()), exit: 4 };
+    let body = serde_json::to_string(&problem).expect("json");
+    let head = format!("HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let _ = tls.write_all(format!("{head}{body}").as_bytes()).await;
+    let _ = tls.shutdown().await;
+}
+
+/// Gives the first bytes of a stream once more.
+struct Again<S> {
+    first: Bytes,
+    rest: S,
+}
+
+impl<S: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Again<S> {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        if self.first.is_empty() {
+            return std::pin::Pin::new(&mut self.rest).poll_read(cx, buf);
+        }
+        let n = self.first.len().min(buf.remaining());
+        buf.put_slice(&self.first.split_to(n));
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for Again<S> {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::pin::Pin::new(&mut self.rest).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.rest).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.rest).poll_shutdown(cx)
+    }
+}
+
+/// Echoes input on stdout and its length on stderr, then ends as the command says: `exit N`, `fail`, or `denied`.
+async fn session<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S) {
+    #[allow(clippy::result_large_err, reason = "the library's signature")]
+    let subprotocol = |request: &Request, mut answer: Response| {
+        assert_eq!(request.headers().get("Sec-WebSocket-Protocol").map(|v| v.as_bytes()), Some(FRAMES.as_bytes()));
+        answer.headers_mut().insert("Sec-WebSocket-Protocol", FRAMES.parse().expect("value"));
+        Ok(answer)
+    };
+    let mut ws = tokio_tungstenite::accept_hdr_async(stream, subprotocol).await.expect("handshake");
+    let Some(Ok(Message::Text(first))) = ws.next().await else { panic!("no first message") };
+    let open: OpenSession = serde_json::from_str(first.as_str()).expect("an OpenSession");
+    let command = open.command.unwrap_or_default();
+    if command == "denied" {
+        let problem = Problem { code: "NARU-P201".into(), title: "root@demo is not allowed".into(), detail: None, hint: None, exit: 4 };
+        let _ = ws.send(Message::text(serde_json::to_string(&problem).expect("json"))).await;
+        return;
+    }
+    let id = "01933b6c-8b3e-7000-8000-000000000001".parse().expect("id");
+    let opened = Opened { session: id, login: "root".parse().expect("login"), notice: Some("you are\x1b[31m recorded".into()) };
+    ws.send(Message::text(serde_json::to_string(&opened).expect("json"))).await.expect("sent");
+    let (mut buf, mut offset, mut ended) = (BytesMut::new(), 0, false);
+    while !ended {
+        let Some(Ok(Message::Binary(data))) = ws.next().await else { return };
+        buf.extend_from_slice(&data);
+        let mut out = BytesMut::new();
+        while let Some(frame) = Frame::decode(&mut buf).expect("frames") {
+            let acked = match frame {
+                Frame::Input { seq, data } => {
+                    let len = data.len() as u64;
+                    Frame::Output { offset, stream: Stream::Stdout, data }.encode(&mut out);
+                    offset += len;
+                    seq
+                }
+                Frame::InputEof { seq } => {
+                    ended = true;
+                    seq
+                }
+                other => panic!("{other:?}"),
+            };
+            Frame::Acked { seq: acked }.encode(&mut out);
+        }
+        ws.send(Message::binary(out.freeze())).await.expect("sent");
+    }
+    let mut out = BytesMut::new();
+    Frame::Output { offset, stream: Stream::Stderr, data: Bytes::from(offset.to_string()) }.encode(&mut out);
+    let exit = match command.strip_prefix("exit ") {
+        Some(code) => Exit::Code(code.parse().expect("a code")),
+        None => Exit::Failed { code: "NARU-N302".into(), message: "demo was lost".into() },
+    };
+    Frame::Exit { offset, exit }.encode(&mut out);
+    ws.send(Message::binary(out.freeze())).await.expect("sent");
+    let _ = ws.close(None).await;
+}
+
+fn naru(server: &Server, args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_naru"))
+        .args(args)
+        .env("NARU_HOME", server.home.path())
+        .env_remove("NARU_PROFILE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let mut stdin = child.stdin.take().expect("stdin");
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().expect("ends");
+    writer.join().expect("written");
+    output
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn bytes_go_both_ways_whole_and_the_code_comes_back() {
+    let server = serve();
+    // More than the window of unacknowledged input, with every byte in it.
+    let input: Vec<u8> = (0..3_000_017u32).map(|n| (n % 251) as u8).collect();
+    let output = naru(&server, &["ssh", "demo", "--", "exit", "7"], &input);
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    assert!(output.stdout == input, "{} bytes came back", output.stdout.len());
+    assert_eq!(stderr(&output), "you are\\u{1b}[31m recorded\n3000017");
+}
+
+#[test]
+fn what_fails_before_the_command_is_255_with_the_code() {
+    let server = serve();
+    let denied = naru(&server, &["ssh", "root@demo", "denied"], b"");
+    assert_eq!(denied.status.code(), Some(255));
+    assert!(stderr(&denied).starts_with("error[NARU-P201]: root@demo is not allowed"), "{}", stderr(&denied));
+    let lost = naru(&server, &["ssh", "demo", "fail"], b"");
+    assert_eq!(lost.status.code(), Some(255));
+    assert!(stderr(&lost).contains("error[NARU-N302]: demo was lost"), "{}", stderr(&lost));
+}
+
+#[test]
+fn a_problem_keeps_its_exit_code_and_stdout_stays_empty() {
+    let server = serve();
+    let output = naru(&server, &["sessions", "ls", "--json"], b"");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(4), 0));
+    let error: Problem = serde_json::from_str(&stderr(&output)).expect("one JSON object");
+    assert_eq!((error.code.as_str(), error.hint.as_deref()), ("NARU-P205", Some("ask")));
+}
+
+#[test]
+fn another_authority_is_not_believed() {
+    let (one, two) = (serve(), serve());
+    let ca = std::fs::read_to_string(two.home.path().join("profiles/default/ca.pem")).expect("ca");
+    let tls = std::fs::read_to_string(two.home.path().join("profiles/default/tls.pem")).expect("tls");
+    sign_in(two.home.path(), one.addr, &ca, &tls);
+    let output = naru(&two, &["status"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error[NARU-T102]"), "{}", stderr(&output));
+}
