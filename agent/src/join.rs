@@ -9,7 +9,8 @@ use rcgen::{CertificateParams, KeyPair};
 use wire::api::{Join, Joined, Renew, Renewed};
 use wire::link::{Address, Pin};
 
-use crate::https::{self, CallError};
+use crate::https;
+pub use crate::https::CallError;
 use crate::identity::{self, Identity, IdentityError, Stored};
 
 /// What the person typed.

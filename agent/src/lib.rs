@@ -22,7 +22,7 @@ mod serve;
 mod tunnel;
 
 pub use local::Limits;
-pub use run::run;
+pub use run::{Holding, StartError, run};
 
 use holders::Holders;
 use identity::Identity;

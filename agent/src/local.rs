@@ -1,18 +1,15 @@
 //! The second lock: what this host itself allows, on top of every grant. Checking leaves an [`Admitted`], which alone opens a holder.
 
-use std::collections::BTreeMap;
-
 use access::words::Login;
+use config::agent::AgentFile;
 use wire::grant::{Allowed, VerifiedGrant};
 use wire::tunnel::{How, Refusal, SessionRequest};
 
-/// Limits of this host, from the agent's own file.
+/// Limits of this host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// Logins that may be used; all but root when empty.
-    pub allow_logins: Vec<Login>,
-    /// Labels of the agent's own word.
-    pub labels: BTreeMap<String, String>,
+    /// The agent's own file.
+    pub file: AgentFile,
     /// The only login there can be: that of the process, when it is not root.
     pub only_login: Option<Login>,
 }
@@ -55,11 +52,7 @@ impl Limits {
         {
             return Err(refusal("NARU-G202", format!("the agent runs as {only}, not as root, so it can open sessions for {only} only")));
         }
-        let listed = self.allow_logins.contains(login);
-        if login.as_str() == "root" && !listed {
-            return Err(refusal("NARU-G203", "this host does not list root among the logins that its agent may open"));
-        }
-        if !self.allow_logins.is_empty() && !listed {
+        if !self.file.allows(login) {
             return Err(refusal("NARU-G204", format!("this host does not list {login} among the logins that its agent may open")));
         }
         Ok(())
@@ -80,8 +73,9 @@ mod tests {
         let code = |limits: &Limits, text: &str| limits.login(&login(text)).err().map(|refusal| refusal.code);
         let open = Limits::default();
         assert_eq!(code(&open, "ubuntu"), None);
-        assert_eq!(code(&open, "root").as_deref(), Some("NARU-G203"));
-        let listed = Limits { allow_logins: vec![login("root")], ..Limits::default() };
+        assert_eq!(code(&open, "root").as_deref(), Some("NARU-G204"));
+        let file = config::agent::agent("agent.yaml", "allow_logins: [root]").expect("a sound file");
+        let listed = Limits { file, only_login: None };
         assert_eq!(code(&listed, "root"), None);
         assert_eq!(code(&listed, "ubuntu").as_deref(), Some("NARU-G204"));
         let own = Limits { only_login: Some(login("kim")), ..Limits::default() };

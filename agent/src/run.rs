@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use wire::tunnel::Purpose;
 
-use crate::holders::{Holders, HoldersError};
+use crate::holder::spawn::StartError as ZygoteError;
+use crate::holders::Holders;
 use crate::identity::{self, Identity, IdentityError};
 use crate::serve::Tunnel;
 use crate::{Agent, Settings, join, now, tunnel};
@@ -25,13 +26,22 @@ pub enum StartError {
     Identity(#[from] IdentityError),
     /// The zygote.
     #[error(transparent)]
-    Holders(#[from] HoldersError),
+    Holders(#[from] ZygoteError),
 }
 
-/// Runs until the future is dropped. Holders live on.
-pub async fn run(settings: Settings) -> Result<(), StartError> {
+/// What becomes of the holders when the agent stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// They live on for their grace period: the agent comes back.
+    On,
+    /// They are ended: the agent was for this run only.
+    End,
+}
+
+/// Runs until `stop`.
+pub async fn run(settings: Settings, holding: Holding, stop: impl Future<Output = ()>) -> Result<(), StartError> {
     let identity = Arc::new(identity::load(&settings.state)?);
-    let holders = Holders::start(&settings.holders, &settings.program).await?;
+    let holders = Holders::start(&settings.holders, settings.program.clone())?;
     let (renewed, current) = watch::channel(identity);
     let agent = Arc::new(Agent { identity: current, limits: settings.limits.clone(), holders });
     if let Some(login) = agent.only_login() {
@@ -41,6 +51,10 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
         () = keep(agent.clone(), Purpose::Terminals) => {}
         () = keep(agent.clone(), Purpose::Bulk) => {}
         () = keep_certificate(&settings.state, &renewed) => {}
+        () = stop => {}
+    }
+    if holding == Holding::End {
+        agent.holders().end_all().await;
     }
     Ok(())
 }

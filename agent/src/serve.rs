@@ -78,7 +78,7 @@ impl Tunnel {
             purpose: self.purpose,
             epoch: self.epoch.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            labels: self.agent.limits().labels.clone(),
+            labels: self.agent.limits().file.labels.clone(),
             only_login: self.agent.only_login().cloned(),
         };
         let json = serde_json::to_vec(&back).unwrap_or_default();

@@ -25,7 +25,7 @@ const MAX_STREAMS: usize = 4096;
 
 /// A tunnel could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
-pub enum TunnelError {
+pub(crate) enum TunnelError {
     /// TCP or TLS.
     #[error("cannot reach the proxy {address}: {source}")]
     Reach {

@@ -468,12 +468,15 @@ pub(crate) enum Agent {
         /// Where it keeps its identity.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
+        /// End the sessions when it stops, instead of keeping them for an agent that comes back.
+        #[arg(long)]
+        end_sessions: bool,
     },
     /// Join this host with a token.
     Join {
         /// The proxy.
         url: String,
-        /// The join token.
+        /// The join token; `-` reads it from stdin, so that it stands in no process list.
         #[arg(long)]
         token: String,
         /// The pin of the proxy's authority: `sha256:…`.
@@ -491,6 +494,9 @@ pub(crate) enum Agent {
         /// Where it keeps its identity.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
+        /// Only join; `naru agent run` runs it.
+        #[arg(long)]
+        no_run: bool,
     },
 }
 

@@ -95,3 +95,19 @@ impl Proxy {
 fn kind(kind: ResourceKind) -> &'static str {
     kind.as_str()
 }
+
+impl Proxy {
+    /// Whether anybody has ever signed in.
+    pub fn was_signed_in(&self) -> Result<bool, SeedError> {
+        Ok(!self.app.store.scan(crate::authority::people::SIGN_INS, None, 1)?.is_empty())
+    }
+
+    /// Completes when this node has a tunnel. To be taken before [`Proxy::run`], and awaited beside it.
+    pub fn connected(&self, node: access::words::NodeName) -> impl Future<Output = ()> + Send + use<> {
+        let agents = self.app.sessions.dialler.agents.clone();
+        async move {
+            let mut changed = agents.watch();
+            while agents.said(&node).is_none() && changed.changed().await.is_ok() {}
+        }
+    }
+}

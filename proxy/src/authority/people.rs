@@ -116,6 +116,9 @@ impl People {
     }
 }
 
+/// Where sign-ins are.
+pub(crate) const SIGN_INS: &str = "signin/";
+
 fn key_of(sign_in: u64) -> String {
-    format!("signin/{sign_in:016x}")
+    format!("{SIGN_INS}{sign_in:016x}")
 }

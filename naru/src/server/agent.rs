@@ -1,0 +1,83 @@
+//! `naru agent join` and `naru agent run`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use access::words::{Login, NodeName};
+use client::failure::Failure;
+use nix::unistd::{User, geteuid};
+
+use super::failure::{of_agent, of_join};
+use super::{read, say, state_dir, stopped};
+
+/// What the person typed to join.
+pub(crate) struct Asked<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) token: &'a str,
+    pub(crate) ca_pin: &'a str,
+    pub(crate) node: Option<NodeName>,
+    pub(crate) labels: &'a [(String, String)],
+}
+
+/// Longest token that is read from stdin.
+const MAX_TOKEN: u64 = 1024;
+
+/// Joins this host.
+pub(crate) async fn join(asked: Asked<'_>, state: Option<PathBuf>) -> Result<(), Failure> {
+    let state = state_dir(state, "/var/lib/naru-agent", "agent")?;
+    let usage = |error: wire::link::BadLink| Failure::new("NARU-C024", 2, error.to_string());
+    let request = agent::join::JoinRequest {
+        proxy: asked.url.parse().map_err(usage)?,
+        token: token(asked.token)?,
+        pin: asked.ca_pin.parse().map_err(usage)?,
+        node: asked.node,
+        labels: asked.labels.iter().cloned().collect(),
+    };
+    let joined = agent::join::join(&state, &request).await.map_err(|error| of_join(&error))?;
+    say(&format!("joined {} as node {}\n", joined.proxy, joined.node));
+    Ok(())
+}
+
+/// `-` reads the token from stdin, so that it stands in no process list.
+fn token(given: &str) -> Result<String, Failure> {
+    if given != "-" {
+        return Ok(given.to_owned());
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .take(MAX_TOKEN)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new("NARU-C025", 1, format!("the token could not be read: {error}")))?;
+    Ok(text.trim().to_owned())
+}
+
+/// Runs the agent until it is stopped.
+pub(crate) async fn run(config: Option<&Path>, state: Option<PathBuf>, end_sessions: bool) -> Result<(), Failure> {
+    let state = state_dir(state, "/var/lib/naru-agent", "agent")?;
+    let file = match config {
+        Some(path) => config::agent::agent(&path.display().to_string(), &read(path)?)
+            .map_err(|faults| Failure::new("NARU-C041", 2, config::faults::text(&faults)))?,
+        None => config::agent::AgentFile::default(),
+    };
+    let program = std::env::current_exe().map_err(|error| Failure::new("NARU-C026", 1, format!("where is this program? {error}")))?;
+    let settings = agent::Settings {
+        holders: state.join("holders"),
+        state,
+        program,
+        limits: agent::Limits { file, only_login: only_login()? },
+    };
+    let holding = if end_sessions { agent::Holding::End } else { agent::Holding::On };
+    agent::run(settings, holding, stopped()).await.map_err(|error| of_agent(&error))
+}
+
+/// Not as root there is one login: the process's own.
+pub(crate) fn only_login() -> Result<Option<Login>, Failure> {
+    if geteuid().is_root() { Ok(None) } else { own_login().map(Some) }
+}
+
+/// The account that runs this process.
+pub(crate) fn own_login() -> Result<Login, Failure> {
+    let user = User::from_uid(geteuid()).ok().flatten();
+    let name = user.map(|user| user.name).unwrap_or_default();
+    name.parse().map_err(|error| Failure::new("NARU-C027", 1, format!("the account that runs this cannot be a login: {error}")))
+}

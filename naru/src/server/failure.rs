@@ -1,0 +1,52 @@
+//! Errors of the parts as failures of a command: the sentence is the part's, code and exit are chosen here.
+
+use client::failure::Failure;
+use wire::api::exit;
+
+/// A proxy did not start.
+pub(crate) fn of_proxy(error: &proxy::BuildError) -> Failure {
+    use proxy::BuildError as E;
+    let (code, hint) = match error {
+        E::State(_) => ("NARU-C101", "naru up --state DIR with another directory, or mend this one"),
+        E::Install(_) => ("NARU-C102", "restore the state directory from a backup"),
+        E::Keys(_) => ("NARU-C103", "restore the keys from a backup, or set their owner and mode right"),
+        E::Store(_) => ("NARU-C104", "restore the state directory from a backup"),
+        E::Log(_) | E::Append(_) => ("NARU-C105", "naru audit verify DIR says what is wrong"),
+        E::Recorder(_) => ("NARU-C106", "free space, or mend the folder"),
+        E::Live(_) => ("NARU-C107", "restore the state directory from a backup"),
+        E::Port { .. } => ("NARU-C108", "end what listens there, or set another `listen` in the settings"),
+        E::Sign(_) | E::Tls(_) | E::Commit(_) => ("NARU-C109", "see the log"),
+    };
+    Failure::new(code, exit::FAILED, error.to_string()).hint(hint)
+}
+
+/// A new install could not be seeded.
+pub(crate) fn of_seed(error: &proxy::SeedError) -> Failure {
+    Failure::new("NARU-C110", exit::FAILED, error.to_string())
+}
+
+/// An agent did not start.
+pub(crate) fn of_agent(error: &agent::StartError) -> Failure {
+    let hint = match error {
+        agent::StartError::Identity(_) => "naru agent join URL --token T --ca-pin P",
+        agent::StartError::Holders(_) => "naru agent run --state DIR with a folder of its own",
+    };
+    Failure::new("NARU-J201", exit::FAILED, error.to_string()).hint(hint)
+}
+
+/// An agent did not join.
+pub(crate) fn of_join(error: &agent::join::JoinError) -> Failure {
+    use agent::join::{CallError, JoinError as E};
+    match error {
+        E::Call(CallError::Refused(problem)) => {
+            let failure = Failure::new(&problem.code, problem.exit, problem.title.clone());
+            match &problem.hint {
+                Some(hint) => failure.hint(hint.clone()),
+                None => failure.hint("naru token create --kind node makes a new token"),
+            }
+        }
+        E::Call(CallError::Reach { .. }) => Failure::new("NARU-J202", exit::CANNOT_REACH, error.to_string())
+            .hint("check address, pin and clock; the token can still be used"),
+        other => Failure::new("NARU-J203", exit::FAILED, other.to_string()),
+    }
+}

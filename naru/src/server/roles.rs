@@ -1,0 +1,49 @@
+//! What a new install begins with, as the resources that people would write.
+
+use access::policy::Resource;
+
+/// Roles and the first administrator of every install.
+pub(crate) const BASE: &str = "
+kind: role
+name: admin
+spec:
+  administer: [role, user, token, link, node]
+---
+kind: role
+name: auditor
+spec:
+  audit: {sessions: [list, play, watch, export, kill], events: true}
+---
+kind: user
+name: admin
+spec: {roles: [admin]}
+";
+
+/// The demo's two people; the engineer's login is the account that runs it.
+pub(crate) fn demo(login: &str) -> String {
+    format!(
+        "
+kind: role
+name: engineer
+spec:
+  allow:
+    - node_labels: {{env: [demo]}}
+      logins: ['{{{{logins}}}}']
+  options: {{recording: strict, notice: This session is recorded.}}
+---
+kind: user
+name: alice
+spec: {{roles: [engineer], traits: {{logins: [{login}]}}}}
+---
+kind: user
+name: olga
+spec: {{roles: [auditor]}}
+"
+    )
+}
+
+/// The resources of a text of ours.
+pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Resource>, client::failure::Failure> {
+    config::policy::resources(name, text, None)
+        .map_err(|faults| client::failure::Failure::new("NARU-C111", 1, config::faults::text(&faults)))
+}
