@@ -44,14 +44,24 @@ impl Child {
             None => on_pipes(),
         };
         let (near, far) = ends.map_err(|e| Refused::host("connect the program", e))?;
+        let ready = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| Refused::host("connect the program", e))?;
         match sys::fork().map_err(|e| Refused::host("start a process", e))? {
             sys::Fork::Child => {
                 drop(near);
-                let failed = become_program(program, account, &far, has_terminal, motd);
+                let failed = match lead_session(&far, has_terminal) {
+                    Ok(()) => {
+                        drop(ready);
+                        become_program(program, account, motd)
+                    }
+                    Err(e) => e.into(),
+                };
                 let _ = writeln!(io::stderr(), "naru: {} cannot be run: {failed}", program.path.display());
                 std::process::exit(126)
             }
             sys::Fork::Parent(pid) => {
+                // Before it leads its group, a signal to that would be lost: the other end closes when it does, or ends.
+                drop(ready.1);
+                let _ = rustix::io::retry_on_intr(|| rustix::io::read(&ready.0, &mut [0u8; 1][..]));
                 let [stdin, stdout, stderr] = near;
                 Ok(Self { pid, terminal: has_terminal, stdin, stdout, stderr })
             }
@@ -112,23 +122,23 @@ fn on_pipes() -> io::Result<(Near, Far)> {
     Ok(([Some(in_near), Some(out_near), Some(err_near)], Far { stdin, stdout, stderr }))
 }
 
-/// Runs in the new process and returns only the reason why it could not.
-fn become_program(program: &Program, account: &Account, far: &Far, terminal: bool, motd: bool) -> io::Error {
-    let connect = || -> rustix::io::Result<()> {
-        rustix::process::setsid()?;
-        if terminal {
-            rustix::process::ioctl_tiocsctty(&far.stdin)?;
-        }
-        rustix::stdio::dup2_stdin(&far.stdin)?;
-        rustix::stdio::dup2_stdout(&far.stdout)?;
-        rustix::stdio::dup2_stderr(&far.stderr)
-    };
-    if let Err(e) = connect() {
-        return e.into();
+/// In the new process: a session and a group of its own, its streams, signals as at a login.
+fn lead_session(far: &Far, terminal: bool) -> rustix::io::Result<()> {
+    rustix::process::setsid()?;
+    if terminal {
+        rustix::process::ioctl_tiocsctty(&far.stdin)?;
     }
+    rustix::stdio::dup2_stdin(&far.stdin)?;
+    rustix::stdio::dup2_stdout(&far.stdout)?;
+    rustix::stdio::dup2_stderr(&far.stderr)?;
     // Every descriptor of ours is closed at exec by itself; this catches what a library or an ancestor opened.
     let _ = sys::close_at_exec_from(3);
     sys::default_signals();
+    Ok(())
+}
+
+/// In the new process: returns only the reason why it could not.
+fn become_program(program: &Program, account: &Account, motd: bool) -> io::Error {
     if let Err(e) = std::env::set_current_dir(&account.home) {
         let _ = writeln!(io::stderr(), "Could not change to home directory {}: {e}", account.home.display());
         let _ = std::env::set_current_dir("/");

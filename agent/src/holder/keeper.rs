@@ -79,14 +79,14 @@ pub(super) struct Talk {
     pub(super) secret: Option<blake3::Hash>,
     pub(super) fence: u64,
     pub(super) alone: Instant,
-    /// Whether the peer has said that it knows of the program's end.
-    pub(super) released: bool,
+    /// When the peer knows of the program's end: set by what it said since that was sent.
+    pub(super) released: Option<Instant>,
 }
 
 impl Keeper {
     pub(super) fn new(place: Place, signals: SignalFd, child: Child, agent: u32, grace: Duration) -> Self {
         let now = Instant::now();
-        let talk = Talk { candidates: Vec::new(), attached: None, secret: None, fence: 0, alone: now, released: false };
+        let talk = Talk { candidates: Vec::new(), attached: None, secret: None, fence: 0, alone: now, released: None };
         let (input, output) = (Input::default(), Output::new());
         let (exit, remains, ending, unacked, ack_by) = (None, 0, None, 0, None);
         Self { place, signals, child, agent, grace, talk, input, output, exit, remains, ending, unacked, ack_by, busy: now }
@@ -134,8 +134,11 @@ impl Keeper {
             }
             by(if ending.killed { gone } else { ending.kill });
         }
-        if finished && self.talk.released {
-            return None;
+        if let Some(at) = self.talk.released.filter(|_| finished) {
+            if at <= now {
+                return None;
+            }
+            by(at);
         }
         if let Some(at) = self.ack_by {
             by(at);

@@ -1,7 +1,7 @@
 //! What the frames of a connection mean to a holder: who may attach, what is taken in, what ends it.
 
 use std::io::{self, ErrorKind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wire::frames::{Attach, Attached, Exit, Frame};
 
@@ -14,6 +14,8 @@ use super::terminal;
 
 /// Reads of one connection before others have their turn.
 const READS: usize = 16;
+/// How long a program's end can be asked for again by a peer that recorded all output and did not say that it heard the end.
+const LINGER: Duration = Duration::from_secs(5);
 /// Characters of a resume secret: 32 bytes in hexadecimal.
 const SECRET: usize = 64;
 
@@ -43,7 +45,7 @@ impl Keeper {
         }
         candidate.welcome(Attached { produced: self.output.produced(), acked: self.input.acked() });
         self.detach();
-        self.talk.released = false;
+        self.talk.released = None;
         self.talk.attached = Some(candidate);
         // What came in the same read as the frame that attached.
         if self.take_frames().is_err() {
@@ -118,13 +120,21 @@ impl Keeper {
                 }
             }
             Frame::Recorded { offset } => {
+                let again = self.output.all_recorded();
                 self.output.recorded(offset).map_err(|_| breach())?;
-                let knows = self.talk.attached.as_ref().is_some_and(Attachment::exit_is_sent);
-                self.talk.released |= knows && self.output.all_recorded();
+                if self.output.all_recorded() && self.talk.attached.as_ref().is_some_and(Attachment::exit_is_sent) {
+                    // The first to reach the end may have crossed the news of it; a second one answers that.
+                    let now = Instant::now();
+                    self.talk.released.get_or_insert(now + LINGER);
+                    if again {
+                        self.talk.released = Some(now);
+                    }
+                }
             }
             Frame::End => {
-                self.talk.released = true;
-                self.hang_up(Instant::now());
+                let now = Instant::now();
+                self.talk.released = Some(now);
+                self.hang_up(now);
             }
             _ => return Err(breach()),
         }

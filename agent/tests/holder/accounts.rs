@@ -1,10 +1,10 @@
 //! Whom a host lets in, and as whom.
 
-use agent::holder::{Kind, code};
+use agent::holder::code;
 use nix::unistd::Uid;
 use wire::frames::Exit;
 
-use crate::peer::{Host, exec, on_terminal, spec};
+use crate::peer::{Host, exec, on_terminal};
 
 #[tokio::test]
 async fn accounts_that_may_not_log_in_are_refused_with_a_sentence() {
@@ -36,22 +36,39 @@ async fn a_nul_in_a_command_is_refused() {
     assert_eq!(Host::new().open(&exec("a\0b")).await.expect_err("refused").code, code::BAD_REQUEST);
 }
 
-/// Only root can become another account. The account is one that Debian and its kin have, with a real shell.
+/// An account of a person with a shell, if this host has one.
+fn somebody() -> Option<(String, String)> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        let field: Vec<&str> = line.split(':').collect();
+        let person = field.get(2)?.parse::<u32>().is_ok_and(|uid| (1000..60_000).contains(&uid));
+        (person && field.get(6)?.ends_with("sh")).then(|| (field[0].to_owned(), field[2].to_owned()))
+    })
+}
+
+/// Only root can become another account.
 #[tokio::test]
 async fn root_gives_everything_up() {
-    let can = Uid::effective().is_root() && std::fs::read_to_string("/etc/passwd").is_ok_and(|p| p.contains("\nsync:x:4:65534"));
-    if !can {
-        return;
-    }
+    let Some((name, uid)) = somebody().filter(|_| Uid::effective().is_root()) else { return };
     let host = Host::new();
-    // sync's shell is /bin/sync: it runs, says nothing, ends well. As a shell it takes `-c` for an unknown option.
-    let mut asked = spec(Kind::Shell);
-    asked.login = "sync".parse().expect("a login");
-    assert_eq!(host.start(&asked).await.finish().await, Exit::Code(0));
-    // Its holder is not to be looked into by the account.
-    let mut asked = on_terminal(exec("id -u; stat -c %U:%G:%a $(tty)"));
-    asked.login = "root".parse().expect("a login");
+    let look = "grep -E '^(Uid|Gid|Groups|CapEff|CapPrm)' /proc/self/status; stat -c %U:%G:%a $(tty); cat /proc/$PPID/environ; echo =$?";
+    let mut asked = on_terminal(exec(look));
+    asked.login = name.parse().expect("a login");
     let mut peer = host.start(&asked).await;
     peer.finish().await;
-    assert!(peer.out().contains("0\r\nroot:tty:620"), "{}", peer.out());
+    let out = peer.out();
+    assert!(out.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}")), "{out}");
+    assert!(out.contains("CapEff:\t0000000000000000") && !out.contains("Groups:\t0 "), "{out}");
+    assert!(out.contains(&format!("{name}:tty:620")), "{out}");
+    // Its holder runs as the account and is still not to be looked into.
+    assert!(out.contains("Permission denied") && out.contains("=1"), "{out}");
+}
+
+#[tokio::test]
+async fn a_terminal_belongs_to_its_account() {
+    let host = Host::new();
+    let mut peer = host.start(&on_terminal(exec("stat -c =%U=%a $(tty)"))).await;
+    assert_eq!(peer.finish().await, Exit::Code(0));
+    // The group's right to write depends on how the host mounts its terminals, where we are not root.
+    assert!(peer.out().contains(&format!("={}=6", crate::peer::me())), "{}", peer.out());
 }

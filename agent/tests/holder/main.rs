@@ -1,5 +1,7 @@
 //! A real zygote and real holders, driven through their sockets with frames. What runs only as root, or only not, says so.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod accounts;
 mod peer;
 mod resume;
