@@ -3,11 +3,11 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::AsyncReadExt as _;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 use wire::tunnel::STREAM_OPEN;
@@ -16,11 +16,42 @@ use wire::tunnel::STREAM_OPEN;
 pub(crate) const MAX_STREAMS: usize = 4096;
 /// yamux demands 256 KiB of window for each stream that may exist; memory is used only as data waits.
 const CONNECTION_WINDOW: usize = MAX_STREAMS * 256 * 1024;
-/// How long an agent may take to acknowledge a stream.
+/// How long opening may wait for room among the streams.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A stream to the agent.
-pub(crate) type Stream = Compat<yamux::Stream>;
+/// A stream to the agent. yamux opens it with our first bytes, so the agent's acknowledging byte is taken off when we first read.
+pub(crate) struct Stream {
+    inner: Compat<yamux::Stream>,
+    acknowledged: bool,
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.acknowledged {
+            let mut byte = [0];
+            let mut first = ReadBuf::new(&mut byte);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut first))?;
+            match first.filled() {
+                [STREAM_OPEN] => self.acknowledged = true,
+                [] => return Poll::Ready(Ok(())),
+                _ => return Poll::Ready(Err(io::Error::other("the agent did not acknowledge the stream"))),
+            }
+        }
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
 
 /// Opens streams on one tunnel.
 #[derive(Debug, Clone)]
@@ -85,16 +116,14 @@ where
 }
 
 impl Mux {
-    /// A new stream, after the agent has acknowledged it.
+    /// A new stream.
     pub(crate) async fn open(&self) -> io::Result<Stream> {
         let gone = || io::Error::other("the tunnel is closed");
         let opening = async {
             let (answer, answered) = oneshot::channel();
             self.0.send(answer).await.map_err(|_| gone())?;
-            let mut stream = answered.await.map_err(|_| gone())??;
-            let mut byte = [0];
-            stream.read_exact(&mut byte).await?;
-            if byte == [STREAM_OPEN] { Ok(stream.compat()) } else { Err(io::Error::other("the agent did not acknowledge the stream")) }
+            let stream = answered.await.map_err(|_| gone())??;
+            Ok(Stream { inner: stream.compat(), acknowledged: false })
         };
         tokio::time::timeout(OPEN_TIMEOUT, opening).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }

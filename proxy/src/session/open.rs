@@ -126,6 +126,9 @@ impl Sessions {
         let logged = self.log.append(&start)?;
         let row = row(id, &permit, &asker, &wanted, mode, now);
         let kind = wanted.kind;
+        // Only a person at a terminal reads it; in a pipe it would be in the way.
+        let on_terminal = kind == SessionKind::Shell && wanted.terminal.is_some();
+        let notice = permit.obligations().notice.clone().filter(|_| on_terminal);
         let request = SessionRequest {
             session: id,
             node: wanted.node,
@@ -138,7 +141,6 @@ impl Sessions {
                 grace_s: GRACE_S,
             },
         };
-        let notice = permit.obligations().notice.clone();
         match self.reach(permit, recording, &logged, request, &asker, &row).await {
             Ok(session) => Ok(Opened { session, notice, row, asker, target, kind }),
             Err((not_opened, recording)) => {

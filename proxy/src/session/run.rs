@@ -63,6 +63,8 @@ pub(crate) struct Session {
     pub(super) asker: Asker,
     attach: Attach,
     far: Option<FarReader>,
+    /// Whether the holder has said how far it is: before that nothing is sent, lest it be sent twice.
+    attached: bool,
     first: Option<Far>,
     input: Input,
     /// Output that the holder knows to be recorded.
@@ -97,6 +99,7 @@ impl Session {
             asker,
             attach: Attach { secret: secret(), fence: 1, recorded: 0 },
             far: None,
+            attached: false,
             first: Some(far),
             input: Input::default(),
             told: 0,
@@ -170,7 +173,7 @@ impl Session {
             let wake = tokio::select! {
                 event = near.next(), if self.near_open && self.input.has_room() => Wake::Near(event),
                 wake = next_frame(self.far.as_mut(), out), if self.far.is_some() && pending.is_none() => wake,
-                Ok(slot) = down.reserve(), if self.far.is_some() && self.input.is_sendable() => Wake::Send(slot),
+                Ok(slot) = down.reserve(), if self.attached && self.input.is_sendable() => Wake::Send(slot),
                 () = self.recording.room(), if pending.is_some() => Wake::Room,
                 back = wait(&mut redial), if redial.is_some() => Wake::Back(back),
                 Ok(()) = stop.changed() => Wake::Stop,
@@ -239,6 +242,7 @@ impl Session {
             }
             Frame::Acked { seq } => self.input.acked(seq).map_err(|_| Ended::confused("acknowledged input that it never got")),
             Frame::Attached(attached) => {
+                self.attached = true;
                 self.input.rewind(attached.acked).map_err(|_| Ended::confused("acknowledged input that it never got"))
             }
             Frame::Exit { offset, exit } if offset == self.recording.position() => Err(Ended::exited(exit)),
@@ -301,7 +305,7 @@ impl Session {
 
     fn lost(&mut self, error: Option<std::io::Error>, redial: &mut Redial) -> Result<(), Ended> {
         tracing::info!(session = %self.request.session, ?error, "the target's agent is away");
-        self.far = None;
+        (self.far, self.attached) = (None, false);
         let since = *self.away.get_or_insert_with(Instant::now);
         *redial = Some(Box::pin(resume::redial(self.resuming(), since)));
         Ok(())

@@ -36,6 +36,5 @@ pub(super) async fn say_end<W: NearWrite>(show: &mut W, ended: &Ended, offset: u
         return show.exit(exit, offset).await;
     }
     let Some((code, message)) = &ended.sentence else { return Ok(()) };
-    show.note(&format!("\r\nerror[{code}]: {message}\r\n")).await?;
     show.exit(&Exit::Failed { code: code.clone(), message: message.clone() }, offset).await
 }

@@ -72,7 +72,6 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
         Start::Sftp => (SessionKind::Sftp, None),
         Start::Exec(command) => (SessionKind::Exec, Some(command)),
     };
-    let on_terminal = asked.terminal.is_some();
     let (read, write) = channel.split();
     let mut show = SshWrite::new(write, handle);
     let opened = match wanted(&who, kind, command, asked) {
@@ -84,7 +83,7 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
     };
     match opened {
         Ok(opened) => {
-            if let Some(notice) = opened.notice.as_ref().filter(|_| on_terminal && kind == SessionKind::Shell) {
+            if let Some(notice) = opened.notice.as_ref() {
                 let _ = show.note(&format!("{}\r\n", notice.replace('\n', "\r\n"))).await;
             }
             sessions.run(opened, SshRead::new(read), show).await;

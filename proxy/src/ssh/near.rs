@@ -122,8 +122,8 @@ impl NearWrite for SshWrite {
                 let sent = self.handle.exit_signal_request(id, signal_of(name), *core, String::new(), String::new());
                 sent.await.is_ok()
             }
-            Exit::Failed { message, .. } => {
-                self.note(&format!("{message}\r\n")).await?;
+            Exit::Failed { code, message } => {
+                self.note(&format!("\r\nerror[{code}]: {message}\r\n")).await?;
                 self.half.exit_status(255).await.is_ok()
             }
         };
