@@ -50,6 +50,7 @@ pub(crate) struct Maker {
 impl Maker {
     pub(crate) fn new(shared: Arc<Shared>) -> io::Result<Self> {
         let (head, _) = shared.journal.snapshot();
+        shared.journal.all_consumed();
         Ok(Self { shared, cursor: Cursor::new(head), squeeze: Squeeze::new()?, making: HashMap::new(), pending: 0 })
     }
 
@@ -88,7 +89,7 @@ impl Maker {
         self.renew()?;
         self.publish();
         let needed = self.making.values().map(Making::needs).min();
-        self.shared.journal.free_before(needed.unwrap_or(u64::MAX).min(self.cursor.at().file));
+        self.shared.free_before(needed.unwrap_or(u64::MAX).min(self.cursor.at().file));
         Ok(())
     }
 

@@ -182,8 +182,16 @@ impl Shared {
     }
 
     pub(crate) fn consumed(&self, bytes: u64) {
+        self.making_room(|| self.journal.consumed(bytes));
+    }
+
+    pub(crate) fn free_before(&self, file: u64) {
+        self.making_room(|| self.journal.free_before(file));
+    }
+
+    fn making_room(&self, make: impl FnOnce()) {
         let full = !self.journal.has_room();
-        self.journal.consumed(bytes);
+        make();
         if full && self.journal.has_room() {
             self.room.notify_waiters();
         }

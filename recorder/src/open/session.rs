@@ -276,6 +276,10 @@ impl OpenRecording {
             return Err(RecordError::Full(cause.to_string()));
         }
         if self.missed.bytes > 0 {
+            // One gap is told once: not before what comes after it has a chance.
+            if !self.recordings.shared.journal.has_room() {
+                return Err(RecordError::Backlog);
+            }
             self.tell_missed()?;
         }
         let size = CHUNK.min(self.recordings.shared.journal.max_payload());

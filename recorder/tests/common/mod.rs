@@ -76,19 +76,3 @@ pub(crate) fn zstdcat(dir: &Path, session: &SessionId) -> Vec<u8> {
     names.sort();
     names.iter().flat_map(|name| zstd::decode_all(std::fs::File::open(name).unwrap()).unwrap()).collect()
 }
-
-/// A copy of a folder while others write to it.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    let mut entries: Vec<_> = std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            // It may have been renamed meanwhile.
-            let _ = std::fs::copy(&path, &target);
-        }
-    }
-}
