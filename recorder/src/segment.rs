@@ -271,7 +271,8 @@ impl Cast {
         // A quiet session holds no memory.
         self.text = Vec::new();
         self.since = None;
-        let full = self.current.bytes >= limits.segment;
+        // Later segments are larger, so that the list of a very long recording still fits into one record.
+        let full = self.current.bytes >= limits.segment.saturating_mul(1 + self.segments.len() as u64 / 64);
         if full {
             let next = empty_segment(self.number() + 1, self.convert.writer.clock() / 1000);
             self.segments.push(std::mem::replace(&mut self.current, next));

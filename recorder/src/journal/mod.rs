@@ -57,6 +57,8 @@ pub struct Journal {
     install: InstallId,
     file_size: u64,
     backlog: u64,
+    /// Files of the run before that were there at the start.
+    old: u64,
     writer: Mutex<Writer>,
     /// No file was begun, since too many wait to be freed.
     crowded: AtomicBool,
@@ -93,6 +95,7 @@ impl Journal {
         let head = JournalHead { file: number, offset: 0, chain };
         let file = Arc::new(new_file(dir, number, file_size)?);
         let mut files = old;
+        let old = files.len() as u64;
         files.insert(number, Arc::clone(&file));
         let writer = Writer { file, head, files, unsynced: Vec::new(), new_names: true, synced: None, anchored: None };
         let journal = Self {
@@ -100,6 +103,7 @@ impl Journal {
             install,
             file_size,
             backlog,
+            old,
             writer: Mutex::new(writer),
             crowded: AtomicBool::new(false),
             appended: AtomicU64::new(0),
@@ -229,7 +233,7 @@ impl Journal {
     fn roll(&self, class: Class, writer: &mut Writer) -> Result<(), AppendError> {
         // Files are freed only after a signed HEAD: should that stop, the journal does not grow without end.
         // What the frame maker writes is bounded by what it reads.
-        if class == Class::Live && writer.files.len() as u64 > self.backlog / self.file_size + 4 {
+        if class == Class::Live && writer.files.len() as u64 > self.backlog / self.file_size + 4 + self.old {
             self.crowded.store(true, Ordering::Release);
             return Err(AppendError::Backlog);
         }

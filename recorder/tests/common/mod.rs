@@ -24,7 +24,7 @@ pub(crate) fn settings(dir: &Path) -> RecorderSettings {
         backlog: 4 << 20,
         frame_text: 16 << 10,
         frame_age: Duration::from_millis(300),
-        segment: 8 << 10,
+        segment: 32 << 10,
         reserve: 64 << 10,
         ..RecorderSettings::new(dir, "i-1".parse().unwrap())
     }
