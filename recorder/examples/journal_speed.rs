@@ -65,7 +65,7 @@ async fn run(recordings: &Recordings, n: u8, name: &str, data: &Bytes, size: usi
         recorder::Stored::Live(_) => 0,
     };
     times.sort_unstable();
-    let micros = |at: usize| times[at.min(times.len() - 1)].as_nanos() as f64 / 1000.0;
+    let micros = |at: usize| times.get(at).map_or(0.0, |time| time.as_nanos() as f64 / 1000.0);
     let rate = |time: Duration| sent as f64 / 1048576.0 / time.as_secs_f64();
     println!(
         "{name}: {:.0} MiB/s live, {:.0} MiB/s until sealed, backlog {} MiB; append p50 {:.1} us, p99 {:.1} us; stored 1/{:.1}",

@@ -37,7 +37,7 @@ async fn much_output_passes_through_a_small_journal_and_its_files_are_freed() {
         assert_eq!(recording.record(Stream::Stdout, zeros.clone()).await.unwrap().bytes().len(), zeros.len());
         recordings.journal().sync().unwrap();
     }
-    show(&mut shown, quiet.output(Stream::Stdout, Bytes::from_static(b"\x80 done")).unwrap());
+    show(&mut shown, quiet.record(Stream::Stdout, Bytes::from_static(b"\x80 done")).await.unwrap());
     let session = recording.session();
     let closed = recording.close(ending()).await;
     assert_eq!(closed.output_bytes, 20_000_000);

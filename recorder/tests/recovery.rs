@@ -59,7 +59,7 @@ fn writes_until_it_is_killed() {
                             Ok(recorded) => break shown.write_all(recorded.bytes()).unwrap(),
                             Err(recorder::RecordError::Backlog) => {
                                 recordings.journal().sync().unwrap();
-                                std::thread::yield_now();
+                                std::thread::sleep(std::time::Duration::from_millis(1));
                             }
                             Err(error) => panic!("{error}"),
                         }

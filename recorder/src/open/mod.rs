@@ -236,8 +236,10 @@ impl Shared {
     pub(crate) fn closed(&self, session: &SessionId, closed: ClosedRecording) {
         locked(&self.live).remove(session);
         let waiter = locked(&self.waiters).remove(session);
-        // Nobody waits where the session was dropped.
-        let _ = waiter.map(|waiter| waiter.send(closed));
+        if let Some(waiter) = waiter {
+            // Whoever waited may have given up.
+            let _ = waiter.send(closed);
+        }
         self.appended.notify_waiters();
     }
 

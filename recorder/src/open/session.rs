@@ -159,7 +159,10 @@ impl OpenRecording {
                     self.missed.add(offset, kept, &error.to_string());
                     self.degraded.get_or_insert_with(|| error.to_string());
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.recordings.shared.wake_maker();
+                    return Err(error);
+                }
             }
             if !over.is_empty() {
                 self.cut.add(offset + keep as u64, over, "max_output");
