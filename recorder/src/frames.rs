@@ -18,6 +18,8 @@ use crate::segment::{Cast, Squeeze, folder};
 const TICK: Duration = Duration::from_millis(250);
 /// Most text of all sessions together that waits for a frame to fill.
 const PENDING: usize = 32 * 1024 * 1024;
+/// Most bytes of the journal that one round reads.
+const ROUND: u64 = 32 * 1024 * 1024;
 
 struct Making {
     cast: Cast,
@@ -50,6 +52,7 @@ pub(crate) struct Maker {
 impl Maker {
     pub(crate) fn new(shared: Arc<Shared>) -> io::Result<Self> {
         let (head, _) = shared.journal.snapshot();
+        shared.journal.all_consumed();
         Ok(Self { shared, cursor: Cursor::new(head), squeeze: Squeeze::new()?, making: HashMap::new(), pending: 0 })
     }
 
@@ -66,11 +69,15 @@ impl Maker {
             } else {
                 self.shared.keep_reserve();
             }
+            let result_ok = result.is_ok();
             self.shared.set_trouble(result.err().map(|error| error.to_string()));
-            if stop {
+            if stop && (self.drained() || !result_ok) {
                 return;
             }
-            if self.making.is_empty() && self.shared.journal.snapshot().0 <= self.cursor.at() {
+            if result_ok && !self.drained() && (stop || self.behind()) {
+                continue;
+            }
+            if self.making.is_empty() && self.drained() {
                 self.cursor.shrink();
                 std::thread::park_timeout(TICK * 40);
             } else {
@@ -79,50 +86,60 @@ impl Maker {
         }
     }
 
+    fn drained(&self) -> bool {
+        self.cursor.at() >= self.shared.journal.snapshot().0
+    }
+
+    /// Whether there is so much to do that it does not wait for the next tick.
+    fn behind(&self) -> bool {
+        self.shared.journal.backlog() > ROUND / 32
+    }
+
     fn round(&mut self, all: bool) -> Result<(), AppendError> {
         // What failed before comes first: no more is read while it cannot be stored.
         self.store_due(false)?;
         self.read()?;
-        self.take_endings()?;
+        if self.drained() {
+            self.take_endings()?;
+        }
         self.store_due(all || self.pending > PENDING)?;
         self.renew()?;
         self.publish();
         let needed = self.making.values().map(Making::needs).min();
-        self.shared.journal.free_before(needed.unwrap_or(u64::MAX).min(self.cursor.at().file));
+        self.shared.free_before(needed.unwrap_or(u64::MAX).min(self.cursor.at().file));
         Ok(())
     }
 
+    /// Reads on to where the journal ends now, but not so far that journal files are freed late.
     fn read(&mut self) -> Result<(), AppendError> {
-        loop {
-            let (until, files) = self.shared.journal.snapshot();
-            if self.cursor.at() >= until {
-                return Ok(());
+        let (until, files) = self.shared.journal.snapshot();
+        let mut read = 0;
+        while read < ROUND {
+            let (record, before) = match self.cursor.next(&files, until)? {
+                Step::Record(record, before) => (record, before),
+                Step::End => break,
+                Step::Gone | Step::Bad => return Err(io::Error::other("the journal cannot be read back").into()),
+            };
+            let size = record.size() as u64;
+            let after = Position { file: before.file, offset: before.offset + size };
+            let session = record.head.session;
+            let fed = feed(&mut self.making, &self.shared, &record, before, after);
+            self.shared.consumed(size);
+            read += size;
+            match fed {
+                Ok(added) => self.pending += added,
+                // A record of our own that does not parse is a bug; the session's other records are still told.
+                Err(error) => tracing::error!(%session, %error, "a journal record was skipped"),
             }
-            loop {
-                let (record, before) = match self.cursor.next(&files, until)? {
-                    Step::Record(record, before) => (record, before),
-                    Step::End => break,
-                    Step::Gone | Step::Bad => return Err(io::Error::other("the journal cannot be read back").into()),
-                };
-                let size = record.size() as u64;
-                let after = Position { file: before.file, offset: before.offset + size };
-                let session = record.head.session;
-                let fed = feed(&mut self.making, &self.shared, &record, before, after);
-                self.shared.consumed(size);
-                match fed {
-                    Ok(added) => self.pending += added,
-                    // A record of our own that does not parse is a bug; the session's other records are still told.
-                    Err(error) => tracing::error!(%session, %error, "a journal record was skipped"),
-                }
-                let due = self.making.get(&session).is_some_and(|making| making.cast.is_due(&self.shared.limits));
-                if due {
-                    self.store(&session)?;
-                }
-                if self.pending > PENDING {
-                    self.store_due(true)?;
-                }
+            let due = self.making.get(&session).is_some_and(|making| making.cast.is_due(&self.shared.limits));
+            if due {
+                self.store(&session)?;
+            }
+            if self.pending > PENDING {
+                self.store_due(true)?;
             }
         }
+        Ok(())
     }
 
     /// Sessions whose end could not be written to the journal.
@@ -143,7 +160,7 @@ impl Maker {
             .filter(|(_, making)| making.cast.is_due(&limits) || !making.told || (all && making.cast.pending() > 0))
             .map(|(session, _)| *session)
             .collect();
-        due.iter().try_for_each(|session| self.store(session))
+        due.iter().try_for_each(|session| self.tell(session))
     }
 
     /// Sessions that lean on a file which was read to its end say everything anew, so that it can be freed.
@@ -157,7 +174,7 @@ impl Maker {
                 // Everything before the cursor was fed.
                 making.cast.upto = self.cursor.at();
             }
-            self.store(&session)?;
+            self.tell(&session)?;
         }
         Ok(())
     }
@@ -173,7 +190,15 @@ impl Maker {
         if making.cast.convert.ending.is_some() {
             return self.close(session);
         }
+        Ok(())
+    }
+
+    /// Stores what waits, makes it durable and tells the journal: one `fdatasync` for all frames of a session since the last time.
+    fn tell(&mut self, session: &SessionId) -> Result<(), AppendError> {
+        self.store(session)?;
+        let Some(making) = self.making.get_mut(session) else { return Ok(()) };
         if !making.told {
+            making.cast.sync()?;
             let kind = if making.whole { Kind::Snapshot } else { Kind::Framed };
             let entry = Entry { kind, stream: None, session: *session, elapsed: making.cast.convert.elapsed, offset: 0 };
             let place = if making.whole {
@@ -193,7 +218,8 @@ impl Maker {
     }
 
     fn close(&mut self, session: &SessionId) -> Result<(), AppendError> {
-        let Some(making) = self.making.get(session) else { return Ok(()) };
+        let Some(making) = self.making.get_mut(session) else { return Ok(()) };
+        making.cast.sync()?;
         let cast = &making.cast;
         let manifest = cast.manifest(&self.shared.install, &*self.shared.sign)?;
         let entry = Entry { kind: Kind::Sealed, stream: None, session: *session, elapsed: cast.convert.elapsed, offset: 0 };

@@ -166,6 +166,7 @@ fn rebuild(dir: &Path, open: BTreeMap<SessionId, Snapshot>, files: &Files, end: 
         let elapsed = cast.convert.elapsed;
         cast.end(elapsed, Ending { reason: "proxy_lost".into(), exit: None })?;
         cast.store(&mut squeeze, limits)?;
+        cast.sync()?;
     }
     Ok(casts.into_values().collect())
 }

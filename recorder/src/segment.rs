@@ -146,6 +146,8 @@ pub(crate) struct Cast {
     current: Segment,
     hash: blake3::Hasher,
     stored_text: u64,
+    unsynced: bool,
+    new_name: bool,
     /// Its records before this place are in `text` or stored.
     pub(crate) upto: Position,
 }
@@ -169,6 +171,8 @@ impl Cast {
             current: empty_segment(1, 0),
             hash: blake3::Hasher::new(),
             stored_text: 0,
+            unsynced: false,
+            new_name: false,
             upto,
         }
     }
@@ -178,8 +182,7 @@ impl Cast {
         let Snapshot { about, mode, segments, framed } = snapshot;
         let convert = Convert::of(&framed);
         let (current, stored_text, upto) = (framed.current, framed.text, framed.upto);
-        let hash = blake3::Hasher::new();
-        let mut cast = Self { about, mode, convert, dir, text: Vec::new(), since: None, segments, current, hash, stored_text, upto };
+        let mut cast = Self { segments, current, stored_text, convert, ..Self::new(dir, Opened { about, mode }, upto) };
         cast.cut_to_told()?;
         Ok(cast)
     }
@@ -243,7 +246,7 @@ impl Cast {
         self.convert.ending.is_some() || self.text.len() >= limits.frame || self.since.is_some_and(|since| since.elapsed() >= limits.age)
     }
 
-    /// Stores the text as one frame and makes it durable. Answers whether a segment became full.
+    /// Stores the text as one frame, not yet durable but where a segment became full. Answers whether one did.
     pub(crate) fn store(&mut self, squeeze: &mut Squeeze, limits: &Limits) -> io::Result<bool> {
         if self.text.is_empty() {
             return Ok(false);
@@ -260,10 +263,8 @@ impl Cast {
             file.set_len(self.current.bytes)?;
         }
         file.write_all_at(&frame, self.current.bytes)?;
-        file.sync_data()?;
-        if first {
-            files::sync_dir(&self.dir.join("cast"))?;
-        }
+        self.unsynced = true;
+        self.new_name |= first;
         self.hash.update(&frame);
         self.current.bytes += frame.len() as u64;
         self.current.blake3 = Hash(*self.hash.finalize().as_bytes());
@@ -271,13 +272,28 @@ impl Cast {
         // A quiet session holds no memory.
         self.text = Vec::new();
         self.since = None;
-        let full = self.current.bytes >= limits.segment;
+        // Later segments are larger, so that the list of a very long recording still fits into one record.
+        let full = self.current.bytes >= limits.segment.saturating_mul(1 + self.segments.len() as u64 / 64);
         if full {
+            self.sync()?;
             let next = empty_segment(self.number() + 1, self.convert.writer.clock() / 1000);
             self.segments.push(std::mem::replace(&mut self.current, next));
             self.hash.reset();
         }
         Ok(full)
+    }
+
+    /// Makes what is stored durable: before the journal is told, and before a manifest is signed.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.unsynced {
+            File::open(self.path())?.sync_data()?;
+            if self.new_name {
+                files::sync_dir(&self.dir.join("cast"))?;
+                files::sync_dir(&self.dir)?;
+            }
+            (self.unsynced, self.new_name) = (false, false);
+        }
+        Ok(())
     }
 
     /// How far it is stored. Sound only while nothing is pending.

@@ -17,7 +17,7 @@ async fn what_is_shown_is_recorded_and_can_be_proved() {
     let session = about(1, true).session;
     let mut recording = recordings.open(about(1, true), mode(Recording::Strict)).unwrap();
     let mut shown = Vec::new();
-    for n in 0..3000 {
+    for n in 0..20_000 {
         let mut text = format!("line {n} \u{ac00}").into_bytes();
         text.extend_from_slice(b"\xff\r\n");
         show(&mut shown, recording.record(Stream::Stdout, Bytes::from(text)).await.unwrap());
@@ -32,7 +32,7 @@ async fn what_is_shown_is_recorded_and_can_be_proved() {
     assert!(recordings.verify_recording(&session, None).unwrap().open);
     assert_eq!(recording.position(), shown.len() as u64);
     let closed = recording.close(ending()).await;
-    assert_eq!((closed.output_bytes, closed.input_bytes, closed.gaps), (shown.len() as u64, 18, 0));
+    assert_eq!((closed.output_bytes, closed.input_bytes, closed.gaps), (shown.len() as u64, 120, 0));
     let text = cast(&recordings, &session);
     assert_eq!(text, zstdcat(dir.path(), &session));
     assert_eq!(asciicast::bytes(&text, 'o').unwrap(), shown);

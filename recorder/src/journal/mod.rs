@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::words::{InstallId, SessionId};
@@ -57,7 +57,11 @@ pub struct Journal {
     install: InstallId,
     file_size: u64,
     backlog: u64,
+    /// Files of the run before that were there at the start.
+    old: u64,
     writer: Mutex<Writer>,
+    /// No file was begun, since too many wait to be freed.
+    crowded: AtomicBool,
     /// Bytes of records appended, and of those that the maker of frames is done with.
     appended: AtomicU64,
     consumed: AtomicU64,
@@ -91,6 +95,7 @@ impl Journal {
         let head = JournalHead { file: number, offset: 0, chain };
         let file = Arc::new(new_file(dir, number, file_size)?);
         let mut files = old;
+        let old = files.len() as u64;
         files.insert(number, Arc::clone(&file));
         let writer = Writer { file, head, files, unsynced: Vec::new(), new_names: true, synced: None, anchored: None };
         let journal = Self {
@@ -98,7 +103,9 @@ impl Journal {
             install,
             file_size,
             backlog,
+            old,
             writer: Mutex::new(writer),
+            crowded: AtomicBool::new(false),
             appended: AtomicU64::new(0),
             consumed: AtomicU64::new(0),
         };
@@ -144,7 +151,12 @@ impl Journal {
 
     /// Whether a session may append.
     pub(crate) fn has_room(&self) -> bool {
-        self.backlog() < self.backlog
+        self.backlog() < self.backlog && !self.crowded.load(Ordering::Acquire)
+    }
+
+    /// What was appended so far is no session's: it waits for nobody.
+    pub(crate) fn all_consumed(&self) {
+        self.consumed.store(self.appended.load(Ordering::Acquire), Ordering::Release);
     }
 
     pub(crate) fn consumed(&self, bytes: u64) {
@@ -180,7 +192,7 @@ impl Journal {
         let free = self.file_size.saturating_sub(writer.head.offset);
         let kept = if class == Class::Live { self.file_size / 8 } else { 0 };
         if size + kept > free {
-            self.roll(&mut writer).or_else(|error| if class == Class::Ending && size <= free { Ok(()) } else { Err(error) })?;
+            self.roll(class, &mut writer).or_else(|error| if class == Class::Ending && size <= free { Ok(()) } else { Err(error) })?;
         }
         let before = Position { file: writer.head.file, offset: writer.head.offset };
         self.write(&mut writer, entry, payload)?;
@@ -218,9 +230,11 @@ impl Journal {
         self.write(writer, &Entry { kind: Kind::Header, stream: None, session, elapsed: 0, offset: 0 }, &payload)
     }
 
-    fn roll(&self, writer: &mut Writer) -> Result<(), AppendError> {
+    fn roll(&self, class: Class, writer: &mut Writer) -> Result<(), AppendError> {
         // Files are freed only after a signed HEAD: should that stop, the journal does not grow without end.
-        if writer.files.len() as u64 > self.backlog / self.file_size + 4 {
+        // What the frame maker writes is bounded by what it reads.
+        if class == Class::Live && writer.files.len() as u64 > self.backlog / self.file_size + 4 + self.old {
+            self.crowded.store(true, Ordering::Release);
             return Err(AppendError::Backlog);
         }
         let number = writer.head.file + 1;
@@ -248,6 +262,9 @@ impl Journal {
             while let Some((number, _)) = writer.files.first_key_value().filter(|(number, _)| **number < file.min(anchored.file)) {
                 let number = *number;
                 freed.extend(writer.files.remove(&number).map(|file| (number, file)));
+            }
+            if !freed.is_empty() {
+                self.crowded.store(false, Ordering::Release);
             }
             freed
         };

@@ -182,8 +182,16 @@ impl Shared {
     }
 
     pub(crate) fn consumed(&self, bytes: u64) {
+        self.making_room(|| self.journal.consumed(bytes));
+    }
+
+    pub(crate) fn free_before(&self, file: u64) {
+        self.making_room(|| self.journal.free_before(file));
+    }
+
+    fn making_room(&self, make: impl FnOnce()) {
         let full = !self.journal.has_room();
-        self.journal.consumed(bytes);
+        make();
         if full && self.journal.has_room() {
             self.room.notify_waiters();
         }
@@ -228,8 +236,10 @@ impl Shared {
     pub(crate) fn closed(&self, session: &SessionId, closed: ClosedRecording) {
         locked(&self.live).remove(session);
         let waiter = locked(&self.waiters).remove(session);
-        // Nobody waits where the session was dropped.
-        let _ = waiter.map(|waiter| waiter.send(closed));
+        if let Some(waiter) = waiter {
+            // Whoever waited may have given up.
+            let _ = waiter.send(closed);
+        }
         self.appended.notify_waiters();
     }
 

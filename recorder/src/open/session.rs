@@ -159,7 +159,10 @@ impl OpenRecording {
                     self.missed.add(offset, kept, &error.to_string());
                     self.degraded.get_or_insert_with(|| error.to_string());
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.recordings.shared.wake_maker();
+                    return Err(error);
+                }
             }
             if !over.is_empty() {
                 self.cut.add(offset + keep as u64, over, "max_output");
@@ -276,6 +279,10 @@ impl OpenRecording {
             return Err(RecordError::Full(cause.to_string()));
         }
         if self.missed.bytes > 0 {
+            // One gap is told once: not before what comes after it has a chance.
+            if !self.recordings.shared.journal.has_room() {
+                return Err(RecordError::Backlog);
+            }
             self.tell_missed()?;
         }
         let size = CHUNK.min(self.recordings.shared.journal.max_payload());

@@ -24,7 +24,7 @@ pub(crate) fn settings(dir: &Path) -> RecorderSettings {
         backlog: 4 << 20,
         frame_text: 16 << 10,
         frame_age: Duration::from_millis(300),
-        segment: 8 << 10,
+        segment: 32 << 10,
         reserve: 64 << 10,
         ..RecorderSettings::new(dir, "i-1".parse().unwrap())
     }
@@ -75,20 +75,4 @@ pub(crate) fn zstdcat(dir: &Path, session: &SessionId) -> Vec<u8> {
     let mut names: Vec<_> = std::fs::read_dir(cast).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     names.iter().flat_map(|name| zstd::decode_all(std::fs::File::open(name).unwrap()).unwrap()).collect()
-}
-
-/// A copy of a folder while others write to it.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    let mut entries: Vec<_> = std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            // It may have been renamed meanwhile.
-            let _ = std::fs::copy(&path, &target);
-        }
-    }
 }

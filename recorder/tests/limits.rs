@@ -1,0 +1,167 @@
+//! What bounds a recording and what happens at each bound: room, a disk that refuses, a cap, a session that is dropped, watchers.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+
+use bytes::Bytes;
+use common::*;
+use recorder::{Mode, RecordError, RecorderSettings, Recording, Recordings};
+use wire::asciicast::{self, Item};
+use wire::frames::Stream;
+
+fn facts(text: &[u8], key: &str) -> Vec<serde_json::Value> {
+    let mut reader = asciicast::Reader::new();
+    reader.push(text);
+    std::iter::from_fn(|| reader.next_item())
+        .filter_map(|item| match item.unwrap() {
+            Item::Fact(fact) => fact.get(key).cloned(),
+            _ => None,
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn much_output_passes_through_a_small_journal_and_its_files_are_freed() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = RecorderSettings { backlog: 1 << 20, ..settings(dir.path()) };
+    let (recordings, _) = Recordings::start(small, key()).unwrap();
+    // It is quiet from the first second on; its recording must not hold the journal back.
+    let mut quiet = recordings.open(about(2, true), mode(Recording::Strict)).unwrap();
+    let mut shown = Vec::new();
+    show(&mut shown, quiet.output(Stream::Stdout, Bytes::from_static(b"quiet \xea\xb0")).unwrap());
+    let mut recording = recordings.open(about(1, false), mode(Recording::Strict)).unwrap();
+    let zeros = Bytes::from(vec![0; 40_000]);
+    for _ in 0..500 {
+        assert_eq!(recording.record(Stream::Stdout, zeros.clone()).await.unwrap().bytes().len(), zeros.len());
+        recordings.journal().sync().unwrap();
+    }
+    show(&mut shown, quiet.record(Stream::Stdout, Bytes::from_static(b"\x80 done")).await.unwrap());
+    let session = recording.session();
+    let closed = recording.close(ending()).await;
+    assert_eq!(closed.output_bytes, 20_000_000);
+    let bytes = asciicast::bytes(&cast(&recordings, &session), 'O').unwrap();
+    assert!(bytes.len() == 20_000_000 && bytes.iter().all(|byte| *byte == 0));
+    let files = fs::read_dir(dir.path().join("journal")).unwrap().count();
+    assert!(files < 12, "{files} journal files are left of 80");
+    let session = quiet.session();
+    assert_eq!(asciicast::bytes(&cast(&recordings, &session), 'o').unwrap(), b"quiet \xea\xb0\x80 done".as_slice());
+    quiet.close(ending()).await;
+    assert_eq!(asciicast::bytes(&cast(&recordings, &session), 'o').unwrap(), shown);
+}
+
+#[tokio::test]
+async fn without_room_strict_waits_and_with_trouble_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = RecorderSettings { backlog: 256 << 10, ..settings(dir.path()) };
+    let (recordings, _) = Recordings::start(small, key()).unwrap();
+    // A file where the folder should be: nothing can be stored.
+    let blocked = dir.path().join("recordings").join(about(1, true).session.to_string());
+    fs::write(&blocked, b"").unwrap();
+    let mut strict = recordings.open(about(1, true), mode(Recording::Strict)).unwrap();
+    let mut lenient = recordings.open(about(2, true), mode(Recording::BestEffort)).unwrap();
+    let chunk = Bytes::from(vec![b'x'; 8000]);
+    let error = loop {
+        match strict.record(Stream::Stdout, chunk.clone()).await {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, RecordError::Full(_)), "{error:?}");
+    assert!(recordings.trouble().borrow().is_some());
+    assert!(matches!(recordings.open(about(3, true), mode(Recording::Strict)), Err(RecordError::Full(_))), "no new strict sessions");
+    let mut sent = 0;
+    let cause = loop {
+        sent += lenient.record(Stream::Stdout, chunk.clone()).await.unwrap().bytes().len();
+        if let Some(cause) = lenient.degraded() {
+            break cause;
+        }
+    };
+    assert!(!cause.is_empty() && lenient.degraded().is_none(), "it is told once");
+    sent += lenient.record(Stream::Stdout, chunk.clone()).await.unwrap().bytes().len();
+    // The disk is well again: both end in order, and the gap is marked with what it holds.
+    fs::remove_file(&blocked).unwrap();
+    while recordings.trouble().borrow().is_some() || recordings.backlog() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    sent += lenient.record(Stream::Stdout, chunk.clone()).await.unwrap().bytes().len();
+    let (first, second) = (strict.session(), lenient.session());
+    assert_eq!(lenient.position(), sent as u64);
+    strict.close(ending()).await;
+    let closed = lenient.close(ending()).await;
+    assert_eq!((closed.gaps, closed.output_bytes + 16_000), (1, sent as u64));
+    let text = cast(&recordings, &second);
+    let gaps = facts(&text, "gap");
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(gaps[0]["bytes"], 16_000);
+    assert_eq!(gaps[0]["blake3"], wire::proof::Hash::of(&[b'x'; 16_000]).to_string());
+    for session in [first, second] {
+        assert_eq!(recordings.verify_recording(&session, None).unwrap().faults, []);
+    }
+}
+
+#[tokio::test]
+async fn a_cap_counts_what_it_cuts_and_off_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, _) = start(dir.path());
+    let capped = Mode { max_output: Some(10), record_input: true, ..mode(Recording::Strict) };
+    let mut recording = recordings.open(about(1, false), capped).unwrap();
+    let recorded = recording.output(Stream::Stdout, Bytes::from_static(b"12345678")).unwrap();
+    assert_eq!((recorded.offset(), recorded.stream()), (0, Stream::Stdout));
+    assert_eq!(recording.output(Stream::Stderr, Bytes::from_static(b"9abcd")).unwrap().into_bytes(), "9abcd");
+    recording.input(b"typed\xff").unwrap();
+    recording.output_eof(Stream::Stdout).unwrap();
+    let session = recording.session();
+    let closed = recording.close(ending()).await;
+    assert_eq!((closed.output_bytes, closed.gaps, closed.input_bytes), (10, 1, 6));
+    let text = cast(&recordings, &session);
+    let read = |code| asciicast::bytes(&text, code).unwrap();
+    assert_eq!((read('O'), read('E'), read('I')), (b"12345678".to_vec(), b"9a".to_vec(), b"typed\xff".to_vec()));
+    assert_eq!(facts(&text, "gap")[0]["cause"], "max_output");
+    assert_eq!(facts(&text, "gap")[0]["bytes"], 3);
+    assert_eq!(facts(&text, "eof")[0], "O");
+
+    let before = recordings.journal().head();
+    let mut off = recordings.open(about(2, true), mode(Recording::Off)).unwrap();
+    let _shown = off.output(Stream::Stdout, Bytes::from_static(b"free")).unwrap();
+    assert_eq!(off.close(ending()).await.manifest, None);
+    assert_eq!(recordings.journal().head(), before);
+    assert_eq!(recordings.sessions().unwrap(), [session]);
+}
+
+#[tokio::test]
+async fn a_dropped_recording_is_closed_and_a_watcher_sees_it_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, _) = start(dir.path());
+    let mut recording = recordings.open(about(1, true), mode(Recording::Strict)).unwrap();
+    let session = recording.session();
+    let mut watcher = recordings.follow(&session).unwrap();
+    let watching = tokio::spawn(async move {
+        let mut text = Vec::new();
+        while let Some(piece) = watcher.next().await.unwrap() {
+            text.extend_from_slice(&piece);
+        }
+        text
+    });
+    let mut shown = Vec::new();
+    for n in 0..4000 {
+        let data = Bytes::from(format!("{n} of many lines that are watched {n}\r\n").repeat(4));
+        show(&mut shown, recording.record(Stream::Stdout, data).await.unwrap());
+        if n % 50 == 0 {
+            recordings.journal().sync().unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+    drop(recording);
+    let seen = watching.await.unwrap();
+    assert_eq!(asciicast::bytes(&seen, 'o').unwrap(), shown);
+    assert_eq!(seen, cast(&recordings, &session));
+    let manifest = loop {
+        if let Some(manifest) = recordings.verify_recording(&session, None).unwrap().manifest {
+            break manifest;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    assert_eq!(manifest.reason, "abandoned");
+}

@@ -1,0 +1,204 @@
+//! A kill at any moment, a torn journal, a flipped byte: what was shown is in the recording, and what was changed is found.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use bytes::Bytes;
+use common::*;
+use recorder::{Recording, Recordings};
+use wire::asciicast;
+use wire::frames::Stream;
+use wire::journal::{HeadState, JournalCheck, JournalReport};
+use wire::proof::recording::RecordingFault;
+use wire::proof::{JournalHead, Sign as _};
+
+/// Checks the journal files of a state folder as an auditor without a server would.
+fn check_journal(dir: &Path, head: Option<JournalHead>) -> JournalReport {
+    let mut check = JournalCheck::new(head);
+    let mut files: Vec<_> = fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for path in files {
+        let Some(number) = wire::journal::file_number(path.file_name().unwrap().to_str().unwrap()) else { continue };
+        check.file(number);
+        fs::read(&path).unwrap().chunks(5000).for_each(|piece| check.feed(piece));
+    }
+    check.finish()
+}
+
+fn write(recordings: &Recordings, n: u8, chunks: u32) -> (Vec<u8>, recorder::OpenRecording) {
+    let mut recording = recordings.open(about(n, true), mode(Recording::Strict)).unwrap();
+    let mut shown = Vec::new();
+    for chunk in 0..chunks {
+        show(&mut shown, recording.output(Stream::Stdout, Bytes::from(format!("{n}: chunk {chunk}\r\n"))).unwrap());
+    }
+    (shown, recording)
+}
+
+/// Not a test by itself: what [`a_kill_at_any_moment_loses_nothing_that_was_shown`] kills. Each session writes what it may show to a file.
+#[test]
+#[ignore = "run by another test"]
+fn writes_until_it_is_killed() {
+    let (Ok(dir), Ok(round)) = (std::env::var("STATE"), std::env::var("ROUND")) else { return };
+    let (dir, round) = (Path::new(&dir), round.parse::<u8>().unwrap());
+    let (recordings, _) = start(dir);
+    std::thread::scope(|scope| {
+        for n in 0..3u8 {
+            let recordings = &recordings;
+            scope.spawn(move || {
+                let mut recording = recordings.open(about(round * 3 + n, n != 1), mode(Recording::Strict)).unwrap();
+                let mut shown = fs::File::create(dir.join(format!("shown-{}", recording.session()))).unwrap();
+                for chunk in 0u32.. {
+                    let noise = blake3::hash(&chunk.to_be_bytes());
+                    let data = [format!("{n} {chunk} ").into_bytes(), noise.as_bytes().repeat(1 + chunk as usize % 40)].concat();
+                    loop {
+                        match recording.output(Stream::Stdout, Bytes::from(data.clone())) {
+                            Ok(recorded) => break shown.write_all(recorded.bytes()).unwrap(),
+                            Err(recorder::RecordError::Backlog) => {
+                                recordings.journal().sync().unwrap();
+                                std::thread::sleep(std::time::Duration::from_millis(1));
+                            }
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..8u8 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "writes_until_it_is_killed"])
+            .env("STATE", dir.path())
+            .env("ROUND", round.to_string())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // The moment is random enough: by what was written, which differs with every run.
+        let begun = |n: u8| dir.path().join(format!("shown-{}", about(round * 3 + n, true).session));
+        let enough = 10_000 << round;
+        while (0..3).any(|n| fs::metadata(begun(n)).map_or(0, |meta| meta.len()) < enough) {
+            assert!(child.try_wait().unwrap().is_none(), "the writer ended by itself");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (again, recovered) = start(dir.path());
+        assert_eq!(recovered.sessions.len(), 3);
+        for lost in &recovered.sessions {
+            let session = lost.about.session;
+            let text = cast(&again, &session);
+            let recorded = asciicast::bytes(&text, if lost.about.terminal.is_some() { 'o' } else { 'O' }).unwrap();
+            let shown = fs::read(dir.path().join(format!("shown-{session}"))).unwrap();
+            assert!(recorded.starts_with(&shown), "round {round}: {} of {}", recorded.len(), shown.len());
+            assert_eq!((lost.closed.reason.as_str(), lost.closed.gaps), ("proxy_lost", 0));
+            assert_eq!(text, zstdcat(dir.path(), &session));
+            assert_eq!(again.verify_recording(&session, Some(&key().public())).unwrap().faults, []);
+        }
+        drop(again);
+        assert!(start(dir.path()).1.sessions.is_empty(), "a second start has nothing left to do");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_cut_at_any_byte_gives_all_before_the_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, _) = start(dir.path());
+    let (shown, recording) = write(&recordings, 1, 8);
+    let head = recordings.journal().head();
+    let file = wire::journal::file_name(head.file);
+    let bytes = fs::read(dir.path().join("journal").join(&file)).unwrap();
+    let mut last = 0;
+    for cut in 0..=head.offset {
+        let torn = tempfile::tempdir().unwrap();
+        fs::create_dir_all(torn.path().join("journal")).unwrap();
+        fs::write(torn.path().join("journal").join(&file), &bytes[..usize::try_from(cut).unwrap()]).unwrap();
+        let (again, recovered) = Recordings::start(recorder::RecorderSettings { reserve: 0, ..settings(torn.path()) }, key()).unwrap();
+        let recorded =
+            recovered.sessions.first().map_or(Vec::new(), |lost| asciicast::bytes(&cast(&again, &lost.about.session), 'o').unwrap());
+        assert!(shown.starts_with(&recorded) && recorded.len() >= last, "cut {cut}");
+        last = recorded.len();
+    }
+    assert_eq!(last, shown.len());
+    drop(recording);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_of_a_recording_or_of_the_journal_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, _) = start(dir.path());
+    let (_, recording) = write(&recordings, 1, 200);
+    let session = recording.session();
+    recording.close(ending()).await;
+    let head = recordings.journal().sync().unwrap();
+    let report = check_journal(dir.path(), Some(head));
+    assert_eq!((report.head, report.faults, report.live.len(), report.sealed.len()), (HeadState::Matches, vec![], 0, 1));
+
+    let folder = dir.path().join("recordings").join(session.to_string());
+    for name in ["manifest.json", "cast/0001.zst"] {
+        let sound = fs::read(folder.join(name)).unwrap();
+        for at in 0..sound.len() {
+            let mut bad = sound.clone();
+            bad[at] ^= 0x10;
+            fs::write(folder.join(name), bad).unwrap();
+            let faults = recordings.verify_recording(&session, Some(&key().public())).unwrap().faults;
+            assert_eq!(faults.first().map(|fault| fault.place().0), Some(name.to_owned()), "byte {at}");
+        }
+        fs::write(folder.join(name), &sound[..sound.len() - 1]).unwrap();
+        assert_eq!(recordings.verify_recording(&session, None).unwrap().faults.len(), 1);
+        fs::write(folder.join(name), sound).unwrap();
+    }
+    fs::write(folder.join("cast/0002.zst"), b"more").unwrap();
+    let faults = recordings.verify_recording(&session, None).unwrap().faults;
+    assert_eq!(faults, [RecordingFault::Extra { file: "0002.zst".into() }]);
+
+    let path = dir.path().join("journal").join(wire::journal::file_name(head.file));
+    let sound = fs::read(&path).unwrap();
+    for at in (0..usize::try_from(head.offset).unwrap()).step_by(3) {
+        let mut bad = sound.clone();
+        bad[at] ^= 1;
+        fs::write(&path, bad).unwrap();
+        assert_eq!(check_journal(dir.path(), Some(head)).head, HeadState::Fails, "byte {at}");
+    }
+    fs::write(&path, &sound[..usize::try_from(head.offset).unwrap() - 1]).unwrap();
+    assert_eq!(check_journal(dir.path(), Some(head)).faults.len(), 1, "a cut tail below HEAD");
+    fs::write(&path, sound).unwrap();
+}
+
+#[tokio::test]
+async fn a_live_recording_is_checked_by_the_journals_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, _) = start(dir.path());
+    let (_, recording) = write(&recordings, 1, 3000);
+    let session = recording.session();
+    let stored = dir.path().join("recordings").join(session.to_string()).join("cast/0001.zst");
+    while !recordings.verify_recording(&session, None).is_ok_and(|verified| verified.open) || !stored.exists() || recordings.backlog() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let report = check_journal(dir.path(), Some(recordings.journal().sync().unwrap()));
+    let live = report.live.get(&session).unwrap();
+    assert!(report.faults.is_empty() && !live.segments.is_empty());
+    let check = |bytes: &[u8]| {
+        let mut check = wire::proof::recording::RecordingCheck::live(live);
+        for segment in &live.segments {
+            check.begin(&segment.file);
+            match segment.file.as_str() {
+                "0001.zst" => check.feed(bytes),
+                other => check.feed(&fs::read(stored.with_file_name(other)).unwrap()),
+            }
+        }
+        check.finish()
+    };
+    let mut bytes = fs::read(&stored).unwrap();
+    assert_eq!(check(&bytes), []);
+    bytes[9] ^= 1;
+    assert_eq!(check(&bytes), [RecordingFault::Changed { file: "0001.zst".into() }]);
+    recording.close(ending()).await;
+}
