@@ -140,8 +140,7 @@ fn from_stored(stored: Stored) -> Result<Identity, String> {
     let ca = CertificateDer::from_pem_slice(stored.ca_pem.as_bytes()).map_err(|e| text(&e))?;
     let (_, parsed) = X509Certificate::from_der(&ca).map_err(|e| text(&e))?;
     let ca_point = parsed.public_key().subject_public_key.data.to_vec();
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(stored.chain_pem.as_bytes()).collect::<Result<_, _>>().map_err(|e| text(&e))?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(stored.chain_pem.as_bytes()).collect::<Result<_, _>>().map_err(|e| text(&e))?;
     let leaf = chain.first().ok_or("there is no certificate")?;
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|e| text(&e))?;
     let not_before = Timestamp::from_secs(leaf.validity().not_before.timestamp());

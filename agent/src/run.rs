@@ -93,7 +93,11 @@ async fn keep_certificate(state: &Path, renewed: &watch::Sender<Arc<Identity>>) 
         if now() < id.not_before.plus(half) {
             continue;
         }
-        match join::renew(state, &id).await.map_err(|error| error.to_string()).and_then(|()| identity::load(state).map_err(|e| e.to_string())) {
+        match join::renew(state, &id)
+            .await
+            .map_err(|error| error.to_string())
+            .and_then(|()| identity::load(state).map_err(|e| e.to_string()))
+        {
             Ok(fresh) => {
                 tracing::info!(until = %fresh.not_after, "the certificate is renewed");
                 renewed.send_replace(Arc::new(fresh));

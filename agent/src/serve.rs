@@ -69,8 +69,9 @@ impl Tunnel {
         let body = body(request).await?;
         let hello: Hello = serde_json::from_slice(&body).map_err(|_| Refused::malformed())?;
         let id = self.agent.identity();
-        let keys = verify_keys(&hello.grant_keys, &id.ca_point, &id.install, crate::now())
-            .map_err(|error| Refused::new(StatusCode::FORBIDDEN, "NARU-G102", format!("the grant keys are not the authority's: {error}")))?;
+        let keys = verify_keys(&hello.grant_keys, &id.ca_point, &id.install, crate::now()).map_err(|error| {
+            Refused::new(StatusCode::FORBIDDEN, "NARU-G102", format!("the grant keys are not the authority's: {error}"))
+        })?;
         let gate = Gate::new(id.install.clone(), id.agent.clone(), self.proxy.clone(), self.epoch.clone(), keys);
         *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(gate);
         let back = HelloBack {

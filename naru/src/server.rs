@@ -92,8 +92,9 @@ pub(crate) fn state_dir(given: Option<PathBuf>, system: &str, own: &str) -> Resu
     }
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = from("XDG_STATE_HOME").or_else(|| from("HOME").map(|home| home.join(".local/state")));
-    base.map(|base| base.join("naru").join(own))
-        .ok_or_else(|| Failure::new("NARU-C022", 1, "there is no folder for state: neither HOME nor XDG_STATE_HOME is set").hint("--state DIR"))
+    base.map(|base| base.join("naru").join(own)).ok_or_else(|| {
+        Failure::new("NARU-C022", 1, "there is no folder for state: neither HOME nor XDG_STATE_HOME is set").hint("--state DIR")
+    })
 }
 
 /// A settings file, whole.

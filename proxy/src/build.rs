@@ -16,10 +16,10 @@ use store::state::{StateDir, StateError};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use crate::agents::Agents;
 use crate::agents::dial::Dialler;
 use crate::agents::nodes::Nodes;
 use crate::agents::serve::Tunnels;
-use crate::agents::Agents;
 use crate::api::{App, HttpFront, Parts};
 use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
@@ -126,8 +126,7 @@ impl Proxy {
         let nodes = Nodes { store: store.clone(), agents: agents.clone() };
         let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
         let people = People::new(store.clone(), live.clone());
-        let sessions =
-            Sessions { live, people, nodes: nodes.clone(), dialler, recordings, log: log.clone(), table: table.clone() };
+        let sessions = Sessions { live, people, nodes: nodes.clone(), dialler, recordings, log: log.clone(), table: table.clone() };
         let app = Arc::new(Parts {
             sessions: sessions.clone(),
             keys: keys.clone(),

@@ -13,10 +13,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use crate::link::Pin;
 
 /// TLS 1.3 that trusts the pinned CA alone, speaking HTTP/1.1.
-pub fn client_config(
-    pin: Pin,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-) -> Result<ClientConfig, Error> {
+pub fn client_config(pin: Pin, identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(PinnedCa { pin, provider: provider.clone() });
     let builder = ClientConfig::builder_with_provider(provider)

@@ -145,13 +145,7 @@ The links work once, for 15 minutes. Ctrl-C ends the demo and everything in it.
     )
 }
 
-async fn attend(
-    place: &Place,
-    begun: &Begun,
-    url: &str,
-    connected: impl Future<Output = ()>,
-    talk: Talk,
-) -> Result<(), Failure> {
+async fn attend(place: &Place, begun: &Begun, url: &str, connected: impl Future<Output = ()>, talk: Talk) -> Result<(), Failure> {
     if let Some(token) = &begun.token {
         let usage = |error: wire::link::BadLink| failed("join its agent", error);
         let request = ::agent::join::JoinRequest {

@@ -61,5 +61,9 @@ async fn beginning(proxy: &proxy::Proxy, state: &Path, talk: Talk) -> Result<Str
         Some(link) => format!("  sign in first (15 minutes)   naru login --link '{link}'\n"),
         None => String::new(),
     };
-    Ok(format!("Naru is up at {}\n\n{sign_in}  add a host (1 hour, once)    {join}\n\nCtrl-C ends it. State is in {}.\n", proxy.url(), state.display()))
+    Ok(format!(
+        "Naru is up at {}\n\n{sign_in}  add a host (1 hour, once)    {join}\n\nCtrl-C ends it. State is in {}.\n",
+        proxy.url(),
+        state.display()
+    ))
 }

@@ -50,13 +50,8 @@ pub(crate) async fn join(
     };
     let mut event = Event::new(now, Actor::agent(&agent), What::AgentJoined { node: node.to_string(), version: tame(&asked.version) });
     event.client = Some(client.clone());
-    event.target = Some(Target {
-        kind: TargetKind::Ssh,
-        name: node.to_string(),
-        labels: stored.labels(),
-        agent_id: Some(agent.clone()),
-        login: None,
-    });
+    event.target =
+        Some(Target { kind: TargetKind::Ssh, name: node.to_string(), labels: stored.labels(), agent_id: Some(agent.clone()), login: None });
     let used = What::TokenUsed { kind: NODE.to_owned(), id: redeemed.id().to_owned() };
     let _logged = app.sessions.log.append(&Event::new(now, Actor::agent(&agent), used))?;
     let logged = app.sessions.log.append(&event)?;

@@ -9,9 +9,9 @@ use axum::extract::State;
 use wire::api::{Link, NewLink, NewToken, Token, TokenKind};
 use wire::link::{Address, SignInLink};
 
-use super::{App, pin_of};
 use super::person::{MakeLinks, MakeTokens, May, Person};
 use super::problem::{Body, No};
+use super::{App, pin_of};
 use crate::authority::one_time::{LINK_LIFE, Made, Purpose};
 use crate::clock;
 

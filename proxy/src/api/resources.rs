@@ -44,11 +44,7 @@ pub(crate) async fn list(State(app): State<App>, person: Person, Path(kind): Pat
 }
 
 /// `GET /v1/resources/{kind}/{name}`, for who may administer that kind.
-pub(crate) async fn show(
-    State(app): State<App>,
-    person: Person,
-    Path((kind, name)): Path<(String, String)>,
-) -> Result<Json<Resource>, No> {
+pub(crate) async fn show(State(app): State<App>, person: Person, Path((kind, name)): Path<(String, String)>) -> Result<Json<Resource>, No> {
     let kind = kind_of(&kind)?;
     may(&app, &person, kind)?;
     let found = there(&app.sessions.live.now()).remove(&(kind, name.clone()));
@@ -147,11 +143,7 @@ fn unknown(user: &UserName, role: &RoleName) -> String {
     format!("user {user}: there is no role {role}")
 }
 
-fn keep_an_administrator(
-    after: &BTreeMap<(ResourceKind, String), Resource>,
-    policy: &PolicySet,
-    person: &Person,
-) -> Result<(), No> {
+fn keep_an_administrator(after: &BTreeMap<(ResourceKind, String), Resource>, policy: &PolicySet, person: &Person) -> Result<(), No> {
     let administers = |role: &RoleName| {
         let spec = policy.role(role);
         spec.is_some_and(|spec| spec.administer.contains(&ResourceKind::Role) && spec.administer.contains(&ResourceKind::User))
@@ -166,9 +158,7 @@ fn keep_an_administrator(
 
 fn write(view: &View, resource: Resource) -> Result<Write, No> {
     Ok(match resource {
-        Resource::Role { name, spec } => {
-            Write::put(format!("{ROLES}{name}"), serde_json::to_vec(&spec).map_err(No::ours)?, Expect::Any)
-        }
+        Resource::Role { name, spec } => Write::put(format!("{ROLES}{name}"), serde_json::to_vec(&spec).map_err(No::ours)?, Expect::Any),
         Resource::User { name, spec } => {
             let subject = match view.users.get(&name) {
                 Some(user) => user.subject.clone(),

@@ -38,11 +38,7 @@ fn own_only(app: &App, person: &Person) -> Result<bool, No> {
 }
 
 /// `GET /v1/sessions`: one's own for whoever is signed in, all for who may list them.
-pub(crate) async fn list(
-    State(app): State<App>,
-    person: Person,
-    Asked(query): Asked<SessionQuery>,
-) -> Result<Json<Items<SessionRow>>, No> {
+pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<SessionQuery>) -> Result<Json<Items<SessionRow>>, No> {
     let own = own_only(&app, &person)?;
     let limit = query.limit.unwrap_or(100).min(MAX_ROWS) as usize;
     let wanted = |row: &SessionRow| {
@@ -203,4 +199,3 @@ pub(crate) async fn verify(State(app): State<App>, may: May<PlaySessions>, Path(
         faults: verified.faults.iter().map(fault).collect(),
     }))
 }
-

@@ -18,7 +18,9 @@ use crate::session::table::Stop;
 
 /// What a browser sees until there are pages.
 pub(crate) async fn landing() -> Html<&'static str> {
-    Html("<!doctype html><title>Naru</title><p>This is a Naru proxy. Sign in from a terminal: <code>naru login --link 'THE WHOLE LINK'</code>")
+    Html(
+        "<!doctype html><title>Naru</title><p>This is a Naru proxy. Sign in from a terminal: <code>naru login --link 'THE WHOLE LINK'</code>",
+    )
 }
 
 /// `GET /v1/ca`, for everybody: it is what a pin is checked against.

@@ -22,7 +22,9 @@ pub enum KeyError {
     #[error(transparent)]
     File(#[from] SecretError),
     /// Its content.
-    #[error("the key file {path} is damaged or half written: {why}. Restore it from a backup; a new key would orphan everything that the old one signed")]
+    #[error(
+        "the key file {path} is damaged or half written: {why}. Restore it from a backup; a new key would orphan everything that the old one signed"
+    )]
     Damaged {
         /// Which.
         path: PathBuf,

@@ -73,13 +73,7 @@ impl People {
         let Purpose::LoginLink { user } = link.purpose() else { return Err(NobodyError::OtherPurpose) };
         let expires = now.plus(USER_LIFE);
         let identity = self.live.now().identity(user, expires).ok_or_else(|| NobodyError::NoUser(user.clone()))?;
-        let record = SignIn {
-            user: user.clone(),
-            principal: identity.user.principal(),
-            method: "link".to_owned(),
-            started: now,
-            expires,
-        };
+        let record = SignIn { user: user.clone(), principal: identity.user.principal(), method: "link".to_owned(), started: now, expires };
         let value = serde_json::to_vec(&record).unwrap_or_default();
         loop {
             let mut bytes = [0_u8; 8];

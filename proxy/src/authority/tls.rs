@@ -80,13 +80,7 @@ pub(crate) fn csr_key_hash(csr_pem: &str) -> Option<String> {
     Some(blake3::hash(rcgen::PublicKeyData::der_bytes(&csr.public_key)).to_hex().to_string())
 }
 
-pub(super) fn sign_client(
-    keys: &Keyring,
-    csr_pem: &str,
-    subject: &Subject,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<String, SignError> {
+pub(super) fn sign_client(keys: &Keyring, csr_pem: &str, subject: &Subject, now: Timestamp, until: Timestamp) -> Result<String, SignError> {
     if csr_pem.len() > MAX_CSR {
         return Err(SignError("the certificate request is too long".into()));
     }

@@ -41,12 +41,9 @@ impl Tls {
         let own_pin = chain.first().map(|der| wire::link::Pin::of_der(der).to_string()).unwrap_or_default();
         let mut roots = RootCertStore::empty();
         roots.add(ca_der(ca_pem).map_err(|e| failed(&e))?).map_err(|e| failed(&e))?;
-        let verifier =
-            WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build().map_err(|e| failed(&e))?;
-        let mut config = ServerConfig::builder()
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)
-            .map_err(|e| failed(&e))?;
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build().map_err(|e| failed(&e))?;
+        let mut config =
+            ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).map_err(|e| failed(&e))?;
         config.alpn_protocols = [wire::tunnel::ALPN, ALPN_SSH, b"h2", b"http/1.1"].map(<[u8]>::to_vec).to_vec();
         // A resumed TLS session would bring back a certificate that no longer counts; handshakes are cheap enough.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

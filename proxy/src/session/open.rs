@@ -12,8 +12,8 @@ use wire::api::SessionRow;
 use wire::frames::Exit;
 use wire::tunnel::{How, SessionRequest, Terminal};
 
-use super::near::{NearRead, NearWrite};
 use super::ended::Ended;
+use super::near::{NearRead, NearWrite};
 use super::run::Session;
 use super::table::{self, Table};
 use crate::agents::dial::{DialError, Dialler};
@@ -116,11 +116,16 @@ impl Sessions {
         let id = table::new_id(now);
         let target = target(&permit, Some(agent));
         let (recording, mode) = self.record(id, &permit, &asker, &wanted, now)?;
-        let mut start = self.event(&asker, id, wanted.kind, What::SessionStart {
-            command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes())),
-            terminal: wanted.terminal.as_ref().map(|terminal| (terminal.size.cols, terminal.size.rows)),
-            recording: mode.clone(),
-        });
+        let mut start = self.event(
+            &asker,
+            id,
+            wanted.kind,
+            What::SessionStart {
+                command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes())),
+                terminal: wanted.terminal.as_ref().map(|terminal| (terminal.size.cols, terminal.size.rows)),
+                recording: mode.clone(),
+            },
+        );
         start.target = Some(target.clone());
         start.access = Some(permit.access());
         let logged = self.log.append(&start)?;
@@ -133,13 +138,7 @@ impl Sessions {
             session: id,
             node: wanted.node,
             login: wanted.login,
-            how: How::Open {
-                kind: wanted.kind,
-                command: wanted.command,
-                terminal: wanted.terminal,
-                env: wanted.env,
-                grace_s: GRACE_S,
-            },
+            how: How::Open { kind: wanted.kind, command: wanted.command, terminal: wanted.terminal, env: wanted.env, grace_s: GRACE_S },
         };
         match self.reach(permit, recording, &logged, request, &asker, &row).await {
             Ok(session) => Ok(Opened { session, notice, row, asker, target, kind }),
@@ -245,13 +244,18 @@ impl Sessions {
     }
 
     fn finish(&self, closed: ClosedRecording, ended: Ended, row: SessionRow, asker: &Asker, target: &Target, kind: SessionKind) {
-        let mut end = self.event(asker, row.id, kind, What::SessionEnd {
-            reason: ended.reason.to_owned(),
-            output_bytes: closed.output_bytes,
-            input_bytes: closed.input_bytes,
-            duration_ms: u64::try_from(closed.duration.as_millis()).unwrap_or(u64::MAX),
-            manifest: closed.manifest.map(|hash| hash.to_string()),
-        });
+        let mut end = self.event(
+            asker,
+            row.id,
+            kind,
+            What::SessionEnd {
+                reason: ended.reason.to_owned(),
+                output_bytes: closed.output_bytes,
+                input_bytes: closed.input_bytes,
+                duration_ms: u64::try_from(closed.duration.as_millis()).unwrap_or(u64::MAX),
+                manifest: closed.manifest.map(|hash| hash.to_string()),
+            },
+        );
         end.target = Some(target.clone());
         end.outcome = ended.outcome();
         if let Err(error) = self.log.append(&end) {
@@ -276,13 +280,17 @@ impl Sessions {
 pub(crate) fn finish_lost(lost: &recorder::Lost, log: &Log, table: &Table) -> Result<(), LogError> {
     let about = &lost.about;
     let actor = Actor { kind: ActorKind::User, id: about.user.to_string(), name: about.user_name.to_string(), roles: Vec::new() };
-    let mut end = Event::new(clock::now(), actor, What::SessionEnd {
-        reason: lost.closed.reason.clone(),
-        output_bytes: lost.closed.output_bytes,
-        input_bytes: lost.closed.input_bytes,
-        duration_ms: u64::try_from(lost.closed.duration.as_millis()).unwrap_or(u64::MAX),
-        manifest: lost.closed.manifest.map(|hash| hash.to_string()),
-    });
+    let mut end = Event::new(
+        clock::now(),
+        actor,
+        What::SessionEnd {
+            reason: lost.closed.reason.clone(),
+            output_bytes: lost.closed.output_bytes,
+            input_bytes: lost.closed.input_bytes,
+            duration_ms: u64::try_from(lost.closed.duration.as_millis()).unwrap_or(u64::MAX),
+            manifest: lost.closed.manifest.map(|hash| hash.to_string()),
+        },
+    );
     end.outcome.result = OutcomeResult::Unknown;
     end.target = Some(Target {
         kind: TargetKind::Ssh,

@@ -250,13 +250,7 @@ impl Session {
         }
     }
 
-    fn output<'a>(
-        &mut self,
-        slot: mpsc::Permit<'a, Show>,
-        stream: Stream,
-        data: Bytes,
-        pending: &mut Pending<'a>,
-    ) -> Result<(), Ended> {
+    fn output<'a>(&mut self, slot: mpsc::Permit<'a, Show>, stream: Stream, data: Bytes, pending: &mut Pending<'a>) -> Result<(), Ended> {
         match self.recording.output(stream, data.clone()) {
             Ok(recorded) => {
                 slot.send(Show::Output(recorded));

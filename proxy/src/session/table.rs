@@ -132,8 +132,7 @@ impl Table {
         let mut rows: Vec<SessionRow> = self.lives().iter().map(|entry| entry.row()).filter(&wanted).collect();
         if !live_only {
             for entry in crate::live::scan(self.store.as_ref(), SESSIONS)? {
-                let row: SessionRow =
-                    serde_json::from_slice(&entry.at.value).map_err(|_| KvError::Damaged(entry.key.clone()))?;
+                let row: SessionRow = serde_json::from_slice(&entry.at.value).map_err(|_| KvError::Damaged(entry.key.clone()))?;
                 if wanted(&row) {
                     rows.push(row);
                 }
