@@ -47,6 +47,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Names by which people and agents reach it, without a port; the first is used in links.
     pub public: Vec<String>,
+    /// Sessions at once.
+    pub max_sessions: usize,
 }
 
 /// A proxy does not start. Nothing was served.
@@ -85,7 +87,6 @@ pub struct Proxy {
     listener: TcpListener,
     tls: Arc<Tls>,
     fronts: AllFronts,
-    keep_live: futures::future::BoxFuture<'static, ()>,
     commits: Commits,
     log: Log,
     table: Table,
@@ -113,7 +114,7 @@ impl Proxy {
         for lost in &recovered.sessions {
             finish_lost(lost, &log, &table)?;
         }
-        let (live, keep_live) = Live::start(store.clone(), install.clone())?;
+        let live = Live::start(store.clone(), install.clone())?;
 
         let address = settings.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| BuildError::Port { address, source })?;
@@ -126,7 +127,17 @@ impl Proxy {
         let nodes = Nodes { store: store.clone(), agents: agents.clone() };
         let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
         let people = People::new(store.clone(), live.clone());
-        let sessions = Sessions { live, people, nodes: nodes.clone(), dialler, recordings, log: log.clone(), table: table.clone() };
+        let sessions = Sessions {
+            live,
+            people,
+            nodes: nodes.clone(),
+            dialler,
+            recordings,
+            log: log.clone(),
+            table: table.clone(),
+            budget: Default::default(),
+            max_sessions: settings.max_sessions,
+        };
         let app = Arc::new(Parts {
             sessions: sessions.clone(),
             keys: keys.clone(),
@@ -143,9 +154,8 @@ impl Proxy {
             http: HttpFront::new(app.clone()),
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
-        let keep_live: futures::future::BoxFuture<'static, ()> = Box::pin(keep_live);
         let connections = TaskTracker::new();
-        Ok(Self { app, listener, tls, fronts, keep_live, commits, log, table, connections, _state: state })
+        Ok(Self { app, listener, tls, fronts, commits, log, table, connections, _state: state })
     }
 
     /// `https://HOST:PORT`.
@@ -170,7 +180,7 @@ impl Proxy {
 
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings, log and store are closed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, tls, fronts, keep_live, commits, log, table, connections, _state } = self;
+        let Self { app, listener, tls, fronts, commits, log, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -179,7 +189,7 @@ impl Proxy {
                 }
             }
         };
-        let held = tokio::spawn(keep_live);
+        let kept = tokio::spawn(app.sessions.live.clone().keep());
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone()) => {}
             () = leases => {}
@@ -194,7 +204,7 @@ impl Proxy {
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!(sessions = table.count(), "sessions did not end in time; the next start finishes their recordings");
         }
-        held.abort();
+        kept.abort();
         if let Err(error) = log.append(&Event::new(clock::now(), Actor::system(), What::ServerStopped {})) {
             tracing::error!(%error, "the stop could not be logged");
         }

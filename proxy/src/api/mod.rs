@@ -8,6 +8,8 @@ mod native;
 mod nodes;
 mod person;
 mod problem;
+#[cfg(test)]
+mod refusals;
 mod resources;
 mod sessions;
 mod sign_in;

@@ -12,10 +12,11 @@ use wire::api::SessionRow;
 use wire::frames::Exit;
 use wire::tunnel::{How, SessionRequest, Terminal};
 
+use super::budget::Budget;
 use super::ended::Ended;
 use super::near::{NearRead, NearWrite};
 use super::run::Session;
-use super::table::{self, Table};
+use super::table::{self, Place, Table};
 use crate::agents::dial::{DialError, Dialler};
 use crate::agents::nodes::Nodes;
 use crate::authority::people::People;
@@ -35,6 +36,9 @@ pub(crate) struct Sessions {
     pub(crate) recordings: Recordings,
     pub(crate) log: Log,
     pub(crate) table: Table,
+    pub(crate) budget: Budget,
+    /// Sessions at once.
+    pub(crate) max_sessions: usize,
 }
 
 /// Who asks, from where, on which connection.
@@ -113,6 +117,9 @@ impl Sessions {
             Ok(decided) => decided,
             Err(denial) => return Err(self.deny(&asker, &wanted, &denial, now)),
         };
+        if self.table.count() >= self.max_sessions {
+            return Err(NotOpened::new("NARU-S105", "the proxy has as many sessions as it may have; try again later"));
+        }
         let id = table::new_id(now);
         let target = target(&permit, Some(agent));
         let (recording, mode) = self.record(id, &permit, &asker, &wanted, now)?;
@@ -145,7 +152,7 @@ impl Sessions {
             Err((not_opened, recording)) => {
                 let ended = Ended::before_it_began(&not_opened);
                 let closed = recording.close(ended.ending()).await;
-                self.finish(closed, ended, row, &asker, &target, kind);
+                self.finish(closed, ended, row, &asker, &target, kind, None);
                 Err(not_opened)
             }
         }
@@ -239,11 +246,20 @@ impl Sessions {
     pub(crate) async fn run<R: NearRead, W: NearWrite>(&self, opened: Opened, near: R, show: W) {
         let Opened { session, row, asker, target, kind, .. } = opened;
         let (ended, closed, place) = session.run(near, show).await;
-        self.finish(closed, ended, row, &asker, &target, kind);
-        drop(place);
+        self.finish(closed, ended, row, &asker, &target, kind, Some(place));
     }
 
-    fn finish(&self, closed: ClosedRecording, ended: Ended, row: SessionRow, asker: &Asker, target: &Target, kind: SessionKind) {
+    #[allow(clippy::too_many_arguments, reason = "the ends of one session")]
+    fn finish(
+        &self,
+        closed: ClosedRecording,
+        ended: Ended,
+        row: SessionRow,
+        asker: &Asker,
+        target: &Target,
+        kind: SessionKind,
+        place: Option<Place>,
+    ) {
         let mut end = self.event(
             asker,
             row.id,
@@ -262,9 +278,15 @@ impl Sessions {
             tracing::error!(%error, session = %row.id, "the end of a session could not be logged");
         }
         let row = ended_row(row, &ended, &closed);
-        if let Err(error) = self.table.ended(&row) {
-            tracing::error!(%error, session = %row.id, "an ended session could not be listed");
-        }
+        let table = self.table.clone();
+        // The store waits for the disk; sessions do not wait for the store.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = table.ended(&row) {
+                tracing::error!(%error, session = %row.id, "an ended session could not be listed");
+            }
+            // Among the live ones until it is among the ended ones.
+            drop(place);
+        });
     }
 
     /// An event of a session.

@@ -90,6 +90,7 @@ impl Session {
         asker: Asker,
     ) -> Self {
         let now = Instant::now();
+        let input = Input::new(host.budget.share());
         Self {
             host,
             permit,
@@ -101,7 +102,7 @@ impl Session {
             far: None,
             attached: false,
             first: Some(far),
-            input: Input::default(),
+            input,
             told: 0,
             away: None,
             near_open: true,
