@@ -143,8 +143,8 @@ fn reading(mut text: recorder::CastText) -> Bytes_ {
                 piece.truncate(read);
                 Bytes::from(piece)
             });
-            let last = read.as_ref().map_or(true, Bytes::is_empty);
-            if last && read.is_ok() || send.blocking_send(read).is_err() || last {
+            let (ended, failed) = (read.as_ref().is_ok_and(Bytes::is_empty), read.is_err());
+            if ended || send.blocking_send(read).is_err() || failed {
                 return;
             }
         }

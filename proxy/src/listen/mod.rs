@@ -117,7 +117,7 @@ async fn look<T: AsyncRead + Unpin>(socket: &mut T) -> io::Result<Option<(Vec<u8
     let mut seen = Vec::with_capacity(MAX_PREFACE);
     loop {
         let mut read = (&mut *socket).take((MAX_PREFACE - seen.len()) as u64);
-        let silence = seen.is_empty().then_some(SILENCE_IS_SSH).unwrap_or(HANDSHAKE_TIMEOUT);
+        let silence = if seen.is_empty() { SILENCE_IS_SSH } else { HANDSHAKE_TIMEOUT };
         match tokio::time::timeout(silence, read.read_buf(&mut seen)).await {
             Ok(Ok(0)) => return Ok(None),
             Ok(Ok(_)) => {}

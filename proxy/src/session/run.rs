@@ -49,7 +49,7 @@ enum Wake<'a> {
     Stop,
     Send(mpsc::Permit<'a, Down>),
     Room,
-    Back(Result<Back, NotOpened>),
+    Back(Box<Result<Back, NotOpened>>),
     Tick,
 }
 
@@ -176,7 +176,7 @@ impl Session {
                 wake = next_frame(self.far.as_mut(), out), if self.far.is_some() && pending.is_none() => wake,
                 Ok(slot) = down.reserve(), if self.attached && self.input.is_sendable() => Wake::Send(slot),
                 () = self.recording.room(), if pending.is_some() => Wake::Room,
-                back = wait(&mut redial), if redial.is_some() => Wake::Back(back),
+                back = wait(&mut redial), if redial.is_some() => Wake::Back(Box::new(back)),
                 Ok(()) = stop.changed() => Wake::Stop,
                 Ok(()) = policy.changed() => Wake::Policy,
                 _ = tick.tick() => Wake::Tick,
@@ -200,7 +200,7 @@ impl Session {
                 },
                 Wake::Back(back) => {
                     redial = None;
-                    self.back(back, down).await
+                    self.back(*back, down).await
                 }
                 Wake::Stop => stop.borrow().clone().map_or(Ok(()), |stop| Err(Ended::stopped(stop))),
                 Wake::Policy => self.decide_again(),
