@@ -49,6 +49,8 @@ pub struct Settings {
     pub public: Vec<String>,
     /// Sessions at once.
     pub max_sessions: usize,
+    /// Connections at once.
+    pub max_connections: usize,
 }
 
 /// A proxy does not start. Nothing was served.
@@ -87,6 +89,7 @@ pub struct Proxy {
     listener: TcpListener,
     tls: Arc<Tls>,
     fronts: AllFronts,
+    max_connections: usize,
     commits: Commits,
     log: Log,
     table: Table,
@@ -155,7 +158,7 @@ impl Proxy {
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
         let connections = TaskTracker::new();
-        Ok(Self { app, listener, tls, fronts, commits, log, table, connections, _state: state })
+        Ok(Self { app, listener, tls, fronts, max_connections: settings.max_connections, commits, log, table, connections, _state: state })
     }
 
     /// `https://HOST:PORT`.
@@ -180,7 +183,7 @@ impl Proxy {
 
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings, log and store are closed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, tls, fronts, commits, log, table, connections, _state } = self;
+        let Self { app, listener, tls, fronts, max_connections, commits, log, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -191,7 +194,7 @@ impl Proxy {
         };
         let kept = tokio::spawn(app.sessions.live.clone().keep());
         tokio::select! {
-            () = crate::listen::run(listener, tls, fronts.clone(), connections.clone()) => {}
+            () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             () = leases => {}
             () = stop => {}
         }

@@ -14,7 +14,7 @@ use super::failure::{of_join, of_proxy, of_seed};
 use super::{Talk, agent, roles, say, stopped};
 
 const NODE: &str = "demo";
-/// Sessions at once: a laptop's playground, with room for measuring.
+/// Sessions and connections at once: a laptop's playground, with room for measuring.
 const MAX_SESSIONS: usize = 5000;
 /// How long the agent may take to be there.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,6 +72,7 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
         listen: (std::net::Ipv4Addr::LOCALHOST, place.port()).into(),
         public: vec!["127.0.0.1".to_owned()],
         max_sessions: MAX_SESSIONS,
+        max_connections: MAX_SESSIONS,
     };
     let proxy = proxy::Proxy::build(settings).await.map_err(|error| of_proxy(&error))?;
     let login = agent::own_login()?;

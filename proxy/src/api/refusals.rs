@@ -60,6 +60,7 @@ async fn stage() -> Stage {
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         public: vec!["127.0.0.1".to_owned()],
         max_sessions: 10,
+        max_connections: 10,
     };
     let proxy = Proxy::build(settings).await.expect("a proxy");
     let people = "kind: role\nname: nothing\n---\nkind: user\nname: eve\nspec: {roles: [nothing]}\n---\nkind: user\nname: admin\n";

@@ -63,8 +63,8 @@ pub(crate) trait Fronts: Clone + Send + Sync + 'static {
     fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Ticket) -> impl Future<Output = ()> + Send;
 }
 
-/// Accepts until the future is dropped; the connections go on in `connections`.
-pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts: F, connections: TaskTracker) {
+/// Accepts until the future is dropped; the connections, at most `most` at once, go on in `connections`.
+pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts: F, connections: TaskTracker, most: usize) {
     let admission = Admission::new();
     loop {
         let (socket, from) = match listener.accept().await {
@@ -76,6 +76,10 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
                 continue;
             }
         };
+        if connections.len() >= most {
+            tracing::warn!(%from, "as many connections as there may be");
+            continue;
+        }
         let Some(ticket) = admission.enter(from.ip()) else {
             tracing::debug!(%from, "too many connections before sign-in");
             continue;
