@@ -4,6 +4,7 @@
 mod ended;
 mod far;
 pub(crate) mod input;
+pub(crate) mod lost;
 pub(crate) mod near;
 pub(crate) mod open;
 mod resume;

@@ -2,7 +2,7 @@
 //! the log. Each step takes what the one before left behind.
 
 use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
-use access::event::{Actor, ActorKind, Client, Event, Outcome, OutcomeResult, SessionKind, SessionRef, Target, TargetKind, Text, What};
+use access::event::{Actor, Client, Event, Outcome, SessionKind, SessionRef, Target, TargetKind, Text, What};
 use access::identity::Identity;
 use access::time::Timestamp;
 use access::words::{AgentId, Login, NodeName, SessionId};
@@ -262,55 +262,6 @@ impl Sessions {
         event.session = Some(SessionRef { id, kind, connection: Some(asker.connection.clone()), offset_ms: None });
         event
     }
-}
-
-/// A recovered session of an earlier run: its end is written down as if its loop had done it.
-pub(crate) fn finish_lost(lost: &recorder::Lost, log: &Log, table: &Table) -> Result<(), LogError> {
-    let about = &lost.about;
-    let actor = Actor { kind: ActorKind::User, id: about.user.to_string(), name: about.user_name.to_string(), roles: Vec::new() };
-    let mut end = Event::new(
-        clock::now(),
-        actor,
-        What::SessionEnd {
-            reason: lost.closed.reason.clone(),
-            output_bytes: lost.closed.output_bytes,
-            input_bytes: lost.closed.input_bytes,
-            duration_ms: u64::try_from(lost.closed.duration.as_millis()).unwrap_or(u64::MAX),
-            manifest: lost.closed.manifest.map(|hash| hash.to_string()),
-        },
-    );
-    end.outcome.result = OutcomeResult::Unknown;
-    end.target = Some(Target {
-        kind: TargetKind::Ssh,
-        name: about.node.to_string(),
-        labels: Default::default(),
-        agent_id: None,
-        login: Some(about.login.clone()),
-    });
-    let connection = Some(about.connection.clone());
-    end.session = Some(SessionRef { id: about.session, kind: about.kind, connection: connection.clone(), offset_ms: None });
-    let _logged = log.append(&end)?;
-    let row = SessionRow {
-        id: about.session,
-        user: about.user_name.clone(),
-        node: about.node.clone(),
-        login: about.login.clone(),
-        kind: about.kind,
-        command: about.command.clone(),
-        connection,
-        started: about.started,
-        ended: Some(about.started.plus(lost.closed.duration)),
-        reason: Some(lost.closed.reason.clone()),
-        exit: None,
-        signal: None,
-        output_bytes: lost.closed.output_bytes,
-        recording: "strict".to_owned(),
-        live: false,
-    };
-    if let Err(error) = table.ended(&row) {
-        tracing::error!(%error, session = %row.id, "a lost session could not be listed");
-    }
-    Ok(())
 }
 
 fn word(kind: SessionKind) -> &'static str {
