@@ -29,7 +29,8 @@ use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Fronts, Ticket};
 use crate::live::{Live, LiveError};
-use crate::session::open::{Sessions, finish_lost};
+use crate::session::lost::{LostError, finish_lost};
+use crate::session::open::Sessions;
 use crate::session::table::{Stop, Table};
 use crate::ssh::SshFront;
 
@@ -69,6 +70,8 @@ pub enum BuildError {
     Log(#[from] recorder::log::StartError),
     #[error(transparent)]
     Append(#[from] LogError),
+    #[error("the sessions of the run before cannot be ended in the audit log: {0}")]
+    Lost(#[from] LostError),
     #[error(transparent)]
     Recorder(#[from] recorder::StartError),
     #[error(transparent)]
@@ -106,17 +109,17 @@ impl Proxy {
         let install: access::words::InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
-        let (log, repaired) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
+        // A line that a kill cut off was told by the log itself.
+        let (log, _) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
         let (recordings, recovered) = Recordings::start(RecorderSettings::new(state.path(), install.clone()), keys.checkpoint())?;
         let commits = {
             let journal = recordings.clone();
             Commits::start(log.clone(), Box::new(move || journal.journal().sync().map(Some))).map_err(BuildError::Commit)?
         };
         let table = Table::new(store.clone());
-        began(&log, &repaired, &recovered)?;
-        for lost in &recovered.sessions {
-            finish_lost(lost, &log, &table)?;
-        }
+        set_aside(&log, &recovered)?;
+        finish_lost(&recovered, &recordings, &log, &table)?;
+        began(&log)?;
         let live = Live::start(store.clone(), install.clone())?;
 
         let address = settings.listen;
@@ -218,15 +221,18 @@ impl Proxy {
     }
 }
 
-fn began(log: &Log, repaired: &recorder::log::Repaired, recovered: &recorder::Recovered) -> Result<(), LogError> {
-    let now = clock::now();
-    let _ = repaired;
+fn set_aside(log: &Log, recovered: &recorder::Recovered) -> Result<(), LogError> {
     if recovered.set_aside_bytes > 0 {
         let cause = "the recorder's journal ended in bytes that are no record".to_owned();
-        let _told = log.append(&Event::new(now, Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
+        let _told = log.append(&Event::new(clock::now(), Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
     }
+    Ok(())
+}
+
+/// Every session of the run before is ended: nothing that came before this event is looked at again by a later start.
+fn began(log: &Log) -> Result<(), LogError> {
     let started = What::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot: 0 };
-    log.append(&Event::new(now, Actor::system(), started)).map(|_| ())
+    log.append(&Event::new(clock::now(), Actor::system(), started)).map(|_| ())
 }
 
 /// Every name that the certificate should have: what is public, and loopback when that is where it listens.

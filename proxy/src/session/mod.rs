@@ -5,6 +5,7 @@ pub(crate) mod budget;
 mod ended;
 mod far;
 pub(crate) mod input;
+pub(crate) mod lost;
 pub(crate) mod near;
 pub(crate) mod open;
 mod resume;

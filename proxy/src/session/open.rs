@@ -2,12 +2,11 @@
 //! the log. Each step takes what the one before left behind.
 
 use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
-use access::event::{Actor, ActorKind, Client, Event, Outcome, OutcomeResult, SessionKind, SessionRef, Target, TargetKind, Text, What};
+use access::event::{Actor, Client, Event, Outcome, SessionKind, SessionRef, Target, TargetKind, Text, What};
 use access::identity::Identity;
-use access::policy::RecordingMode;
 use access::time::Timestamp;
 use access::words::{AgentId, Login, NodeName, SessionId};
-use recorder::{About, ClosedRecording, Log, LogError, Logged, Mode, OpenRecording, Recording, Recordings};
+use recorder::{Circumstances, ClosedRecording, Log, LogError, Logged, OpenRecording, Recordings};
 use wire::api::SessionRow;
 use wire::frames::Exit;
 use wire::tunnel::{How, SessionRequest, Terminal};
@@ -122,7 +121,8 @@ impl Sessions {
         }
         let id = table::new_id(now);
         let target = target(&permit, Some(agent));
-        let (recording, mode) = self.record(id, &permit, &asker, &wanted, now)?;
+        let recording = self.record(id, &permit, &asker, &wanted, now)?;
+        let mode = permit.obligations().recording.as_str();
         let mut start = self.event(
             &asker,
             id,
@@ -130,7 +130,7 @@ impl Sessions {
             What::SessionStart {
                 command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes())),
                 terminal: wanted.terminal.as_ref().map(|terminal| (terminal.size.cols, terminal.size.rows)),
-                recording: mode.clone(),
+                recording: mode.to_owned(),
             },
         );
         start.target = Some(target.clone());
@@ -194,34 +194,22 @@ impl Sessions {
         asker: &Asker,
         wanted: &Wanted,
         now: Timestamp,
-    ) -> Result<(OpenRecording, String), NotOpened> {
-        let duties = permit.obligations();
-        let (recording, word) = match duties.recording {
-            RecordingMode::Strict => (Recording::Strict, "strict"),
-            RecordingMode::BestEffort => (Recording::BestEffort, "best_effort"),
-            RecordingMode::Off => (Recording::Off, "off"),
-        };
-        let mode = Mode { recording, record_input: duties.record_input, max_output: duties.max_output };
-        let about = About {
+    ) -> Result<OpenRecording, NotOpened> {
+        let circumstances = Circumstances {
             session: id,
-            user: asker.identity.user.clone(),
-            user_name: asker.identity.name.clone(),
-            node: wanted.node.clone(),
-            login: wanted.login.clone(),
-            kind: wanted.kind,
             connection: asker.connection.clone(),
             command: wanted.command.clone(),
             terminal: wanted.terminal.as_ref().map(|terminal| terminal.size),
             term: wanted.terminal.as_ref().map(|terminal| terminal.term.clone()),
             started: now,
         };
-        let opened = self.recordings.open(about, mode);
+        let opened = self.recordings.open(permit, circumstances);
         let refused = |error| NotOpened {
             code: "NARU-R101".into(),
             sentence: format!("the session was refused, because its recording could not be opened: {error}"),
             hint: Some("Free space on the proxy, or let a role allow unrecorded sessions.".into()),
         };
-        opened.map(|recording| (recording, word.to_owned())).map_err(refused)
+        opened.map_err(refused)
     }
 
     async fn reach(
@@ -298,55 +286,6 @@ impl Sessions {
     }
 }
 
-/// A recovered session of an earlier run: its end is written down as if its loop had done it.
-pub(crate) fn finish_lost(lost: &recorder::Lost, log: &Log, table: &Table) -> Result<(), LogError> {
-    let about = &lost.about;
-    let actor = Actor { kind: ActorKind::User, id: about.user.to_string(), name: about.user_name.to_string(), roles: Vec::new() };
-    let mut end = Event::new(
-        clock::now(),
-        actor,
-        What::SessionEnd {
-            reason: lost.closed.reason.clone(),
-            output_bytes: lost.closed.output_bytes,
-            input_bytes: lost.closed.input_bytes,
-            duration_ms: u64::try_from(lost.closed.duration.as_millis()).unwrap_or(u64::MAX),
-            manifest: lost.closed.manifest.map(|hash| hash.to_string()),
-        },
-    );
-    end.outcome.result = OutcomeResult::Unknown;
-    end.target = Some(Target {
-        kind: TargetKind::Ssh,
-        name: about.node.to_string(),
-        labels: Default::default(),
-        agent_id: None,
-        login: Some(about.login.clone()),
-    });
-    let connection = Some(about.connection.clone());
-    end.session = Some(SessionRef { id: about.session, kind: about.kind, connection: connection.clone(), offset_ms: None });
-    let _logged = log.append(&end)?;
-    let row = SessionRow {
-        id: about.session,
-        user: about.user_name.clone(),
-        node: about.node.clone(),
-        login: about.login.clone(),
-        kind: about.kind,
-        command: about.command.clone(),
-        connection,
-        started: about.started,
-        ended: Some(about.started.plus(lost.closed.duration)),
-        reason: Some(lost.closed.reason.clone()),
-        exit: None,
-        signal: None,
-        output_bytes: lost.closed.output_bytes,
-        recording: "strict".to_owned(),
-        live: false,
-    };
-    if let Err(error) = table.ended(&row) {
-        tracing::error!(%error, session = %row.id, "a lost session could not be listed");
-    }
-    Ok(())
-}
-
 fn word(kind: SessionKind) -> &'static str {
     match kind {
         SessionKind::Shell => "shell",
@@ -366,7 +305,7 @@ fn target(permit: &Permit<OpenSession>, agent_id: Option<AgentId>) -> Target {
     }
 }
 
-fn row(id: SessionId, permit: &Permit<OpenSession>, asker: &Asker, wanted: &Wanted, recording: String, now: Timestamp) -> SessionRow {
+fn row(id: SessionId, permit: &Permit<OpenSession>, asker: &Asker, wanted: &Wanted, recording: &str, now: Timestamp) -> SessionRow {
     SessionRow {
         id,
         user: asker.identity.name.clone(),
@@ -381,7 +320,7 @@ fn row(id: SessionId, permit: &Permit<OpenSession>, asker: &Asker, wanted: &Want
         exit: None,
         signal: None,
         output_bytes: 0,
-        recording,
+        recording: recording.to_owned(),
         live: true,
     }
 }

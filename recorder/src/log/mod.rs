@@ -6,6 +6,7 @@ mod files;
 mod read;
 mod search;
 mod start;
+mod unended;
 mod writer;
 
 use std::io;

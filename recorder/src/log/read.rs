@@ -151,6 +151,12 @@ impl LogReader {
     }
 }
 
+/// The number of the first event of the file that has the event `seq`.
+pub(super) fn first_of_file_with(paths: &Paths, seen: &watch::Sender<Seen>, seq: u64) -> Result<u64, ReadError> {
+    let last = seen.borrow().file;
+    file_with(paths, seq, last).map(|(_, first)| first)
+}
+
 /// Which file has the event `seq`, and the number of that file's first event. Looks from the end, where most cursors are.
 fn file_with(paths: &Paths, seq: u64, last: u64) -> Result<(u64, u64), ReadError> {
     if seq > 1 {
