@@ -29,6 +29,7 @@ use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Fronts, Ticket};
 use crate::live::{Live, LiveError};
+use crate::notify::{NotifyError, Sinks};
 use crate::session::open::{Sessions, finish_lost};
 use crate::session::table::{Stop, Table};
 use crate::ssh::SshFront;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Names by which people and agents reach it, without a port; the first is used in links.
     pub public: Vec<String>,
+    /// Receivers of events.
+    pub webhooks: Vec<config::proxy::Webhook>,
 }
 
 /// A proxy does not start. Nothing was served.
@@ -75,6 +78,8 @@ pub enum BuildError {
     Sign(#[from] SignError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     #[error("the commit thread cannot start: {0}")]
     Commit(io::Error),
 }
@@ -88,6 +93,7 @@ pub struct Proxy {
     keep_live: futures::future::BoxFuture<'static, ()>,
     commits: Commits,
     log: Log,
+    sinks: Sinks,
     table: Table,
     connections: TaskTracker,
     /// Last, so that it is held until everything else is closed.
@@ -109,6 +115,8 @@ impl Proxy {
             Commits::start(log.clone(), Box::new(move || journal.journal().sync().map(Some))).map_err(BuildError::Commit)?
         };
         let table = Table::new(store.clone());
+        // Before the first event of this run, so that a new receiver hears of it.
+        let sinks = Sinks::open(&settings.webhooks, &log, &store)?;
         began(&log, &repaired, &recovered)?;
         for lost in &recovered.sessions {
             finish_lost(lost, &log, &table)?;
@@ -145,7 +153,7 @@ impl Proxy {
         };
         let keep_live: futures::future::BoxFuture<'static, ()> = Box::pin(keep_live);
         let connections = TaskTracker::new();
-        Ok(Self { app, listener, tls, fronts, keep_live, commits, log, table, connections, _state: state })
+        Ok(Self { app, listener, tls, fronts, keep_live, commits, log, sinks, table, connections, _state: state })
     }
 
     /// `https://HOST:PORT`.
@@ -168,9 +176,10 @@ impl Proxy {
         self.app.keys.checkpoint().public()
     }
 
-    /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings, log and store are closed.
+    /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
+    /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, tls, fronts, keep_live, commits, log, table, connections, _state } = self;
+        let Self { app, listener, tls, fronts, keep_live, commits, log, sinks, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -180,6 +189,7 @@ impl Proxy {
             }
         };
         let held = tokio::spawn(keep_live);
+        let notifying = sinks.start();
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone()) => {}
             () = leases => {}
@@ -202,6 +212,8 @@ impl Proxy {
         if let Ok(Err(error)) = stopped {
             tracing::error!(%error, "the last commit failed");
         }
+        // After the last checkpoint has left, so that it is carried away too.
+        notifying.stop().await;
     }
 }
 

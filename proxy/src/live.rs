@@ -73,10 +73,18 @@ pub(crate) struct Live(watch::Receiver<Arc<View>>);
 impl Live {
     /// Reads the view and keeps it current; the future does the keeping.
     pub(crate) fn start(store: Arc<dyn Kv>, install: InstallId) -> Result<(Self, impl Future<Output = ()> + Send), LiveError> {
-        let mut moved = store.watch("")?;
+        // Not everything: positions of receivers and sessions are written far more often.
+        let (mut roles, mut users) = (store.watch(ROLES)?, store.watch(USERS)?);
         let (put, view) = watch::channel(Arc::new(read(store.as_ref(), &install)?));
         let keep = async move {
-            while moved.changed().await.is_ok() {
+            loop {
+                let moved = tokio::select! {
+                    moved = roles.changed() => moved,
+                    moved = users.changed() => moved,
+                };
+                if moved.is_err() {
+                    return;
+                }
                 match read(store.as_ref(), &install) {
                     Ok(new) => {
                         let same = put.borrow().policy.digest() == new.policy.digest() && put.borrow().users == new.users;

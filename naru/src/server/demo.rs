@@ -69,6 +69,7 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
         state: place.proxy(),
         listen: (std::net::Ipv4Addr::LOCALHOST, place.port()).into(),
         public: vec!["127.0.0.1".to_owned()],
+        webhooks: Vec::new(),
     };
     let proxy = proxy::Proxy::build(settings).await.map_err(|error| of_proxy(&error))?;
     let login = agent::own_login()?;

@@ -36,7 +36,7 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
         listen.set_port(443);
     }
     let public = if meant.public.is_empty() { host_name() } else { meant.public };
-    Ok(proxy::Settings { state, listen, public })
+    Ok(proxy::Settings { state, listen, public, webhooks: meant.webhook })
 }
 
 fn host_name() -> Vec<String> {
