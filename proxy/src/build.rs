@@ -29,6 +29,7 @@ use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Fronts, Ticket};
 use crate::live::{Live, LiveError};
+use crate::notify::{NotifyError, Sinks};
 use crate::session::lost::{LostError, finish_lost};
 use crate::session::open::Sessions;
 use crate::session::table::{Stop, Table};
@@ -52,6 +53,8 @@ pub struct Settings {
     pub max_sessions: usize,
     /// Connections at once.
     pub max_connections: usize,
+    /// Receivers of events.
+    pub webhooks: Vec<config::proxy::Webhook>,
 }
 
 /// A proxy does not start. Nothing was served.
@@ -82,6 +85,8 @@ pub enum BuildError {
     Sign(#[from] SignError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     #[error("the commit thread cannot start: {0}")]
     Commit(io::Error),
 }
@@ -95,6 +100,7 @@ pub struct Proxy {
     max_connections: usize,
     commits: Commits,
     log: Log,
+    sinks: Sinks,
     table: Table,
     connections: TaskTracker,
     /// Last, so that it is held until everything else is closed.
@@ -117,6 +123,8 @@ impl Proxy {
             Commits::start(log.clone(), Box::new(move || journal.journal().sync().map(Some))).map_err(BuildError::Commit)?
         };
         let table = Table::new(store.clone());
+        // Before the first event of this run, so that a new receiver hears of it.
+        let sinks = Sinks::open(&settings.webhooks, &log, &store)?;
         set_aside(&log, &recovered)?;
         finish_lost(&recovered, &recordings, &log, &table)?;
         began(&log)?;
@@ -161,7 +169,19 @@ impl Proxy {
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
         let connections = TaskTracker::new();
-        Ok(Self { app, listener, tls, fronts, max_connections: settings.max_connections, commits, log, table, connections, _state: state })
+        Ok(Self {
+            app,
+            listener,
+            tls,
+            fronts,
+            max_connections: settings.max_connections,
+            commits,
+            log,
+            sinks,
+            table,
+            connections,
+            _state: state,
+        })
     }
 
     /// `https://HOST:PORT`.
@@ -184,9 +204,10 @@ impl Proxy {
         self.app.keys.checkpoint().public()
     }
 
-    /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings, log and store are closed.
+    /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
+    /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, tls, fronts, max_connections, commits, log, table, connections, _state } = self;
+        let Self { app, listener, tls, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -196,6 +217,7 @@ impl Proxy {
             }
         };
         let kept = tokio::spawn(app.sessions.live.clone().keep());
+        let notifying = sinks.start();
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             () = leases => {}
@@ -218,6 +240,8 @@ impl Proxy {
         if let Ok(Err(error)) = stopped {
             tracing::error!(%error, "the last commit failed");
         }
+        // After the last checkpoint has left, so that it is carried away too.
+        notifying.stop().await;
     }
 }
 

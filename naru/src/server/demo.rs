@@ -73,6 +73,7 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
         public: vec!["127.0.0.1".to_owned()],
         max_sessions: MAX_SESSIONS,
         max_connections: MAX_SESSIONS,
+        webhooks: Vec::new(),
     };
     let proxy = proxy::Proxy::build(settings).await.map_err(|error| of_proxy(&error))?;
     let login = agent::own_login()?;

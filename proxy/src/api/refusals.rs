@@ -59,6 +59,7 @@ async fn stage() -> Stage {
         state: dir.path().join("state"),
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         public: vec!["127.0.0.1".to_owned()],
+        webhooks: Vec::new(),
         max_sessions: 10,
         max_connections: 10,
     };

@@ -222,6 +222,12 @@ impl Log {
         self.0.checkpoints.subscribe()
     }
 
+    /// The signed checkpoint that begins at this byte of their file, as stored, and where the next one begins; none when it has not
+    /// left yet. Blocks on the disk.
+    pub fn checkpoint_at(&self, byte: u64) -> Result<Option<(Vec<u8>, u64)>, ReadError> {
+        read::checkpoint(&self.0.paths, byte)
+    }
+
     /// Events that fit, oldest first, from the event `from` on.
     pub fn search(&self, filter: Filter, from: u64, limit: usize) -> Result<Search, ReadError> {
         Ok(Search::new(self.reader(from)?, filter, limit))
