@@ -4,6 +4,7 @@
 //! bite. Exceptions are lines in `tests/laws_allow.txt`: `LAW SUBJECT: reason`. One that is no longer needed is a breach too, so
 //! the list can only shrink.
 
+mod codes;
 mod graph;
 mod sources;
 

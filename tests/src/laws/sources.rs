@@ -9,10 +9,10 @@ const P90: usize = 400;
 const HARD: usize = 700;
 
 /// A file of the tree.
-struct Source {
+pub(super) struct Source {
     /// From the root.
-    path: String,
-    text: String,
+    pub(super) path: String,
+    pub(super) text: String,
 }
 
 impl Source {
@@ -22,12 +22,12 @@ impl Source {
     }
 
     /// Lines of code before the tests, without those that are only a comment.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(super) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let numbered = self.product().lines().enumerate().map(|(at, line)| (at + 1, line));
         numbered.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
-    fn in_crate(&self, name: &str) -> bool {
+    pub(super) fn in_crate(&self, name: &str) -> bool {
         self.path.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
     }
 }
@@ -42,7 +42,7 @@ fn tree() -> Vec<Source> {
     names.lines().filter_map(read).collect()
 }
 
-fn rust() -> Vec<Source> {
+pub(super) fn rust() -> Vec<Source> {
     tree().into_iter().filter(|file| file.path.ends_with(".rs")).collect()
 }
 
