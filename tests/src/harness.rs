@@ -120,7 +120,7 @@ impl Demo {
 
     /// Where the server keeps recordings, log and journal.
     pub fn server(&self) -> PathBuf {
-        self.ready["server"].as_str().map_or_else(|| self.state(), PathBuf::from)
+        self.state()
     }
 
     /// A field of the ready line; objects by `a.b`.

@@ -25,8 +25,8 @@ use tls::{Tls, Told};
 
 /// From accept to a told protocol with its TLS handshake done.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// An SSH client may wait for our banner: this much silence means SSH.
-const SILENCE_IS_SSH: Duration = Duration::from_millis(300);
+/// An SSH client may wait for our banner: this much silence means SSH. Hardly any does, and a busy laptop may be this late with TLS.
+const SILENCE_IS_SSH: Duration = Duration::from_millis(1000);
 
 /// A connection whose protocol is known.
 pub(crate) enum Arrived {

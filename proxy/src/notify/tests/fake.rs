@@ -143,7 +143,7 @@ async fn answer(told: Arc<Told>, request: Request<Incoming>) -> Result<Response<
                 sent.fetch_add(64 * 1024, Ordering::Relaxed);
                 Ok(Frame::data(Bytes::from_static(&[b'x'; 64 * 1024])))
             };
-            Response::new(BodyExt::boxed(StreamBody::new(futures::stream::repeat(()).map(chunk))))
+            Response::new(http_body_util::BodyExt::boxed(StreamBody::new(futures::stream::repeat(()).map(chunk))))
         }
     };
     Ok(answer)
