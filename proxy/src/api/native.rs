@@ -1,5 +1,6 @@
 //! The native session protocol: `wire::frames` over a WebSocket. The proxy plays the holder's part towards the client.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use access::decide::allowed_logins;
@@ -13,9 +14,9 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
 use recorder::Recorded;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use wire::api::{self, OpenSession, Problem, exit};
-use wire::frames::{Exit, Frame, HEAD, MAX_PAYLOAD, Stream};
+use wire::frames::{Exit, Frame, HEAD, INPUT_WINDOW, MAX_PAYLOAD, Stream};
 use wire::tunnel::Terminal;
 
 use super::App;
@@ -30,8 +31,6 @@ use crate::session::open::{NotOpened, Wanted};
 const PROTOCOL: &str = "naru-frames/1";
 /// From the upgrade to the client's first message.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// Acknowledgements on their way to the client.
-const ACKS: usize = 64;
 
 /// `GET /v1/ssh`, for whoever is signed in; the session itself is decided when it is asked for.
 pub(crate) async fn open(State(app): State<App>, person: Person, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Result<Response, No> {
@@ -64,8 +63,14 @@ async fn serve(app: App, person: Person, mut socket: WebSocket) {
         return;
     }
     let (send, receive) = socket.split();
-    let (ack, acks) = mpsc::channel(ACKS);
-    app.sessions.run(opened, WsRead { receive, ack, buffer: BytesMut::new(), seq: 0 }, WsWrite { send, acks }).await;
+    let (ack, acks) = watch::channel(0);
+    app.sessions
+        .run(
+            opened,
+            WsRead { receive, ack, buffer: BytesMut::new(), seq: 0, waiting: VecDeque::new(), held: 0, taken: 0 },
+            WsWrite { send, acks },
+        )
+        .await;
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {
@@ -114,9 +119,13 @@ fn login(app: &App, person: &Person, asked: &OpenSession) -> Result<Login, Box<P
 
 struct WsRead {
     receive: SplitStream<WebSocket>,
-    ack: mpsc::Sender<u64>,
+    ack: watch::Sender<u64>,
     buffer: BytesMut,
     seq: u64,
+    /// What the target has not taken, in order: number and bytes.
+    waiting: VecDeque<(u64, usize)>,
+    held: usize,
+    taken: usize,
 }
 
 impl WsRead {
@@ -133,13 +142,35 @@ impl WsRead {
             return Some(NearEvent::Gone);
         }
         self.seq = seq;
-        // When the writer is behind, a later acknowledgement covers this one.
-        let _ = self.ack.try_send(seq);
+        let len = if let Item::Data(data) = &item { data.len() } else { 0 };
+        self.waiting.push_back((seq, len));
+        self.held += len + HEAD;
+        // The client keeps to the window, or it is none of ours.
+        if self.held > INPUT_WINDOW + HEAD + MAX_PAYLOAD {
+            return Some(NearEvent::Gone);
+        }
+        self.took(0);
         Some(NearEvent::Item(item))
     }
 }
 
 impl NearRead for WsRead {
+    /// What the target took is acknowledged, and what has no bytes as soon as all before it is.
+    fn took(&mut self, bytes: usize) {
+        self.taken += bytes;
+        let mut acked = None;
+        while let Some((seq, len)) = self.waiting.front().copied().filter(|(_, len)| *len <= self.taken) {
+            self.waiting.pop_front();
+            self.taken -= len;
+            self.held -= len + HEAD;
+            acked = Some(seq);
+        }
+        if let Some(seq) = acked {
+            // When the writer is behind, a later acknowledgement covers this one.
+            self.ack.send_replace(seq);
+        }
+    }
+
     async fn next(&mut self) -> NearEvent {
         loop {
             match Frame::decode(&mut self.buffer) {
@@ -161,17 +192,14 @@ impl NearRead for WsRead {
 
 struct WsWrite {
     send: SplitSink<WebSocket, Message>,
-    acks: mpsc::Receiver<u64>,
+    acks: watch::Receiver<u64>,
 }
 
 impl WsWrite {
     async fn frame(&mut self, frame: &Frame) -> Result<(), NearGone> {
         let mut bytes = BytesMut::new();
-        let mut acked = None;
-        while let Ok(seq) = self.acks.try_recv() {
-            acked = Some(seq);
-        }
-        if let Some(seq) = acked {
+        if self.acks.has_changed().unwrap_or(false) {
+            let seq = *self.acks.borrow_and_update();
             Frame::Acked { seq }.encode(&mut bytes);
         }
         frame.encode(&mut bytes);
@@ -192,16 +220,14 @@ impl NearWrite for WsWrite {
     }
 
     async fn idle(&mut self) -> Result<(), NearGone> {
-        match self.acks.recv().await {
-            Some(mut seq) => {
-                while let Ok(later) = self.acks.try_recv() {
-                    seq = later;
-                }
+        match self.acks.changed().await {
+            Ok(()) => {
+                let seq = *self.acks.borrow_and_update();
                 let mut bytes = BytesMut::new();
                 Frame::Acked { seq }.encode(&mut bytes);
                 self.send.send(Message::Binary(bytes.freeze())).await.map_err(|_| NearGone)
             }
-            None => std::future::pending().await,
+            Err(_) => std::future::pending().await,
         }
     }
 

@@ -51,6 +51,10 @@ impl Ended {
         Self::because("recording_failed", "NARU-R103", format!("the session ended because it cannot be recorded any more: {error}"))
     }
 
+    pub(super) fn out_of_range(_: super::input::OutOfRange) -> Self {
+        Self::confused("acknowledged input that it never got")
+    }
+
     pub(super) fn confused(what: &str) -> Self {
         Self::because("target_lost", "NARU-N305", format!("the target's holder {what}"))
     }

@@ -2,6 +2,7 @@
 //! slow target delays nobody.
 
 use std::io;
+use std::pin::Pin;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -13,6 +14,8 @@ use crate::agents::mux::Stream;
 
 /// What a quiet session holds for reading.
 const QUIET: usize = 2 * 1024;
+/// Frames on their way to the holder.
+const SENDING: usize = 16;
 /// Bytes written at once.
 const BATCH: usize = 128 * 1024;
 
@@ -46,51 +49,29 @@ impl FarReader {
     }
 }
 
-/// Both halves of an attachment.
-pub(super) fn split(far: Far) -> (FarReader, WriteHalf<Stream>) {
-    let (read, write) = tokio::io::split(far.stream);
-    (FarReader { stream: read, buffer: far.read, busy: false }, write)
+/// Writes one attachment's frames; ends when its queue does, or when the half fails. Dropping it lets a stuck write go.
+pub(super) type Writer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One attachment: frames from the holder, frames to it, and the future that writes those.
+pub(super) fn attach(far: Far) -> (FarReader, mpsc::Sender<Frame>, Writer) {
+    let (read, half) = tokio::io::split(far.stream);
+    let (frames, queue) = mpsc::channel(SENDING);
+    (FarReader { stream: read, buffer: far.read, busy: false }, frames, Box::pin(write(half, queue)))
 }
 
-/// What the writer is told.
-pub(super) enum Down {
-    /// Send this.
-    Frame(Frame),
-    /// A new attachment: the old half is gone.
-    Attached(WriteHalf<Stream>),
-}
-
-/// Writes until its queue ends. A half that fails is dropped; what follows waits for the next attachment (the session sends it again).
-pub(super) async fn write(mut queue: mpsc::Receiver<Down>) {
-    let mut half: Option<WriteHalf<Stream>> = None;
+async fn write(mut half: WriteHalf<Stream>, mut queue: mpsc::Receiver<Frame>) {
     let mut batch = BytesMut::new();
-    while let Some(down) = queue.recv().await {
-        let mut next = Some(down);
-        while let Some(down) = next {
-            match down {
-                Down::Frame(frame) => frame.encode(&mut batch),
-                Down::Attached(new) => {
-                    batch.clear();
-                    half = Some(new);
-                }
-            }
+    while let Some(frame) = queue.recv().await {
+        let mut next = Some(frame);
+        while let Some(frame) = next {
+            frame.encode(&mut batch);
             next = if batch.len() < BATCH { queue.try_recv().ok() } else { None };
         }
-        let failed = match half.as_mut() {
-            Some(half) => flush(half, &batch).await.is_err(),
-            None => false,
-        };
-        if failed {
-            half = None;
+        // The reader hears of a half that fails; the session sends what is not acknowledged again on the next one.
+        if half.write_all(&batch).await.is_err() || half.flush().await.is_err() {
+            return;
         }
         if batch.len() > 4 * QUIET { batch = BytesMut::new() } else { batch.clear() }
     }
-    if let Some(mut half) = half {
-        let _ = half.shutdown().await;
-    }
-}
-
-async fn flush(half: &mut WriteHalf<Stream>, batch: &[u8]) -> io::Result<()> {
-    half.write_all(batch).await?;
-    half.flush().await
+    let _ = half.shutdown().await;
 }

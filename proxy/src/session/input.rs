@@ -6,10 +6,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use wire::frames::{Frame, HEAD, INPUT_WINDOW, MAX_PAYLOAD, Size};
 
-use super::budget::Share;
-
-/// Bytes that wait for the target before the near side is held back.
-pub(crate) const MAX_WAITING: usize = 8 * 1024 * 1024;
+/// Small pieces of data are put together up to this size, so that each byte of a window costs about a byte of memory.
+const SMALL: usize = 4 * 1024;
 
 /// One thing from the near side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,16 +46,9 @@ pub(crate) struct Input {
     /// `seq` of the first of `items`, minus one.
     acked: u64,
     in_flight: usize,
-    waiting: usize,
-    share: Share,
 }
 
 impl Input {
-    /// Nothing yet; what is held counts in this share.
-    pub(crate) fn new(share: Share) -> Self {
-        Self { share, ..Self::default() }
-    }
-
     /// Takes something from the near side. Data over one frame is cut.
     pub(crate) fn push(&mut self, item: Item) {
         if let Item::Data(mut data) = item {
@@ -80,15 +71,15 @@ impl Input {
             *last = item;
             return;
         }
-        self.waiting += item.cost();
-        self.share.take(item.cost());
+        if let Item::Data(data) = &item
+            && self.items.len() > self.sent
+            && let Some(Item::Data(last)) = self.items.back_mut()
+            && last.len() + data.len() <= SMALL
+        {
+            *last = [&last[..], &data[..]].concat().into();
+            return;
+        }
         self.items.push_back(item);
-    }
-
-    /// Whether the near side may go on.
-    pub(crate) fn has_room(&self) -> bool {
-        let most = if self.share.is_tight() { MAX_PAYLOAD } else { MAX_WAITING };
-        self.waiting < most
     }
 
     /// Whether [`Self::next`] has something.
@@ -105,29 +96,28 @@ impl Input {
         let (cost, frame) = (item.cost(), item.frame(self.acked + self.sent as u64 + 1));
         self.sent += 1;
         self.in_flight += cost;
-        self.waiting -= cost;
         Some(frame)
     }
 
-    /// The holder took everything up to `seq`.
-    pub(crate) fn acked(&mut self, seq: u64) -> Result<(), OutOfRange> {
+    /// The holder took everything up to `seq`; answers how many bytes of data that were.
+    pub(crate) fn acked(&mut self, seq: u64) -> Result<usize, OutOfRange> {
         let taken = seq.checked_sub(self.acked).and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= self.sent).ok_or(OutOfRange)?;
+        let mut bytes = 0;
         for item in self.items.drain(..taken) {
             self.in_flight -= item.cost();
-            self.share.give(item.cost());
+            bytes += item.cost() - HEAD;
         }
         self.sent -= taken;
         self.acked = seq;
-        Ok(())
+        Ok(bytes)
     }
 
     /// A new attachment: the holder has everything up to `seq`, the rest is sent again.
-    pub(crate) fn rewind(&mut self, seq: u64) -> Result<(), OutOfRange> {
-        self.acked(seq)?;
-        self.waiting += self.in_flight;
+    pub(crate) fn rewind(&mut self, seq: u64) -> Result<usize, OutOfRange> {
+        let bytes = self.acked(seq)?;
         self.in_flight = 0;
         self.sent = 0;
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -145,33 +135,43 @@ mod tests {
     #[test]
     fn what_was_not_acknowledged_is_sent_again_and_nothing_twice() {
         let mut input = Input::default();
-        for text in ["a", "b", "c"] {
-            input.push(Item::Data(Bytes::from(text)));
+        let big = |byte: u8| Item::Data(Bytes::from(vec![byte; SMALL]));
+        for byte in *b"abc" {
+            input.push(big(byte));
         }
-        assert_eq!((data(input.next()), data(input.next())), ((1, b"a".to_vec()), (2, b"b".to_vec())));
+        let all = |byte: u8| vec![byte; SMALL];
+        assert_eq!((data(input.next()), data(input.next())), ((1, all(b'a')), (2, all(b'b'))));
         assert_eq!(input.acked(3), Err(OutOfRange), "never sent");
-        assert_eq!(input.acked(1), Ok(()));
-        assert_eq!(input.rewind(1), Ok(()));
-        assert_eq!(data(input.next()), (2, b"b".to_vec()));
-        assert_eq!(data(input.next()), (3, b"c".to_vec()));
+        assert_eq!(input.acked(1), Ok(SMALL));
+        assert_eq!(input.rewind(1), Ok(0));
+        assert_eq!(data(input.next()), (2, all(b'b')));
+        assert_eq!(data(input.next()), (3, all(b'c')));
         assert_eq!(input.rewind(0), Err(OutOfRange), "older than what was acknowledged");
     }
 
     #[test]
-    fn the_window_and_the_queue_are_bounded() {
+    fn no_more_than_the_window_is_on_its_way() {
         let mut input = Input::default();
-        let mut pushed = 0;
-        while input.has_room() {
+        for _ in 0..100 {
             input.push(Item::Data(Bytes::from(vec![0; 100_000])));
-            pushed += 100_000;
         }
-        assert!(pushed <= MAX_WAITING + 100_000);
         let mut sent = 0;
         while let Some(Frame::Input { data, .. }) = input.next() {
             sent += data.len() + HEAD;
         }
         assert!(sent <= INPUT_WINDOW && sent > INPUT_WINDOW - 2 * MAX_PAYLOAD);
-        assert!(input.has_room());
+    }
+
+    #[test]
+    fn small_pieces_are_put_together_while_they_wait() {
+        let mut input = Input::default();
+        for byte in b"typed ahead" {
+            input.push(Item::Data(Bytes::copy_from_slice(&[*byte])));
+        }
+        assert_eq!(data(input.next()), (1, b"typed ahead".to_vec()));
+        input.push(Item::Data(Bytes::from_static(b"!")));
+        assert_eq!(data(input.next()), (2, b"!".to_vec()), "what was sent is not changed");
+        assert_eq!(input.acked(2), Ok(12));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) enum NearEvent {
 pub(crate) trait NearRead: Send {
     /// The next event. After [`NearEvent::Gone`] it is not called again.
     fn next(&mut self) -> impl Future<Output = NearEvent> + Send;
+    /// The target took this many bytes of input: that much more may come.
+    fn took(&mut self, bytes: usize);
 }
 
 /// The connection to the person is gone.

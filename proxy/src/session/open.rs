@@ -6,7 +6,7 @@ use access::event::{Actor, Client, Event, Outcome, SessionKind, SessionRef, Targ
 use access::identity::Identity;
 use access::time::Timestamp;
 use access::words::{AgentId, Login, NodeName, SessionId};
-use recorder::{Circumstances, ClosedRecording, Log, LogError, Logged, OpenRecording, Recordings};
+use recorder::{Circumstances, ClosedRecording, Log, LogError, OpenRecording, Recordings};
 use wire::api::SessionRow;
 use wire::frames::Exit;
 use wire::tunnel::{How, SessionRequest, Terminal};
@@ -14,7 +14,7 @@ use wire::tunnel::{How, SessionRequest, Terminal};
 use super::budget::Budget;
 use super::ended::Ended;
 use super::near::{NearRead, NearWrite};
-use super::run::Session;
+use super::run::{Session, Start};
 use super::table::{self, Place, Table};
 use crate::agents::dial::{DialError, Dialler};
 use crate::agents::nodes::Nodes;
@@ -112,6 +112,9 @@ impl Sessions {
     /// Opens a session, or says why not. Every refusal is an event.
     pub(crate) async fn open(&self, asker: Asker, wanted: Wanted) -> Result<Opened, NotOpened> {
         let now = clock::now();
+        // From before the decision, so that the session hears of every later change.
+        let mut policy = self.live.watch();
+        policy.mark_unchanged();
         let (permit, agent) = match self.decide(&asker.identity, &wanted, now) {
             Ok(decided) => decided,
             Err(denial) => return Err(self.deny(&asker, &wanted, &denial, now)),
@@ -147,15 +150,20 @@ impl Sessions {
             login: wanted.login,
             how: How::Open { kind: wanted.kind, command: wanted.command, terminal: wanted.terminal, env: wanted.env, grace_s: GRACE_S },
         };
-        match self.reach(permit, recording, &logged, request, &asker, &row).await {
-            Ok(session) => Ok(Opened { session, notice, row, asker, target, kind }),
-            Err((not_opened, recording)) => {
+        let far = match self.dialler.dial(&permit, &logged, &request, 1).await {
+            Ok(far) => far,
+            Err(error) => {
+                let not_opened = unreachable(&error);
                 let ended = Ended::before_it_began(&not_opened);
                 let closed = recording.close(ended.ending()).await;
                 self.finish(closed, ended, row, &asker, &target, kind, None);
-                Err(not_opened)
+                return Err(not_opened);
             }
-        }
+        };
+        let place = self.table.enter(row.clone(), asker.sign_in);
+        let start =
+            Start { host: self.clone(), permit, recording, request, far, place, asker: asker.clone(), policy, notice: notice.clone() };
+        Ok(Opened { session: Session::new(start), notice, row, asker, target, kind })
     }
 
     fn decide(&self, who: &Identity, wanted: &Wanted, now: Timestamp) -> Result<(Permit<OpenSession>, AgentId), Denial> {
@@ -210,24 +218,6 @@ impl Sessions {
             hint: Some("Free space on the proxy, or let a role allow unrecorded sessions.".into()),
         };
         opened.map_err(refused)
-    }
-
-    async fn reach(
-        &self,
-        permit: Permit<OpenSession>,
-        recording: OpenRecording,
-        logged: &Logged,
-        request: SessionRequest,
-        asker: &Asker,
-        row: &SessionRow,
-    ) -> Result<Session, (NotOpened, Box<OpenRecording>)> {
-        match self.dialler.dial(&permit, logged, &request, 1).await {
-            Ok(far) => {
-                let place = self.table.enter(row.clone(), asker.sign_in);
-                Ok(Session::new(self.clone(), permit, recording, request, far, place, asker.clone()))
-            }
-            Err(error) => Err((unreachable(&error), Box::new(recording))),
-        }
     }
 
     /// Runs a session to its end, and writes that end down.

@@ -41,8 +41,8 @@ fn decide_now(host: &Sessions, question: &OpenSession) -> Result<Permit<OpenSess
     let view = host.live.now();
     let OpenSession { identity, node, login, kind } = question;
     let unknown = || unknown_node(identity, login, &node.name, now);
-    let identity = view.identity(&identity.name, identity.expires).filter(|current| current.user == identity.user);
-    let identity = identity.ok_or_else(unknown)?;
+    let current = view.identity(&identity.name, identity.expires).filter(|current| current.user == identity.user);
+    let identity = current.ok_or_else(unknown)?;
     let (node, _) = host.nodes.facts(&node.name).ok().flatten().ok_or_else(unknown)?;
     decide(OpenSession { identity, node, login: login.clone(), kind: *kind }, &view.policy, now)
 }

@@ -2,6 +2,7 @@
 //! that order; policy, sign-in, limits, a kill and a lost agent are wakes like any other.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use access::decide::{OpenSession, Permit};
@@ -9,13 +10,13 @@ use access::event::What;
 use access::policy::RecordingMode;
 use bytes::Bytes;
 use recorder::{ClosedRecording, OpenRecording, RecordError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use wire::frames::{Attach, Frame, Stream};
 use wire::tunnel::{How, SessionRequest};
 
 use super::ended::Ended;
-use super::far::{self, Down, FarReader};
+use super::far::{self, FarReader, Writer};
 use super::input::{Input, Item};
 use super::near::{NearEvent, NearRead, NearWrite};
 use super::open::{Asker, GRACE_S, NotOpened, Sessions};
@@ -24,11 +25,10 @@ use super::show::{Show, say_end, show_all};
 use super::table::Place;
 use crate::agents::dial::Far;
 use crate::clock;
+use crate::live::View;
 
 /// Frames of output on their way to the person.
 const SHOWING: usize = 16;
-/// Frames on their way to the holder.
-const SENDING: usize = 16;
 /// Output that the holder may keep without hearing that it is recorded; half of the least that it buffers.
 const ACK_AFTER: u64 = 128 * 1024;
 /// How often limits and the sign-in's end are looked at, and the holder of a quiet session is told what is recorded.
@@ -47,10 +47,25 @@ enum Wake<'a> {
     ClientGone,
     Policy,
     Stop,
-    Send(mpsc::Permit<'a, Down>),
+    Send,
+    Written,
     Room,
     Back(Box<Result<Back, NotOpened>>),
     Tick,
+}
+
+/// What a session begins with: each a proof, or an end of it.
+pub(super) struct Start {
+    pub(super) host: Sessions,
+    pub(super) permit: Permit<OpenSession>,
+    pub(super) recording: OpenRecording,
+    pub(super) request: SessionRequest,
+    pub(super) far: Far,
+    pub(super) place: Place,
+    pub(super) asker: Asker,
+    /// From before the decision: nothing that changed since can be missed.
+    pub(super) policy: watch::Receiver<Arc<View>>,
+    pub(super) notice: Option<String>,
 }
 
 /// A session before and while it runs.
@@ -61,14 +76,20 @@ pub(crate) struct Session {
     pub(super) request: SessionRequest,
     pub(super) place: Place,
     pub(super) asker: Asker,
+    policy: watch::Receiver<Arc<View>>,
+    notice: Option<String>,
     attach: Attach,
     far: Option<FarReader>,
+    frames: Option<mpsc::Sender<Frame>>,
+    writer: Option<Writer>,
     /// Whether the holder has said how far it is: before that nothing is sent, lest it be sent twice.
     attached: bool,
     first: Option<Far>,
     input: Input,
     /// Input that waits for room in the recorder.
     held: Option<Item>,
+    /// Bytes of input that the target took since the near end was told.
+    taken: usize,
     /// Output that the holder knows to be recorded.
     told: u64,
     away: Option<Instant>,
@@ -82,17 +103,9 @@ type Pending<'a> = Option<(mpsc::Permit<'a, Show>, Stream, Bytes)>;
 type Redial = Option<Pin<Box<dyn Future<Output = Result<Back, NotOpened>> + Send>>>;
 
 impl Session {
-    pub(super) fn new(
-        host: Sessions,
-        permit: Permit<OpenSession>,
-        recording: OpenRecording,
-        request: SessionRequest,
-        far: Far,
-        place: Place,
-        asker: Asker,
-    ) -> Self {
+    pub(super) fn new(start: Start) -> Self {
+        let Start { host, permit, recording, request, far, place, asker, policy, notice } = start;
         let now = Instant::now();
-        let input = Input::new(host.budget.share());
         Self {
             host,
             permit,
@@ -100,12 +113,17 @@ impl Session {
             request: SessionRequest { how: How::Resume {}, ..request },
             place,
             asker,
+            policy,
+            notice,
             attach: Attach { secret: secret(), fence: 1, recorded: 0 },
             far: None,
+            frames: None,
+            writer: None,
             attached: false,
             first: Some(far),
-            input,
+            input: Input::default(),
             held: None,
+            taken: 0,
             told: 0,
             away: None,
             near_open: true,
@@ -117,20 +135,18 @@ impl Session {
     /// Runs to the end; the person has seen it when this returns, and the recording is closed.
     pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, near: R, show: W) -> (Ended, ClosedRecording, Place) {
         let (out, shown) = mpsc::channel(SHOWING);
-        let (down, down_queue) = mpsc::channel(SENDING);
-        let mut sending = Box::pin(far::write(down_queue));
         let mut showing = Box::pin(show_all(show, shown));
-        let (mut sent, mut seen) = (false, None);
+        let mut seen = None;
         let ended = {
-            let mut main = std::pin::pin!(self.main(near, out, down));
+            let mut main = std::pin::pin!(self.main(near, out));
             loop {
                 tokio::select! {
                     ended = &mut main => break ended,
                     show = &mut showing, if seen.is_none() => seen = Some(show),
-                    () = &mut sending, if !sent => sent = true,
                 }
             }
         };
+        let writer = self.writer.take();
         let offset = self.recording.position();
         let closing = tokio::time::timeout(CLOSE_TIMEOUT, self.recording.close(ended.ending()));
         let last_words = async {
@@ -143,8 +159,8 @@ impl Session {
             }
         };
         let last_frames = async {
-            if !sent {
-                let _ = tokio::time::timeout(LAST_FRAMES, &mut sending).await;
+            if let Some(writer) = writer {
+                let _ = tokio::time::timeout(LAST_FRAMES, writer).await;
             }
         };
         let (closed, (), ()) = tokio::join!(closing, last_words, last_frames);
@@ -152,36 +168,46 @@ impl Session {
         (ended, closed, self.place)
     }
 
-    async fn main<R: NearRead>(&mut self, mut near: R, out: mpsc::Sender<Show>, down: mpsc::Sender<Down>) -> Ended {
+    async fn main<R: NearRead>(&mut self, mut near: R, out: mpsc::Sender<Show>) -> Ended {
+        if let Some(notice) = self.notice.take() {
+            let _ = out.try_send(Show::Note(notice));
+        }
         if let Some(far) = self.first.take() {
-            self.take_up(far, &down).await;
+            self.take_up(far);
         }
-        let ended = self.wakes(&mut near, &out, &down).await;
-        // The holder may let go: of its output, or of the whole program when it has not ended. Said again after the exit, so that the
-        // holder knows that it did not cross with it.
-        let offset = self.recording.position();
-        let last = match ended.exit {
-            Some(_) => [Frame::Recorded { offset }, Frame::Recorded { offset }],
-            None => [Frame::Recorded { offset }, Frame::End],
+        // Whatever changed between the decision and here counts before anything is shown.
+        let ended = match self.decide_again() {
+            Ok(()) => self.wakes(&mut near, &out).await,
+            Err(ended) => ended,
         };
-        for frame in last {
-            let _ = tokio::time::timeout(LAST_FRAMES, down.send(Down::Frame(frame))).await;
-        }
+        self.let_go(&ended);
         ended
     }
 
-    async fn wakes<R: NearRead>(&mut self, near: &mut R, out: &mpsc::Sender<Show>, down: &mpsc::Sender<Down>) -> Ended {
-        let mut policy = self.host.live.watch();
-        policy.mark_unchanged();
-        let mut stop = self.place.entry.stop();
+    /// The holder may let go: of its output, or of the whole program when it has not ended. Said again after the exit, so that the holder
+    /// knows that it did not cross with it. An unreachable holder lets go by itself after its grace period.
+    fn let_go(&mut self, ended: &Ended) {
+        let Some(frames) = self.frames.take() else { return };
+        let offset = self.recording.position();
+        let last = if ended.exit.is_some() { Frame::Recorded { offset } } else { Frame::End };
+        for frame in [Frame::Recorded { offset }, last] {
+            let _ = frames.try_send(frame);
+        }
+    }
+
+    async fn wakes<R: NearRead>(&mut self, near: &mut R, out: &mpsc::Sender<Show>) -> Ended {
+        let mut stop = self.place.stop.clone();
+        let mut policy = self.policy.clone();
         let mut tick = tokio::time::interval(TICK);
         let mut pending: Pending<'_> = None;
         let mut redial: Redial = None;
         loop {
+            let sendable = self.attached && self.input.is_sendable();
             let wake = tokio::select! {
-                event = near.next(), if self.near_open && self.held.is_none() && self.input.has_room() => Wake::Near(event),
+                event = near.next(), if self.near_open && self.held.is_none() => Wake::Near(event),
                 wake = next_frame(self.far.as_mut(), out), if self.far.is_some() && pending.is_none() => wake,
-                Ok(slot) = down.reserve(), if self.attached && self.input.is_sendable() => Wake::Send(slot),
+                () = room(self.frames.as_ref()), if sendable => Wake::Send,
+                () = drive(self.writer.as_mut()), if self.writer.is_some() => Wake::Written,
                 () = self.recording.room(), if pending.is_some() || self.held.is_some() => Wake::Room,
                 back = wait(&mut redial), if redial.is_some() => Wake::Back(Box::new(back)),
                 Ok(()) = stop.changed() => Wake::Stop,
@@ -195,26 +221,36 @@ impl Session {
                     lost => self.lost(lost.err(), &mut redial),
                 },
                 Wake::ClientGone => Err(Ended::client_left()),
-                Wake::Send(slot) => {
-                    if let Some(frame) = self.input.next() {
-                        slot.send(Down::Frame(frame));
-                    }
+                Wake::Send => self.send_input(),
+                Wake::Written => {
+                    self.writer = None;
                     Ok(())
                 }
                 Wake::Room => self.room(&mut pending),
                 Wake::Back(back) => {
                     redial = None;
-                    self.back(*back, down).await
+                    self.back(*back)
                 }
                 Wake::Stop => stop.borrow().clone().map_or(Ok(()), |stop| Err(Ended::stopped(stop))),
                 Wake::Policy => self.decide_again(),
-                Wake::Tick => self.tick(down),
+                Wake::Tick => self.tick(),
             };
             if let Err(ended) = step {
                 return ended;
             }
-            self.tell_recorded(down, ACK_AFTER);
+            if self.taken > 0 {
+                near.took(std::mem::take(&mut self.taken));
+            }
+            self.tell_recorded(ACK_AFTER);
         }
+    }
+
+    fn send_input(&mut self) -> Result<(), Ended> {
+        let slot = self.frames.as_ref().and_then(|frames| frames.try_reserve().ok());
+        if let (Some(slot), Some(frame)) = (slot, self.input.next()) {
+            slot.send(frame);
+        }
+        Ok(())
     }
 
     fn near(&mut self, event: NearEvent) -> Result<(), Ended> {
@@ -262,10 +298,11 @@ impl Session {
                 slot.send(Show::Eof(stream, offset));
                 Ok(())
             }
-            Frame::Acked { seq } => self.input.acked(seq).map_err(|_| Ended::confused("acknowledged input that it never got")),
+            Frame::Acked { seq } => self.input.acked(seq).map(|taken| self.taken += taken).map_err(Ended::out_of_range),
             Frame::Attached(attached) => {
                 self.attached = true;
-                self.input.rewind(attached.acked).map_err(|_| Ended::confused("acknowledged input that it never got"))
+                self.away = None;
+                self.input.rewind(attached.acked).map(|taken| self.taken += taken).map_err(Ended::out_of_range)
             }
             Frame::Exit { offset, exit } if offset == self.recording.position() => Err(Ended::exited(exit)),
             _ => Err(Ended::confused("skipped or repeated output, or said what a holder never says")),
@@ -290,8 +327,9 @@ impl Session {
         }
     }
 
-    fn tick(&mut self, down: &mpsc::Sender<Down>) -> Result<(), Ended> {
-        self.tell_recorded(down, 1);
+    fn tick(&mut self) -> Result<(), Ended> {
+        self.tell_recorded(1);
+        self.signed_in()?;
         let duties = self.permit.obligations();
         if duties.max_session.is_some_and(|most| self.began.elapsed() >= most) {
             return Err(Ended::because("limit", "NARU-S102", "the session reached the longest time that your role allows"));
@@ -303,9 +341,6 @@ impl Session {
         if let (RecordingMode::Strict, Some(cause)) = (duties.recording, trouble) {
             return Err(Ended::unrecorded(RecordError::Full(cause.to_string())));
         }
-        if self.permit.question().identity.expires <= clock::now() {
-            return Err(Ended::because("signed_out", "NARU-A104", "your sign-in has ended"));
-        }
         if self.away.is_some_and(|since| since.elapsed() >= Duration::from_secs(GRACE_S)) {
             let sentence = format!("{} did not come back within {GRACE_S} seconds", self.request.node);
             return Err(Ended::because("target_lost", "NARU-N304", sentence));
@@ -313,15 +348,25 @@ impl Session {
         Ok(())
     }
 
+    /// The end of the sign-in ends its sessions, also where it was ended by another way than this proxy's own table.
+    fn signed_in(&self) -> Result<(), Ended> {
+        let name = &self.permit.question().identity.name;
+        match self.host.people.identity(name, self.asker.sign_in, clock::now()) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Ended::because("signed_out", "NARU-A104", "your sign-in has ended")),
+        }
+    }
+
     /// The same question with the person and the node of now.
     fn decide_again(&mut self) -> Result<(), Ended> {
+        self.signed_in()?;
         self.permit = resume::again(&self.host, &self.permit).map_err(Ended::denied)?;
         Ok(())
     }
 
     fn lost(&mut self, error: Option<std::io::Error>, redial: &mut Redial) -> Result<(), Ended> {
         tracing::info!(session = %self.request.session, ?error, "the target's agent is away");
-        (self.far, self.attached) = (None, false);
+        (self.far, self.frames, self.writer, self.attached) = (None, None, None, false);
         let since = *self.away.get_or_insert_with(Instant::now);
         *redial = Some(Box::pin(resume::redial(self.resuming(), since)));
         Ok(())
@@ -337,27 +382,26 @@ impl Session {
         }
     }
 
-    async fn back(&mut self, back: Result<Back, NotOpened>, down: &mpsc::Sender<Down>) -> Result<(), Ended> {
+    fn back(&mut self, back: Result<Back, NotOpened>) -> Result<(), Ended> {
         let back = back.map_err(|not| Ended::because("target_lost", &not.code, not.sentence))?;
         self.permit = back.permit;
         self.attach = Attach { fence: back.fence, recorded: self.recording.position(), ..self.attach.clone() };
         self.told = self.recording.position();
-        self.away = None;
-        self.take_up(back.far, down).await;
+        self.take_up(back.far);
         Ok(())
     }
 
-    async fn take_up(&mut self, far: Far, down: &mpsc::Sender<Down>) {
-        let (reader, writer) = far::split(far);
-        self.far = Some(reader);
-        let _ = down.send(Down::Attached(writer)).await;
-        let _ = down.send(Down::Frame(Frame::Attach(self.attach.clone()))).await;
+    fn take_up(&mut self, far: Far) {
+        let (reader, frames, writer) = far::attach(far);
+        // The queue is new and has room.
+        let _ = frames.try_send(Frame::Attach(self.attach.clone()));
+        (self.far, self.frames, self.writer) = (Some(reader), Some(frames), Some(writer));
     }
 
-    fn tell_recorded(&mut self, down: &mpsc::Sender<Down>, at_least: u64) {
+    fn tell_recorded(&mut self, at_least: u64) {
         let offset = self.recording.position();
-        let due = self.far.is_some() && offset - self.told >= at_least;
-        if due && down.try_send(Down::Frame(Frame::Recorded { offset })).is_ok() {
+        let Some(frames) = self.frames.as_ref().filter(|_| offset - self.told >= at_least) else { return };
+        if frames.try_send(Frame::Recorded { offset }).is_ok() {
             self.told = offset;
         }
     }
@@ -368,6 +412,22 @@ impl Session {
         if let Err(error) = self.host.log.append(&event) {
             tracing::error!(%error, "an event of a session could not be logged");
         }
+    }
+}
+
+/// Until there is room on the way to the holder.
+async fn room(frames: Option<&mpsc::Sender<Frame>>) {
+    match frames {
+        // A queue whose writer has failed wakes nobody: the reader tells.
+        Some(frames) if frames.reserve().await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
+}
+
+async fn drive(writer: Option<&mut Writer>) {
+    match writer {
+        Some(writer) => writer.await,
+        None => std::future::pending().await,
     }
 }
 

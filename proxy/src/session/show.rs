@@ -9,6 +9,7 @@ use super::near::{NearGone, NearWrite};
 
 /// On its way to the person.
 pub(super) enum Show {
+    Note(String),
     Output(Recorded),
     Eof(Stream, u64),
 }
@@ -18,6 +19,7 @@ pub(super) async fn show_all<W: NearWrite>(mut show: W, mut queue: mpsc::Receive
     loop {
         let shown = tokio::select! {
             item = queue.recv() => match item {
+                Some(Show::Note(text)) => show.note(&text).await,
                 Some(Show::Output(output)) => show.output(output).await,
                 Some(Show::Eof(stream, offset)) => show.eof(stream, offset).await,
                 None => return show,

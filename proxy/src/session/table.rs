@@ -42,16 +42,14 @@ pub(crate) struct Table {
 pub(crate) struct Place {
     table: Table,
     pub(crate) entry: Arc<Entry>,
+    /// Wakes when the session is to end; from before anybody could say so.
+    pub(crate) stop: watch::Receiver<Option<Stop>>,
 }
 
 impl Entry {
     /// Counts output.
     pub(crate) fn output(&self, position: u64) {
         self.output.store(position, Ordering::Relaxed);
-    }
-    /// Wakes when it is to end.
-    pub(crate) fn stop(&self) -> watch::Receiver<Option<Stop>> {
-        self.stop.subscribe()
     }
     /// As people see it.
     pub(crate) fn row(&self) -> SessionRow {
@@ -72,9 +70,10 @@ impl Table {
 
     /// A session begins.
     pub(crate) fn enter(&self, row: SessionRow, sign_in: u64) -> Place {
-        let entry = Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), stop: watch::channel(None).0 });
+        let (stopper, stop) = watch::channel(None);
+        let entry = Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), stop: stopper });
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.row.id, entry.clone());
-        Place { table: self.clone(), entry }
+        Place { table: self.clone(), entry, stop }
     }
 
     fn lives(&self) -> Vec<Arc<Entry>> {
@@ -84,7 +83,11 @@ impl Table {
     /// Ends a live session; answers whether there was one.
     pub(crate) fn stop(&self, id: &SessionId, stop: Stop) -> bool {
         let entry = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        entry.is_some_and(|entry| entry.stop.send_replace(Some(stop)).is_none())
+        entry.is_some_and(|entry| {
+            // What was said first stays the reason.
+            entry.stop.send_if_modified(|said| said.is_none() && said.replace(stop).is_none());
+            true
+        })
     }
 
     /// Ends every session of a sign-in.

@@ -14,7 +14,6 @@ use super::near::{SshRead, SshWrite};
 use crate::authority::people::NobodyError;
 use crate::authority::ssh::SshClaim;
 use crate::clock;
-use crate::session::near::NearWrite as _;
 use crate::session::open::{Asker, NotOpened, Sessions, Wanted};
 
 /// The only subsystem that is carried.
@@ -73,7 +72,8 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
         Start::Exec(command) => (SessionKind::Exec, Some(command)),
     };
     let (read, write) = channel.split();
-    let mut show = SshWrite::new(write, handle);
+    let id = write.id();
+    let show = SshWrite::new(write, handle.clone());
     let opened = match wanted(&who, kind, command, asked) {
         Ok(wanted) => match asker(&who, &sessions) {
             Ok(asker) => sessions.open(asker, wanted).await,
@@ -83,10 +83,8 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
     };
     match opened {
         Ok(opened) => {
-            if let Some(notice) = opened.notice.as_ref() {
-                let _ = show.note(&format!("{}\r\n", notice.replace('\n', "\r\n"))).await;
-            }
-            sessions.run(opened, SshRead::new(read), show).await;
+            let near = SshRead::new(read, handle, id, sessions.budget.share());
+            sessions.run(opened, near, show).await;
         }
         Err(not_opened) => show.refuse(&not_opened.text()).await,
     }

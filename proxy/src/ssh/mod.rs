@@ -27,8 +27,8 @@ use handler::Connection;
 
 /// From the first byte to a finished authentication.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(30);
-/// Windows of one channel: enough for a fast line across the world.
-const WINDOW: u32 = 16 * 1024 * 1024;
+/// Messages of one channel on their way to its task, so that many small ones do not hold the connection back.
+const CHANNEL_BUFFER: usize = 4096;
 /// Names whose certificates are kept; hostile names push out at most each other.
 const MAX_CONFIGS: usize = 1024;
 
@@ -121,9 +121,10 @@ impl SshFront {
             keepalive_interval: Some(Duration::from_secs(30)),
             keepalive_max: 4,
             nodelay: true,
-            window_size: WINDOW,
+            window_size: near::FIRST_WINDOW,
+            manual_window: true,
             maximum_packet_size: 32 * 1024,
-            channel_buffer_size: 32,
+            channel_buffer_size: CHANNEL_BUFFER,
             event_buffer_size: 32,
             preferred: preferred(),
             ..Config::default()

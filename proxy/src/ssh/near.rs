@@ -2,28 +2,44 @@
 
 use recorder::Recorded;
 use russh::server::{Handle, Msg};
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use wire::frames::{Exit, Stream};
 
 use super::channel::size;
+use crate::session::budget::Share;
 use crate::session::input::Item;
 use crate::session::near::{NearEvent, NearGone, NearRead, NearWrite};
 
 /// SSH_EXTENDED_DATA_STDERR, RFC 4254 5.2.
 const STDERR: u32 = 1;
 
-pub(super) struct SshRead(ChannelReadHalf);
+/// What a channel may send before its target has taken anything.
+pub(super) const FIRST_WINDOW: u32 = 1024 * 1024;
+/// What a channel may be owed at once when its target is quick: enough for a fast line across the world.
+const MAX_WINDOW: usize = 16 * 1024 * 1024;
+/// Taken bytes are granted again in pieces of this size.
+const GRANT: usize = 256 * 1024;
+
+/// A channel's window opens by what its target has taken, and grows while that goes quickly and the proxy's budget lasts. Nothing else
+/// holds a client back, so one slow target never delays another channel.
+pub(super) struct SshRead {
+    half: ChannelReadHalf,
+    handle: Handle,
+    id: ChannelId,
+    taken: usize,
+    grown: Share,
+}
 
 impl SshRead {
-    pub(super) fn new(half: ChannelReadHalf) -> Self {
-        Self(half)
+    pub(super) fn new(half: ChannelReadHalf, handle: Handle, id: ChannelId, grown: Share) -> Self {
+        Self { half, handle, id, taken: 0, grown }
     }
 }
 
 impl NearRead for SshRead {
     async fn next(&mut self) -> NearEvent {
         loop {
-            let item = match self.0.wait().await {
+            let item = match self.half.wait().await {
                 Some(ChannelMsg::Data { data }) => Item::Data(data),
                 Some(ChannelMsg::Eof) => Item::Eof,
                 Some(ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height }) => {
@@ -34,11 +50,29 @@ impl NearRead for SshRead {
                     None => continue,
                 },
                 Some(ChannelMsg::Close) => return NearEvent::HangUp,
+                Some(ChannelMsg::ExtendedData { data, .. }) => {
+                    self.took(data.len());
+                    continue;
+                }
                 None => return NearEvent::Gone,
                 Some(_) => continue,
             };
             return NearEvent::Item(item);
         }
+    }
+
+    fn took(&mut self, bytes: usize) {
+        self.taken += bytes;
+        if self.taken < GRANT {
+            return;
+        }
+        let room = (MAX_WINDOW - FIRST_WINDOW as usize).saturating_sub(self.grown.held());
+        let growth = self.taken.min(room);
+        let growth = if self.grown.take(growth) { growth } else { 0 };
+        let grant = u32::try_from(self.taken + growth).unwrap_or(u32::MAX);
+        self.taken = 0;
+        // A connection that is gone is told by `next`.
+        let _ = self.handle.grant_window(self.id, grant);
     }
 }
 
@@ -111,7 +145,8 @@ impl NearWrite for SshWrite {
     }
 
     async fn note(&mut self, text: &str) -> Result<(), NearGone> {
-        self.half.extended_data_bytes(STDERR, text.as_bytes().to_vec()).await.map_err(|_| NearGone)
+        let text = format!("{}\r\n", text.trim_end().replace('\n', "\r\n").replace("\r\r", "\r"));
+        self.half.extended_data_bytes(STDERR, text.into_bytes()).await.map_err(|_| NearGone)
     }
 
     async fn exit(&mut self, exit: &Exit, _offset: u64) -> Result<(), NearGone> {
@@ -123,7 +158,7 @@ impl NearWrite for SshWrite {
                 sent.await.is_ok()
             }
             Exit::Failed { code, message } => {
-                self.note(&format!("\r\nerror[{code}]: {message}\r\n")).await?;
+                self.note(&format!("\nerror[{code}]: {message}")).await?;
                 self.half.exit_status(255).await.is_ok()
             }
         };
