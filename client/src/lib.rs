@@ -5,7 +5,6 @@
 
 pub mod audit;
 pub mod can;
-pub mod cast;
 pub mod events;
 pub mod failure;
 pub mod http;

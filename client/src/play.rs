@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use wire::api::exit;
+use wire::asciicast::{CastFault, Item, MAX_LINE, Reader};
 
-use crate::cast::{Code, Event, Line, Reader, size};
 use crate::failure::Failure;
 use crate::http::Streamed;
 use crate::out::print;
@@ -21,8 +21,40 @@ use crate::text::Lines;
 
 /// How far an arrow goes, in microseconds.
 const JUMP: u64 = 5_000_000;
-/// Most bytes of one line.
-const LINE: u64 = 4 * 1024 * 1024;
+
+/// Something that a player shows or obeys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Microseconds since the session began.
+    pub time: u64,
+    /// As in asciicast v3, or one of ours: see [`wire::asciicast`].
+    pub code: char,
+    /// The bytes.
+    pub data: Vec<u8>,
+}
+
+impl Event {
+    /// Of what a cast has; none for the header and for facts.
+    pub fn of(item: Item) -> Option<Self> {
+        match item {
+            Item::Event { at, code, text } => Some(Self { time: at, code, data: text.into_bytes() }),
+            Item::Bytes { at, code, bytes, .. } => Some(Self { time: at, code, data: bytes }),
+            Item::Header(_) | Item::Fact(_) => None,
+        }
+    }
+
+    /// Whether it is output, on a terminal or without one.
+    pub fn is_output(&self) -> bool {
+        matches!(self.code, 'o' | 'O' | 'E')
+    }
+}
+
+/// Gives the reader one line without its end, and takes what it makes of it.
+pub fn item_of(reader: &mut Reader, line: &[u8]) -> Result<Option<Item>, CastFault> {
+    reader.push(line);
+    reader.push(b"\n");
+    reader.next_item().transpose()
+}
 
 /// How to play.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,10 +113,7 @@ impl Tape {
     /// The next line as it is, without its end.
     pub fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut line = Vec::new();
-        let n = std::io::Read::take(&mut self.file, LINE).read_until(b'\n', &mut line).map_err(|e| unreadable(&e))?;
-        if n as u64 == LINE && line.last() != Some(&b'\n') {
-            return Err(unreadable(&"a line is longer than 4 MiB"));
-        }
+        let n = std::io::Read::take(&mut self.file, MAX_LINE as u64 + 2).read_until(b'\n', &mut line).map_err(|e| unreadable(&e))?;
         if line.last() == Some(&b'\n') {
             line.pop();
         }
@@ -94,9 +123,9 @@ impl Tape {
     /// The next event that a player shows or obeys.
     fn next(&mut self) -> Result<Option<Event>, Failure> {
         while let Some(line) = self.line()? {
-            match self.reader.line(&line).map_err(|e| unreadable(&e))? {
-                Line::Event(event) => return Ok(Some(event)),
-                Line::Header(_) | Line::Comment => {}
+            let item = item_of(&mut self.reader, &line).map_err(|e| unreadable(&e))?;
+            if let Some(event) = item.and_then(Event::of) {
+                return Ok(Some(event));
             }
         }
         Ok(None)
@@ -284,13 +313,13 @@ impl Player {
     fn draw(&mut self, event: &Event, out: &mut Vec<u8>) {
         let returned;
         let data = match event.code {
-            Code::Output => &event.data,
+            'o' => &event.data,
             // Without a terminal nobody has put the returns in.
-            Code::Stdout | Code::Stderr => {
+            'O' | 'E' => {
                 returned = with_returns(&event.data);
                 &returned
             }
-            Code::Resize => {
+            'r' => {
                 if let Some((cols, rows)) = size(&event.data) {
                     let (most_cols, most_rows) = self.largest.unwrap_or_default();
                     self.largest = Some((cols.max(most_cols), rows.max(most_rows)));
@@ -320,6 +349,12 @@ impl Player {
     }
 }
 
+/// `80x24`.
+fn size(data: &[u8]) -> Option<(u16, u16)> {
+    let (cols, rows) = std::str::from_utf8(data).ok()?.split_once('x')?;
+    Some((cols.parse().ok()?, rows.parse().ok()?))
+}
+
 /// With a return before each line feed.
 pub fn with_returns(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len() + data.len() / 16);
@@ -342,7 +377,7 @@ mod tests {
         Tape::over(file).expect("tape")
     }
 
-    const CAST: &str = "{\"version\":3}\n[1, \"o\", \"a\"]\n[10, \"o\", \"b\"]\n[0.5, \"r\", \"200x50\"]\n[10, \"o\", \"c\"]\n";
+    const CAST: &str = "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[1, \"o\", \"a\"]\n[10, \"o\", \"b\"]\n[0.5, \"r\", \"200x50\"]\n[10, \"o\", \"c\"]\n";
     const WISH: Wish = Wish { speed: 2.0, idle: 4_000_000, at: 0, raw: false };
 
     #[test]
@@ -382,7 +417,17 @@ mod tests {
     #[test]
     fn a_damaged_line_is_an_error_and_no_panic() {
         assert!(Player::new(tape("{}\n"), WISH, |_| Ok(())).is_err());
-        let mut player = Player::new(tape("{\"version\":3}\n[1,\"o\",\"a\"]\nx\n"), WISH, |_| Ok(())).expect("player");
+        let mut player = Player::new(tape("{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[1,\"o\",\"a\"]\n[x\n"), WISH, |_| Ok(()))
+            .expect("player");
         assert!(player.step().is_err());
+        let long = format!("{{\"version\":3,\"term\":{{\"cols\":80,\"rows\":24}}}}\n#{}\n", "x".repeat(MAX_LINE));
+        assert!(Player::new(tape(&long), WISH, |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn what_is_no_text_and_what_had_no_terminal_is_shown() {
+        let cast = "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[1,\"O\",\"a\\n\"]\n# naru {\"E\":\"YgpjCg==\",\"at\":2,\"t\":2000000}\n[2,\"I\",\"typed\"]\n";
+        let mut player = Player::new(tape(cast), Wish { at: 9_000_000, ..WISH }, |_| Ok(())).expect("player");
+        assert_eq!(player.tail(), "a\nb\nc\n");
     }
 }

@@ -4,11 +4,12 @@ use std::io::Write;
 
 use access::words::SessionId;
 use wire::api::{CastQuery, Purpose, Verified, VerifyFault, exit};
+use wire::asciicast::{Item, Reader};
 
-use crate::cast::{Code, Line, Reader};
 use crate::failure::Failure;
 use crate::http::{Api, Streamed, with_query};
 use crate::out::{Answer, Table};
+use crate::play::{Event, item_of};
 use crate::screen_filter::{Filter, Keep};
 use crate::text::Lines;
 
@@ -48,12 +49,17 @@ pub struct Export {
     filter: Filter,
     text: Lines,
     from: u64,
+    /// Time of the last event written to a cast, in microseconds.
+    written: u64,
+    /// Of version 2: times are since the start.
+    absolute: bool,
 }
 
 impl Export {
     /// Nothing converted yet.
     pub fn new(format: Format, raw: bool) -> Self {
-        Self { format, raw, reader: Reader::default(), filter: Filter::new(Keep::OtherScreen), text: Lines::default(), from: 0 }
+        let (reader, filter) = (Reader::new(), Filter::new(Keep::OtherScreen));
+        Self { format, raw, reader, filter, text: Lines::default(), from: 0, written: 0, absolute: false }
     }
 
     /// As text, leave out what was before this time, in microseconds.
@@ -65,24 +71,20 @@ impl Export {
 
     /// Takes one line of the cast.
     pub fn line(&mut self, line: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
-        let parsed =
-            self.reader.line(line).map_err(|e| Failure::new("NARU-R120", exit::FAILED, "the recording cannot be read").because(e))?;
-        match (self.format, parsed) {
-            (Format::Cast, _) if self.raw => put(out, &[line, b"\n"]),
-            (Format::Cast, Line::Event(event))
-                if matches!(event.code, Code::Output | Code::Stdout | Code::Stderr | Code::Stdin | Code::Input) =>
-            {
-                let mut shown = Vec::new();
-                self.filter.feed(&event.data, &mut shown);
-                let text = serde_json::Value::from(String::from_utf8_lossy(&shown));
-                put(out, &[format!("[{}, \"{}\", {text}]\n", event.interval, event.code.letter()).as_bytes()])
-            }
-            (Format::Cast, Line::Event(_) | Line::Header(_)) => put(out, &[line, b"\n"]),
-            // What is in a comment is ours and derived from the session: facts pass, other players skip them.
-            (Format::Cast, Line::Comment) => put(out, &[line, b"\n"]),
-            (Format::Txt, Line::Event(event))
-                if event.time >= self.from && matches!(event.code, Code::Output | Code::Stdout | Code::Stderr) =>
-            {
+        let item = item_of(&mut self.reader, line)
+            .map_err(|e| Failure::new("NARU-R120", exit::FAILED, "the recording cannot be read").because(e))?;
+        if self.format == Format::Cast && self.raw {
+            return put(out, &[line, b"\n"]);
+        }
+        if let Some(Item::Header(header)) = &item {
+            self.absolute = header.version == 2;
+        }
+        // What is in a comment is ours and derived from the session: facts pass, other players skip them.
+        let passes = matches!(item, Some(Item::Header(_) | Item::Fact(_))) || line.starts_with(b"#");
+        match (self.format, item.and_then(Event::of)) {
+            (Format::Cast, Some(event)) => self.event(&event, out),
+            (Format::Cast, None) if passes => put(out, &[line, b"\n"]),
+            (Format::Txt, Some(event)) if event.time >= self.from && event.is_output() => {
                 if self.raw {
                     return put(out, &[&event.data]);
                 }
@@ -90,8 +92,23 @@ impl Export {
                 self.text.feed(&event.data, &mut shown);
                 put(out, &[shown.as_bytes()])
             }
-            (Format::Txt, _) => Ok(()),
+            (Format::Cast | Format::Txt, _) => Ok(()),
         }
+    }
+
+    /// An event as a line of its own; bytes that were no text become text.
+    fn event(&mut self, event: &Event, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut shown = Vec::new();
+        if event.is_output() || matches!(event.code, 'i' | 'I') {
+            self.filter.feed(&event.data, &mut shown);
+        } else {
+            shown.extend_from_slice(&event.data);
+        }
+        let now = event.time.max(self.written);
+        let time = if self.absolute { now } else { now - self.written };
+        self.written = now;
+        let (code, text) = (serde_json::Value::from(event.code.to_string()), serde_json::Value::from(String::from_utf8_lossy(&shown)));
+        put(out, &[format!("[{}.{:06}, {code}, {text}]\n", time / 1_000_000, time % 1_000_000).as_bytes()])
     }
 
     /// Writes what is left.
@@ -146,7 +163,7 @@ mod tests {
         "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n",
         "# naru {\"session\":\"s\"}\n",
         "[0.1, \"o\", \"a\\u001b]52;c;eA==\\u0007b\\u001b[31m\\r\\n\"]\n",
-        "# naru {\"o\":\"G10wO3gH/2M=\"}\n",
+        "# naru {\"o\":\"G10wO3gH/2M=\",\"at\":9,\"t\":250000}\n",
         "[0.2, \"x\", \"0\"]\n",
     );
 
@@ -163,9 +180,9 @@ mod tests {
     fn an_export_is_filtered_unless_raw_is_said() {
         assert_eq!(export(Format::Cast, true), CAST);
         let cast = export(Format::Cast, false);
-        assert!(cast.contains("[0.1, \"o\", \"ab\\u001b[31m\\r\\n\"]"), "{cast}");
+        assert!(cast.contains("[0.100000, \"o\", \"ab\\u001b[31m\\r\\n\"]"), "{cast}");
         assert!(!cast.contains("52;c") && !cast.contains("]0;x") && !cast.contains("G10wO3gH"), "{cast}");
-        assert!(cast.contains("[0, \"o\", \"\u{fffd}c\"]"), "{cast}");
+        assert!(cast.contains("[0.150000, \"o\", \"\u{fffd}c\"]\n[0.050000, \"x\", \"0\"]"), "{cast}");
         assert_eq!(export(Format::Txt, false), "ab\n\u{fffd}c\n");
     }
 

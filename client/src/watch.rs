@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use wire::api::exit;
+use wire::asciicast::Reader;
 
-use crate::cast::{Code, Event, Line, Reader};
 use crate::failure::Failure;
 use crate::http::Streamed;
 use crate::out::{Out, print, say};
-use crate::play::with_returns;
+use crate::play::{Event, item_of, with_returns};
 use crate::recording::{Export, Format};
 use crate::screen_filter::{Filter, Keep};
 use crate::terminal::{self, Ends, Raw};
@@ -48,7 +48,7 @@ async fn json_lines(mut from: Streamed) -> Result<u8, Failure> {
 
 /// One line of `watch --json`. JSON escapes every control, so nothing is taken out of it.
 fn as_json(event: &Event) -> serde_json::Value {
-    json!({ "time_us": event.time, "code": event.code.letter().to_string(), "data": String::from_utf8_lossy(&event.data) })
+    json!({ "time_us": event.time, "code": event.code.to_string(), "data": String::from_utf8_lossy(&event.data) })
 }
 
 async fn screen(mut from: Streamed, raw: bool) -> Result<u8, Failure> {
@@ -73,8 +73,8 @@ async fn screen(mut from: Streamed, raw: bool) -> Result<u8, Failure> {
         };
         let Some(event) = event(&mut reader, &line)? else { continue };
         let data = match event.code {
-            Code::Output => event.data,
-            Code::Stdout | Code::Stderr => with_returns(&event.data),
+            'o' => event.data,
+            'O' | 'E' => with_returns(&event.data),
             _ => continue,
         };
         let mut shown = Vec::new();
@@ -89,9 +89,8 @@ async fn screen(mut from: Streamed, raw: bool) -> Result<u8, Failure> {
 }
 
 fn event(reader: &mut Reader, line: &[u8]) -> Result<Option<Event>, Failure> {
-    match reader.line(line) {
-        Ok(Line::Event(event)) => Ok(Some(event)),
-        Ok(Line::Header(_) | Line::Comment) => Ok(None),
+    match item_of(reader, line) {
+        Ok(item) => Ok(item.and_then(Event::of)),
         Err(e) => Err(Failure::new("NARU-R120", exit::FAILED, "the recording cannot be read").because(e)),
     }
 }
@@ -103,7 +102,7 @@ mod tests {
     #[test]
     fn a_json_line_carries_no_control() {
         let mut reader = Reader::default();
-        assert_eq!(event(&mut reader, b"{\"version\":3}"), Ok(None));
+        assert_eq!(event(&mut reader, b"{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}"), Ok(None));
         let event = event(&mut reader, b"[0.5,\"o\",\"\\u001b[31m\\n\"]").expect("reads").expect("an event");
         let line = as_json(&event).to_string();
         assert!(line.contains("500000") && !line.chars().any(char::is_control), "{line}");

@@ -236,6 +236,54 @@ async fn what_comes_after_head_is_a_tail_and_no_fault() {
     assert_eq!(check(work.path()).faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [FaultKind::ExtraFile]);
 }
 
+/// The server goes on under the reader: its log grows into a new file, a checkpoint leaves, journal files are freed.
+#[tokio::test]
+async fn what_the_server_does_meanwhile_is_no_fault_and_what_a_stranger_does_is() {
+    let (dir, before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (log, recordings, commits) = begin(dir.path());
+    let mut lives = started(&log, &recordings, 255);
+    for n in 0..20 {
+        let _logged = log.append(&parts::denied(&n.to_string())).unwrap();
+    }
+    write(&mut lives, 50).await;
+    let logged = log.append(&parts::denied("durable")).unwrap();
+    let _durable = log.durable(logged).await.unwrap();
+    copy(dir.path(), before.path());
+    let covered = head(before.path());
+    while journal_files(dir.path())[0] <= covered.file {
+        write(&mut lives, 50).await;
+        let logged = log.append(&parts::denied("later")).unwrap();
+        let _durable = log.durable(logged).await.unwrap();
+    }
+    commits.stop().unwrap();
+    copy(dir.path(), after.path());
+
+    let under_the_reader = |change: &dyn Fn(&Path)| {
+        let work = tempfile::tempdir().unwrap();
+        copy(before.path(), work.path());
+        assert!(check(work.path()).ok);
+        let mut calls = 0;
+        verify(work.path(), Some(key().public()), None, &mut |_| {
+            calls += 1;
+            if calls == 1 {
+                change(work.path());
+            }
+        })
+        .unwrap()
+    };
+    let report = under_the_reader(&|work| {
+        fs::remove_dir_all(work.join("journal")).unwrap();
+        copy(after.path(), work);
+    });
+    assert!(report.ok && report.open == [session(255)], "{report:?}");
+    let report = under_the_reader(&|work| {
+        copy(after.path(), work);
+        fs::remove_dir_all(work.join("journal")).unwrap();
+    });
+    assert_eq!(report.faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [FaultKind::MissingFile]);
+    drop(lives);
+}
+
 /// Sessions come, write and go; journal files are freed and used again; the log grows through its files.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_verifies_while_it_is_written() {

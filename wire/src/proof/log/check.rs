@@ -406,7 +406,8 @@ impl LogCheck {
             self.fault(self.path(&format!("{number:08}.jsonl")), Some(line), offset, FaultKind::MissingTail);
         }
         let behind = [self.wanted.take(), self.outside.take()];
-        let seq = self.seq;
+        // What the newest HEAD covers and was not read here was appended meanwhile; lines that the first HEAD misses are told above.
+        let seq = self.seq.max(self.latest);
         for wanted in behind.into_iter().flatten().filter(|wanted| wanted.checkpoint.count > seq) {
             self.fault(wanted.file, wanted.line, 0, FaultKind::RolledBack);
         }
