@@ -9,8 +9,16 @@ pub mod harness;
 pub mod pty;
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod kills;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod recordings;
+#[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod transfers;
