@@ -138,10 +138,10 @@ pub(crate) struct Login {
     /// A one-time sign-in link, as an administrator made it.
     #[arg(long, value_name = "LINK")]
     pub link: Option<String>,
-    /// Sign in on another device.
+    /// Sign in on another device. Not there yet.
     #[arg(long, conflicts_with = "link")]
     pub device: bool,
-    /// Print the address instead of opening a browser.
+    /// Print the address instead of opening a browser. Not there yet.
     #[arg(long, conflicts_with = "link")]
     pub no_browser: bool,
 }
@@ -152,7 +152,7 @@ pub(crate) enum Can {
     Ssh {
         /// LOGIN@NODE
         place: String,
-        /// For another person, who may administer users.
+        /// Ask for this person, as somebody who may administer users.
         #[arg(long = "as", value_name = "USER")]
         as_user: Option<UserName>,
     },
@@ -342,7 +342,7 @@ pub(crate) struct Filter {
     /// Only before.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
-    /// Only those with a higher `seq`.
+    /// Only those after this number (`seq`).
     #[arg(long, value_name = "SEQ")]
     pub after: Option<u64>,
 }
@@ -350,9 +350,11 @@ pub(crate) struct Filter {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
     /// Check log and recordings with the public key only, without a server. Exit 10 when something is missing or changed.
-    #[command(after_help = "Example:\n  naru audit verify --key audit.pub /backup/naru")]
+    #[command(
+        after_help = "Example:\n  naru audit verify --key audit.pub /backup/naru\n\nWithout --key it uses the key that lies beside the data, which proves only that the data agree with themselves.\nTake the key on the first day, and keep it elsewhere: it is the `key` in STATE/log/proxy-1/HEAD."
+    )]
     Verify {
-        /// The public key that you trust, as text or a file.
+        /// The public key that you trust, as text or the file that holds it.
         #[arg(long, value_name = "KEY")]
         key: Option<String>,
         /// A checkpoint that left earlier: finds a log that was rolled back.
@@ -412,8 +414,11 @@ pub(crate) enum LoginLink {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Server {
     /// Start a server with sane defaults; prints its URL, a sign-in link and the join line for a host.
+    #[command(
+        after_help = "Examples:\n  naru up\n  naru up --config proxy.yaml --state /var/lib/naru\n\nproxy.yaml:\n  listen: 0.0.0.0:8443\n  public: [naru.example.com]"
+    )]
     Up {
-        /// Its settings.
+        /// Its settings; without a file port 8443, for root 443.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// Where it keeps everything.
@@ -421,6 +426,9 @@ pub(crate) enum Server {
         state: Option<PathBuf>,
     },
     /// Start a playground on this machine: server, agent, two people. Needs no root, no network.
+    #[command(
+        after_help = "It prints three sign-in links and goes on until Ctrl-C. Try in another terminal:\n  naru --profile alice login --link 'LINK'\n  naru --profile alice ssh demo"
+    )]
     Demo {
         /// Where it keeps everything; a temporary folder when absent.
         #[arg(long, value_name = "DIR")]
@@ -461,8 +469,11 @@ pub(crate) enum Proxy {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Agent {
     /// Run an agent that has joined.
+    #[command(
+        after_help = "As root it opens sessions for any login that its settings allow, else for its own account only.\n\nagent.yaml:\n  allow_logins: [lee, deploy]"
+    )]
     Run {
-        /// Its settings: which logins it allows.
+        /// Its settings: which logins it allows. Without a file every login but root.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// Where it keeps its identity.
@@ -472,7 +483,8 @@ pub(crate) enum Agent {
         #[arg(long)]
         end_sessions: bool,
     },
-    /// Join this host with a token.
+    /// Join this host with a token, and go on as its agent.
+    #[command(after_help = "Example:\n  echo TOKEN | naru agent join https://naru.example.com:8443 --token - --ca-pin sha256:… --no-run")]
     Join {
         /// The proxy.
         url: String,
@@ -488,7 +500,7 @@ pub(crate) enum Agent {
         /// A label of the agent's own. May be given again.
         #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
         labels: Vec<(String, String)>,
-        /// Its settings.
+        /// Its settings: which logins it allows.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// Where it keeps its identity.
