@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use access::time::Timestamp;
 use access::words::Login;
+use tokio_util::task::TaskTracker;
 
 pub mod holder;
 mod holders;
@@ -46,6 +47,7 @@ pub(crate) struct Agent {
     identity: tokio::sync::watch::Receiver<Arc<Identity>>,
     limits: Limits,
     holders: Holders,
+    sessions: TaskTracker,
 }
 
 impl Agent {
@@ -57,6 +59,10 @@ impl Agent {
     }
     pub(crate) fn only_login(&self) -> Option<&Login> {
         self.limits.only_login.as_ref()
+    }
+    /// Relays of sessions that are attached now, over all tunnels.
+    pub(crate) fn sessions(&self) -> &TaskTracker {
+        &self.sessions
     }
     pub(crate) fn holders(&self) -> &Holders {
         &self.holders

@@ -43,7 +43,7 @@ pub async fn run(settings: Settings, holding: Holding, stop: impl Future<Output 
     let identity = Arc::new(identity::load(&settings.state)?);
     let holders = Holders::start(&settings.holders, settings.program.clone())?;
     let (renewed, current) = watch::channel(identity);
-    let agent = Arc::new(Agent { identity: current, limits: settings.limits.clone(), holders });
+    let agent = Arc::new(Agent { identity: current, limits: settings.limits.clone(), holders, sessions: Default::default() });
     if let Some(login) = agent.only_login() {
         tracing::info!(%login, "not running as root: sessions are for this login only");
     }

@@ -10,7 +10,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio_util::task::TaskTracker;
 use wire::frames;
 use wire::grant::{Gate, VerifiedGrant, verify_keys};
 use wire::tunnel::{self, Hello, HelloBack, How, Purpose, Refusal, SessionRequest};
@@ -31,7 +30,6 @@ pub(crate) struct Tunnel {
     began: Instant,
     /// Milliseconds from `began` to the last heartbeat.
     beat: AtomicU64,
-    relays: TaskTracker,
 }
 
 impl Tunnel {
@@ -39,7 +37,7 @@ impl Tunnel {
     pub(crate) fn new(agent: Arc<Agent>, purpose: Purpose, proxy: String) -> Self {
         let epoch = crate::random_hex();
         let began = Instant::now();
-        Self { agent, purpose, proxy, epoch, gate: Mutex::new(None), began, beat: AtomicU64::new(0), relays: TaskTracker::new() }
+        Self { agent, purpose, proxy, epoch, gate: Mutex::new(None), began, beat: AtomicU64::new(0) }
     }
 
     /// Whether the proxy has missed its heartbeats.
@@ -97,12 +95,15 @@ impl Tunnel {
         let body = body(request).await?;
         let grant = self.admit(&token, &body)?;
         let wanted: SessionRequest = serde_json::from_slice(&body).map_err(|_| Refused::malformed())?;
+        if self.agent.sessions().len() >= self.agent.limits().file.max_sessions as usize {
+            return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "NARU-G108", "this host has as many sessions as its agent may open"));
+        }
         let admitted = Admitted::check(&grant, wanted, self.agent.limits()).map_err(Refused::local)?;
         let socket = match &admitted.request().how {
             How::Open { .. } => self.agent.holders().open(&admitted).await.map_err(Refused::holder)?,
             How::Resume {} => self.agent.holders().attach(admitted.request().session).await.map_err(Refused::holder)?,
         };
-        self.relays.spawn(async move {
+        self.agent.sessions().spawn(async move {
             match upgrade.await {
                 Ok(upgraded) => relay::run(TokioIo::new(upgraded), socket).await,
                 Err(error) => tracing::debug!(%error, "a session's upgrade failed"),

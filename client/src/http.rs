@@ -25,6 +25,8 @@ use crate::failure::{Failure, exit_of_status};
 use crate::profile::{Profile, file};
 use crate::{tls, when};
 
+/// How often an answer that is no TLS is taken for the proxy's greeting of an SSH client.
+const GREETED_AS_SSH: u8 = 3;
 /// To connect and to shake hands, each.
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// To the head of an answer, and for the whole of a bounded one.
@@ -118,15 +120,28 @@ impl Api {
                 .hint("is the network up, and is the server running?")
         };
         let late = "no answer within 10 seconds";
+        // One port serves both, and a hello that is late (a laptop with much to do) is greeted as SSH: then we are quicker the next time.
+        for _ in 0..GREETED_AS_SSH {
+            match self.dial_once(&reach, &late).await? {
+                Ok(stream) => return Ok(stream),
+                Err(e) if is_no_tls(&e) => {}
+                Err(e) => return Err(tls_failure(&self.address, &e).unwrap_or_else(|| reach(&e))),
+            }
+        }
+        Err(reach(&"what answers there does not speak TLS"))
+    }
+
+    /// The outer failure is about the way there, the inner one about TLS.
+    async fn dial_once(
+        &self,
+        reach: &impl Fn(&dyn std::fmt::Display) -> Failure,
+        late: &str,
+    ) -> Result<std::io::Result<TlsStream<TcpStream>>, Failure> {
         let tcp = timeout(CONNECT, TcpStream::connect((self.address.host(), self.address.port()))).await;
         let tcp = tcp.map_err(|_| reach(&late))?.map_err(|e| reach(&e))?;
         tcp.set_nodelay(true).map_err(|e| reach(&e))?;
         let name = ServerName::try_from(self.address.host().to_owned()).map_err(|e| reach(&e))?;
-        match timeout(CONNECT, TlsConnector::from(self.tls.clone()).connect(name, tcp)).await {
-            Err(_) => Err(reach(&late)),
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(e)) => Err(tls_failure(&self.address, &e).unwrap_or_else(|| reach(&e))),
-        }
+        timeout(CONNECT, TlsConnector::from(self.tls.clone()).connect(name, tcp)).await.map_err(|_| reach(&late))
     }
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
@@ -181,6 +196,12 @@ fn tls_failure(address: &Address, error: &(dyn std::error::Error + 'static)) -> 
         }
     }
     None
+}
+
+/// Whether the answer to our hello was something else, such as an SSH banner.
+fn is_no_tls(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
 fn lost(place: &str, cause: &(dyn std::error::Error + 'static)) -> Failure {

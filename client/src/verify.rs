@@ -1,17 +1,24 @@
 //! The offline proof: reads a state directory, or a copy of it, with a public key, and says what is missing or changed, and where.
 //!
-//! Reads only. Memory: one line, one manifest, and 24 bytes for each recording.
+//! Reads only, and may do so while the server writes: HEAD is read before what it covers. Memory: one line, one record of the journal,
+//! one manifest, and 24 bytes for each recording.
+
+mod lines;
+mod live;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use access::time::Timestamp;
 use access::words::{InstallId, SessionId};
 use serde::Serialize;
-use wire::proof::log::{Fault, FaultKind, Line, LogCheck, LogOutcome, MAX_FAULTS, MAX_LINE};
+use wire::proof::log::{Fault, FaultKind, Line, LogCheck, LogOutcome, MAX_FAULTS};
+use wire::proof::recording::{RecordingCheck, RecordingFault};
 use wire::proof::{Checkpoint, Hash, Head, JournalHead, Manifest, PublicKey, unseal};
+
+use self::lines::Lines;
 
 /// Most bytes of a manifest: some 25,000 segments.
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
@@ -29,6 +36,8 @@ pub struct Report {
     pub head: BTreeMap<String, HeadFound>,
     /// Well-chained lines after HEAD.
     pub unsigned_tail: u64,
+    /// Records of the journal after the place that HEAD covers, whose chain fits.
+    pub journal_tail: u64,
     /// Recorded sessions that began and have not ended.
     pub open: Vec<SessionId>,
     /// Events that were read.
@@ -92,6 +101,7 @@ pub fn verify(
         key: None,
         head: BTreeMap::new(),
         unsigned_tail: 0,
+        journal_tail: 0,
         open: Vec::new(),
         events: 0,
         recordings: 0,
@@ -105,7 +115,7 @@ pub fn verify(
     let outside = checkpoint.map(|path| work.read_checkpoint(path)).transpose()?.flatten();
     let journals = work.logs(outside)?;
     work.unknown_recordings();
-    work.open_sessions(&journals);
+    work.live(journals)?;
     let mut report = work.report;
     report.key = work.key.map(|key| key.fingerprint());
     report.ok = report.faults.is_empty();
@@ -123,8 +133,8 @@ struct Work<'a> {
     key: Option<PublicKey>,
     install: Option<InstallId>,
     report: Report,
-    /// Recorded sessions that began and have not ended; as many as live at once.
-    open: BTreeMap<SessionId, ()>,
+    /// Recorded sessions that began and have not ended, and whether HEAD covers their beginning; as many as live at once.
+    open: BTreeMap<SessionId, bool>,
     /// Folders below `recordings`, and whether the log named them.
     stored: BTreeMap<SessionId, bool>,
     done: Progress,
@@ -206,7 +216,8 @@ impl Work<'_> {
         }
     }
 
-    fn logs(&mut self, mut outside: Option<Outside>) -> Result<Vec<JournalHead>, VerifyError> {
+    /// Answers, for each log whose HEAD speaks of a journal, the log's name and that place.
+    fn logs(&mut self, mut outside: Option<Outside>) -> Result<Vec<(String, JournalHead)>, VerifyError> {
         let mut journals = Vec::new();
         let streams = self.names("log")?;
         if streams.is_empty() {
@@ -214,7 +225,8 @@ impl Work<'_> {
         }
         for stream in streams {
             let here = outside.take_if(|outside| outside.stream.as_ref() == Some(&stream));
-            journals.extend(self.log(&stream, here)?.and_then(|head| head.journal));
+            let journal = self.log(&stream, here)?.and_then(|head| head.journal);
+            journals.extend(journal.map(|journal| (stream, journal)));
         }
         if let Some(outside) = outside {
             self.fault(format!("log/{}", outside.stream.unwrap_or_default()), None, 0, FaultKind::MissingFile);
@@ -242,6 +254,9 @@ impl Work<'_> {
         }
         feed_checkpoints(&mut check, &mut checkpoints)
             .map_err(|source| VerifyError::Io { file: format!("{folder}/checkpoints"), source })?;
+        if let Some(bytes) = self.small(&format!("{folder}/HEAD"), 64 * 1024)? {
+            check.head_again(&bytes);
+        }
         let outcome = check.finish();
         let head = outcome.head.clone();
         self.take(stream, outcome);
@@ -259,7 +274,7 @@ impl Work<'_> {
                 if self.done.events.is_multiple_of(1000) {
                     (self.progress)(self.done);
                 }
-                self.event(&line, check.key())?;
+                self.event(&line, check.covered(), check.key())?;
             }
             check.skip(lines.skipped);
         }
@@ -281,17 +296,17 @@ impl Work<'_> {
     }
 
     /// Follows the sessions: what began recorded is open until it ends, and what ended must lie there as the end event says.
-    fn event(&mut self, line: &Line, key: Option<PublicKey>) -> Result<(), VerifyError> {
+    fn event(&mut self, line: &Line, covered: bool, key: Option<PublicKey>) -> Result<(), VerifyError> {
         let Some(id) = line.text(&["session", "id"]).and_then(|text| text.parse().ok()) else { return Ok(()) };
         match line.text(&["type"]) {
             Some("session.start") if line.text(&["data", "recording"]) != Some("off") => {
-                self.open.insert(id, ());
+                self.open.insert(id, covered);
             }
             Some("session.end") => {
                 self.open.remove(&id);
                 if let Some(hash) = line.text(&["data", "manifest"]) {
                     self.stored.insert(id, true);
-                    self.recording(id, hash, key)?;
+                    self.recording(id, Some(hash), key)?;
                 }
             }
             _ => {}
@@ -299,14 +314,15 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn recording(&mut self, id: SessionId, hash: &str, key: Option<PublicKey>) -> Result<(), VerifyError> {
+    /// A closed recording; `hash` is what the log or the journal says of its manifest, where either does.
+    fn recording(&mut self, id: SessionId, hash: Option<&str>, key: Option<PublicKey>) -> Result<(), VerifyError> {
         let folder = format!("recordings/{id}");
         let file = format!("{folder}/manifest.json");
         let Some(bytes) = self.small(&file, MAX_MANIFEST)? else {
             self.fault(file, None, 0, FaultKind::MissingManifest);
             return Ok(());
         };
-        if Hash::of(&bytes).to_string() != hash {
+        if hash.is_some_and(|hash| Hash::of(&bytes).to_string() != hash) {
             self.fault(file, None, 0, FaultKind::NotAsLogged);
             return Ok(());
         }
@@ -324,23 +340,43 @@ impl Work<'_> {
                 self.fault(format!("{folder}/{name}"), None, 0, FaultKind::ExtraFile);
             }
         }
-        for name in self.names(&format!("{folder}/cast"))? {
-            if !manifest.segments.iter().any(|segment| segment.file == name) {
-                self.fault(format!("{folder}/cast/{name}"), None, 0, FaultKind::ExtraFile);
-            }
-        }
-        for segment in &manifest.segments {
-            let file = format!("{folder}/cast/{}", segment.file);
-            match hash_file(&self.dir.join(&file)) {
-                Ok((bytes, hash)) if bytes == segment.bytes && hash == segment.blake3 => self.done.bytes += bytes,
-                Ok((bytes, _)) => self.fault(file, None, bytes.min(segment.bytes), FaultKind::NotAsRecorded),
-                Err(error) if error.kind() == ErrorKind::NotFound => self.fault(file, None, 0, FaultKind::MissingSegment),
-                Err(_) => self.fault(file, None, 0, FaultKind::Unreadable),
-            }
-        }
+        self.cast(&id, RecordingCheck::of_manifest(&manifest))?;
         self.report.recordings += 1;
         self.done.recordings += 1;
         (self.progress)(self.done);
+        Ok(())
+    }
+
+    /// The files of a recording's folder `cast`, given to a checker.
+    fn cast(&mut self, id: &SessionId, mut check: RecordingCheck) -> Result<(), VerifyError> {
+        let cast = format!("recordings/{id}/cast");
+        let mut block = vec![0; 256 * 1024];
+        for name in self.names(&cast)? {
+            check.begin(&name);
+            let fed = File::open(self.dir.join(&cast).join(&name)).and_then(|mut file| {
+                loop {
+                    let read = file.read(&mut block)?;
+                    if read == 0 {
+                        return Ok(());
+                    }
+                    self.done.bytes += read as u64;
+                    check.feed(block.get(..read).unwrap_or_default());
+                }
+            });
+            if fed.is_err() {
+                self.fault(format!("{cast}/{name}"), None, 0, FaultKind::Unreadable);
+            }
+        }
+        for fault in check.finish() {
+            let (file, offset) = fault.place();
+            let kind = match fault {
+                RecordingFault::Missing { .. } => FaultKind::MissingSegment,
+                RecordingFault::Extra { .. } => FaultKind::ExtraFile,
+                RecordingFault::Length { .. } | RecordingFault::Changed { .. } => FaultKind::NotAsRecorded,
+                RecordingFault::Manifest(_) | RecordingFault::OtherSession(_) | RecordingFault::OtherManifest => FaultKind::BadManifest,
+            };
+            self.fault(format!("recordings/{id}/{file}"), None, offset, kind);
+        }
         Ok(())
     }
 
@@ -349,21 +385,6 @@ impl Work<'_> {
             self.stored.iter().filter(|(id, named)| !**named && !self.open.contains_key(*id)).map(|(id, _)| *id).collect();
         for id in unknown {
             self.fault(format!("recordings/{id}"), None, 0, FaultKind::UnknownRecording);
-        }
-    }
-
-    /// What open sessions wrote so far lies in the journal, which each HEAD covers up to a place.
-    fn open_sessions(&mut self, journals: &[JournalHead]) {
-        self.report.open = self.open.keys().copied().collect();
-        if self.report.open.is_empty() {
-            return;
-        }
-        for head in journals {
-            let file = format!("journal/{:08}.nj", head.file);
-            let length = fs::metadata(self.dir.join(&file)).map_or(0, |meta| meta.len());
-            if length < head.offset {
-                self.fault(file, None, length, FaultKind::BadJournal);
-            }
         }
     }
 }
@@ -383,66 +404,4 @@ fn feed_checkpoints(check: &mut LogCheck, checkpoints: &mut Lines) -> io::Result
 fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".jsonl")?;
     digits.parse().ok().filter(|number| *number > 0 && format!("{number:08}") == digits)
-}
-
-fn hash_file(path: &Path) -> io::Result<(u64, Hash)> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut bytes, mut buffer) = (blake3::Hasher::new(), 0, vec![0; 256 * 1024]);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((bytes, Hash(*hash.finalize().as_bytes())));
-        }
-        hash.update(buffer.get(..read).unwrap_or_default());
-        bytes += read as u64;
-    }
-}
-
-/// Lines of a file, never more than one of bounded length in memory.
-struct Lines {
-    file: Option<BufReader<File>>,
-    line: Vec<u8>,
-    /// Bytes of the line beyond what is in `line`.
-    skipped: u64,
-}
-
-impl Lines {
-    /// A file that is not there has no lines.
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = match File::open(path) {
-            Ok(file) => Some(BufReader::with_capacity(256 * 1024, file)),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        Ok(Self { file, line: Vec::new(), skipped: 0 })
-    }
-
-    /// The next line is in `line`, without its line feed: true when it had one. None at the end.
-    fn next(&mut self) -> io::Result<Option<bool>> {
-        let Some(file) = &mut self.file else { return Ok(None) };
-        self.line.clear();
-        self.skipped = 0;
-        if file.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut self.line)? == 0 {
-            return Ok(None);
-        }
-        if self.line.pop_if(|last| *last == b'\n').is_some() {
-            return Ok(Some(true));
-        }
-        if self.line.len() <= MAX_LINE {
-            return Ok(Some(false));
-        }
-        loop {
-            let some = file.fill_buf()?;
-            let (taken, found) = match some.iter().position(|byte| *byte == b'\n') {
-                Some(at) => (at + 1, true),
-                None => (some.len(), some.is_empty()),
-            };
-            file.consume(taken);
-            self.skipped += taken as u64;
-            if found {
-                self.skipped = self.skipped.saturating_sub(1);
-                return Ok(Some(true));
-            }
-        }
-    }
 }

@@ -30,7 +30,7 @@ pub struct Setting {
 pub const DEFAULTS: [Setting; 7] = [
     Setting { field: "listen", value: "0.0.0.0:8443", says: "Address and port that everything comes in by." },
     Setting { field: "public", value: "", says: "Names under which people and agents reach this proxy." },
-    Setting { field: "webhook", value: "", says: "Receivers of events: name, url, secret_file." },
+    Setting { field: "webhook", value: "", says: "Receivers of events: name, url, secret_file, allow_private." },
     Setting { field: "certificate_life", value: "12h", says: "How long a user's certificate lasts, at most 12h." },
     Setting { field: "link_life", value: "15m", says: "How long a sign-in link can be used, at most 24h." },
     Setting { field: "max_connections", value: "10000", says: "Connections at once." },
@@ -56,8 +56,8 @@ pub struct ProxyFile {
     pub max_sessions: u32,
 }
 
-/// A receiver of events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A receiver of events. `Debug` shows the name only: an address often carries a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Its name, in events and commands.
     pub name: String,
@@ -65,6 +65,14 @@ pub struct Webhook {
     pub url: String,
     /// The file with the signing secret.
     pub secret_file: String,
+    /// Whether it may be at an address that is not public: this machine, or a private network.
+    pub allow_private: bool,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Reads the proxy's file. An empty text is the default.
@@ -158,7 +166,8 @@ fn webhooks(read: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Webhook> {
     let Some(node) = fields.get("webhook") else { return Vec::new() };
     let mut all: Vec<Webhook> = Vec::new();
     for item in read.list(node, "webhook") {
-        let fields = read.fields(item, "a webhook", &["name", "url", "secret_file"]);
+        let fields = read.fields(item, "a webhook", &["name", "url", "secret_file", "allow_private"]);
+        let allow_private = fields.get("allow_private").and_then(|node| read.flag(node, "allow_private")).unwrap_or_default();
         let mut part = |field: &str, good: fn(&str) -> bool, remedy: &str| {
             let Some(node) = fields.get(field) else {
                 read.fault(&item.at, format!("this webhook has no {field}"), remedy);
@@ -173,11 +182,15 @@ fn webhooks(read: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Webhook> {
         let name = part("name", |text| text.parse::<access::words::RoleName>().is_ok(), "name it in 1 to 64 of a-z 0-9 . _ -");
         let url = part("url", is_url, "write https:// and a host, without user name and fragment");
         let secret = part("secret_file", |text| !text.is_empty() && !text.contains('\0'), "name a file that holds the signing secret");
-        let (Some((name, at)), Some((url, _)), Some((secret_file, _))) = (name, url, secret) else { continue };
+        let (Some((name, at)), Some((url, url_at)), Some((secret_file, _))) = (name, url, secret) else { continue };
+        if is_url(&url) && url.starts_with("http://") && !(allow_private && is_this_machine(&url)) {
+            let remedy = "write https://, or for a receiver on this machine http://127.0.0.1 with allow_private: true";
+            read.fault(&url_at.at, "plain http goes only to this machine, and only with allow_private", remedy);
+        }
         if all.iter().any(|other| other.name == name) {
             read.fault(&at.at, format!("a webhook {} stands here twice", quoted(&name)), "rename one: cursors go by the name");
         }
-        all.push(Webhook { name, url, secret_file });
+        all.push(Webhook { name, url, secret_file, allow_private });
     }
     all
 }
@@ -198,6 +211,17 @@ fn is_url(text: &str) -> bool {
         },
     };
     host_good && text.len() <= 2_048 && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'\\')
+}
+
+/// Whether the host is a name or address of loopback. The connection is checked again when it is made.
+fn is_this_machine(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -226,6 +250,20 @@ mod tests {
         let faults = proxy("p.yaml", text).expect_err("faults");
         let lines: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
         assert_eq!(lines, [1, 2, 3, 4, 6, 7, 8], "{}", crate::faults::text(&faults));
+    }
+
+    #[test]
+    fn plain_http_reaches_this_machine_only() {
+        let read = |url: &str, rest: &str| proxy("p.yaml", &format!("webhook: [{{name: a, url: \"{url}\", secret_file: f{rest}}}]\n"));
+        for good in ["http://127.0.0.1:80/a", "http://localhost/a", "http://[::1]:8080/"] {
+            assert!(read(good, ", allow_private: true").is_ok_and(|file| file.webhook[0].allow_private), "{good}");
+            assert!(read(good, "").is_err(), "{good}");
+        }
+        assert!(read("http://10.0.0.1/a", ", allow_private: true").is_err());
+        assert!(read("https://x.example", "").is_ok_and(|file| !file.webhook[0].allow_private));
+        assert!(read("https://x.example", ", allow_private: \"yes\"").is_err());
+        let shown = format!("{:?}", read("https://x.example/T0KEN", "").expect("no faults"));
+        assert!(!shown.contains("T0KEN"), "{shown}");
     }
 
     #[test]

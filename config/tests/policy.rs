@@ -58,6 +58,7 @@ fn a_whole_file_is_read_as_it_is_meant() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one text and its list of faults")]
 fn every_fault_of_every_document_is_told_at_once() {
     let text = "\
 kind: role

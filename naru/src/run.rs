@@ -236,7 +236,7 @@ fn read_resources(files: &[PathBuf]) -> Result<Vec<serde_json::Value>, Failure> 
         let title = format!("{}:{}:{}: {}", first.file, first.line, first.column, first.message);
         let rendered: Vec<&str> = faults.iter().map(|fault| fault.rendered.as_str()).collect();
         let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
-        let failure = Failure::new("NARU-C041", exit::FAILED, title).because(format!("{count}, so nothing was applied"));
+        let failure = Failure::new("NARU-C041", exit::USAGE, title).because(format!("{count}, so nothing was applied"));
         return Err(failure.hint(rendered.join("\n\n")));
     }
     all.into_iter().collect::<Result<_, _>>().map_err(|e| Failure::new("NARU-C041", exit::FAILED, "a resource cannot be sent").because(e))

@@ -29,7 +29,9 @@ use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Fronts, Ticket};
 use crate::live::{Live, LiveError};
-use crate::session::open::{Sessions, finish_lost};
+use crate::notify::{NotifyError, Sinks};
+use crate::session::lost::{LostError, finish_lost};
+use crate::session::open::Sessions;
 use crate::session::table::{Stop, Table};
 use crate::ssh::SshFront;
 
@@ -47,6 +49,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Names by which people and agents reach it, without a port; the first is used in links.
     pub public: Vec<String>,
+    /// Sessions at once.
+    pub max_sessions: usize,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Receivers of events.
+    pub webhooks: Vec<config::proxy::Webhook>,
 }
 
 /// A proxy does not start. Nothing was served.
@@ -65,6 +73,8 @@ pub enum BuildError {
     Log(#[from] recorder::log::StartError),
     #[error(transparent)]
     Append(#[from] LogError),
+    #[error("the sessions of the run before cannot be ended in the audit log: {0}")]
+    Lost(#[from] LostError),
     #[error(transparent)]
     Recorder(#[from] recorder::StartError),
     #[error(transparent)]
@@ -75,6 +85,8 @@ pub enum BuildError {
     Sign(#[from] SignError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     #[error("the commit thread cannot start: {0}")]
     Commit(io::Error),
 }
@@ -85,9 +97,10 @@ pub struct Proxy {
     listener: TcpListener,
     tls: Arc<Tls>,
     fronts: AllFronts,
-    keep_live: futures::future::BoxFuture<'static, ()>,
+    max_connections: usize,
     commits: Commits,
     log: Log,
+    sinks: Sinks,
     table: Table,
     connections: TaskTracker,
     /// Last, so that it is held until everything else is closed.
@@ -102,18 +115,20 @@ impl Proxy {
         let install: access::words::InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
-        let (log, repaired) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
+        // A line that a kill cut off was told by the log itself.
+        let (log, _) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
         let (recordings, recovered) = Recordings::start(RecorderSettings::new(state.path(), install.clone()), keys.checkpoint())?;
         let commits = {
             let journal = recordings.clone();
             Commits::start(log.clone(), Box::new(move || journal.journal().sync().map(Some))).map_err(BuildError::Commit)?
         };
         let table = Table::new(store.clone());
-        began(&log, &repaired, &recovered)?;
-        for lost in &recovered.sessions {
-            finish_lost(lost, &log, &table)?;
-        }
-        let (live, keep_live) = Live::start(store.clone(), install.clone())?;
+        // Before the first event of this run, so that a new receiver hears of it.
+        let sinks = Sinks::open(&settings.webhooks, &log, &store)?;
+        set_aside(&log, &recovered)?;
+        finish_lost(&recovered, &recordings, &log, &table)?;
+        began(&log)?;
+        let live = Live::start(store.clone(), install.clone())?;
 
         let address = settings.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| BuildError::Port { address, source })?;
@@ -126,7 +141,17 @@ impl Proxy {
         let nodes = Nodes { store: store.clone(), agents: agents.clone() };
         let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
         let people = People::new(store.clone(), live.clone());
-        let sessions = Sessions { live, people, nodes: nodes.clone(), dialler, recordings, log: log.clone(), table: table.clone() };
+        let sessions = Sessions {
+            live,
+            people,
+            nodes: nodes.clone(),
+            dialler,
+            recordings,
+            log: log.clone(),
+            table: table.clone(),
+            budget: Default::default(),
+            max_sessions: settings.max_sessions,
+        };
         let app = Arc::new(Parts {
             sessions: sessions.clone(),
             keys: keys.clone(),
@@ -143,9 +168,20 @@ impl Proxy {
             http: HttpFront::new(app.clone()),
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
-        let keep_live: futures::future::BoxFuture<'static, ()> = Box::pin(keep_live);
         let connections = TaskTracker::new();
-        Ok(Self { app, listener, tls, fronts, keep_live, commits, log, table, connections, _state: state })
+        Ok(Self {
+            app,
+            listener,
+            tls,
+            fronts,
+            max_connections: settings.max_connections,
+            commits,
+            log,
+            sinks,
+            table,
+            connections,
+            _state: state,
+        })
     }
 
     /// `https://HOST:PORT`.
@@ -168,9 +204,10 @@ impl Proxy {
         self.app.keys.checkpoint().public()
     }
 
-    /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings, log and store are closed.
+    /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
+    /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, tls, fronts, keep_live, commits, log, table, connections, _state } = self;
+        let Self { app, listener, tls, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -179,9 +216,10 @@ impl Proxy {
                 }
             }
         };
-        let held = tokio::spawn(keep_live);
+        let kept = tokio::spawn(app.sessions.live.clone().keep());
+        let notifying = sinks.start();
         tokio::select! {
-            () = crate::listen::run(listener, tls, fronts.clone(), connections.clone()) => {}
+            () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             () = leases => {}
             () = stop => {}
         }
@@ -194,7 +232,7 @@ impl Proxy {
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!(sessions = table.count(), "sessions did not end in time; the next start finishes their recordings");
         }
-        held.abort();
+        kept.abort();
         if let Err(error) = log.append(&Event::new(clock::now(), Actor::system(), What::ServerStopped {})) {
             tracing::error!(%error, "the stop could not be logged");
         }
@@ -202,18 +240,23 @@ impl Proxy {
         if let Ok(Err(error)) = stopped {
             tracing::error!(%error, "the last commit failed");
         }
+        // After the last checkpoint has left, so that it is carried away too.
+        notifying.stop().await;
     }
 }
 
-fn began(log: &Log, repaired: &recorder::log::Repaired, recovered: &recorder::Recovered) -> Result<(), LogError> {
-    let now = clock::now();
-    let _ = repaired;
+fn set_aside(log: &Log, recovered: &recorder::Recovered) -> Result<(), LogError> {
     if recovered.set_aside_bytes > 0 {
         let cause = "the recorder's journal ended in bytes that are no record".to_owned();
-        let _told = log.append(&Event::new(now, Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
+        let _told = log.append(&Event::new(clock::now(), Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
     }
+    Ok(())
+}
+
+/// Every session of the run before is ended: nothing that came before this event is looked at again by a later start.
+fn began(log: &Log) -> Result<(), LogError> {
     let started = What::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot: 0 };
-    log.append(&Event::new(now, Actor::system(), started)).map(|_| ())
+    log.append(&Event::new(clock::now(), Actor::system(), started)).map(|_| ())
 }
 
 /// Every name that the certificate should have: what is public, and loopback when that is where it listens.

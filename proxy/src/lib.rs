@@ -11,9 +11,11 @@ mod build;
 mod clock;
 mod listen;
 mod live;
+mod notify;
 mod seed;
 mod session;
 mod ssh;
 
 pub use build::{BuildError, Proxy, Settings};
+pub use notify::NotifyError;
 pub use seed::{SeedError, Seeded};

@@ -67,39 +67,59 @@ pub enum LiveError {
 }
 
 /// The view in force, and its changes.
-#[derive(Debug, Clone)]
-pub(crate) struct Live(watch::Receiver<Arc<View>>);
+#[derive(Clone)]
+pub(crate) struct Live(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Kv>,
+    install: InstallId,
+    view: watch::Sender<Arc<View>>,
+}
 
 impl Live {
-    /// Reads the view and keeps it current; the future does the keeping.
-    pub(crate) fn start(store: Arc<dyn Kv>, install: InstallId) -> Result<(Self, impl Future<Output = ()> + Send), LiveError> {
-        let mut moved = store.watch("")?;
-        let (put, view) = watch::channel(Arc::new(read(store.as_ref(), &install)?));
-        let keep = async move {
-            while moved.changed().await.is_ok() {
-                match read(store.as_ref(), &install) {
-                    Ok(new) => {
-                        let same = put.borrow().policy.digest() == new.policy.digest() && put.borrow().users == new.users;
-                        if !same {
-                            put.send_replace(Arc::new(new));
-                        }
-                    }
-                    // The last good view stays in force: a write that cannot be read back was refused before it was made.
-                    Err(error) => tracing::error!(%error, "the policy could not be read"),
-                }
+    /// Reads the view. [`Self::keep`] keeps it current.
+    pub(crate) fn start(store: Arc<dyn Kv>, install: InstallId) -> Result<Self, LiveError> {
+        let view = watch::Sender::new(Arc::new(read(store.as_ref(), &install)?));
+        Ok(Self(Arc::new(Inner { store, install, view })))
+    }
+
+    /// Follows the store for as long as it is polled: another proxy may write too.
+    pub(crate) async fn keep(self) {
+        let (Ok(mut roles), Ok(mut users)) = (self.0.store.watch(ROLES), self.0.store.watch(USERS)) else { return };
+        loop {
+            tokio::select! {
+                Ok(()) = roles.changed() => {}
+                Ok(()) = users.changed() => {}
+                else => return,
             }
-        };
-        Ok((Self(view), keep))
+            // The last good view stays in force: a write that cannot be read back was refused before it was made.
+            if let Err(error) = self.refresh() {
+                tracing::error!(%error, "the policy could not be read");
+            }
+        }
+    }
+
+    /// Reads again now: whoever wrote sees its own write in force.
+    pub(crate) fn refresh(&self) -> Result<(), LiveError> {
+        let new = read(self.0.store.as_ref(), &self.0.install)?;
+        self.0.view.send_if_modified(|view| {
+            let changed = view.policy.digest() != new.policy.digest() || view.users != new.users;
+            if changed {
+                *view = Arc::new(new);
+            }
+            changed
+        });
+        Ok(())
     }
 
     /// Now.
     pub(crate) fn now(&self) -> Arc<View> {
-        self.0.borrow().clone()
+        self.0.view.borrow().clone()
     }
 
     /// For waiting until it changes.
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<View>> {
-        self.0.clone()
+        self.0.view.subscribe()
     }
 }
 

@@ -58,13 +58,9 @@ impl Proxy {
         if let Some(logged) = last {
             let _durable = self.app.sessions.log.durable(logged).await?;
             self.app.store.batch(&writes)?;
+            self.app.sessions.live.refresh().map_err(|error| SeedError::Other(error.to_string()))?;
         }
         Ok(())
-    }
-
-    /// Whether anybody is declared.
-    pub fn has_people(&self) -> bool {
-        !self.app.sessions.live.now().users.is_empty()
     }
 
     /// A one-time sign-in link for a person who exists.

@@ -5,29 +5,30 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use access::decide::{OpenSession, Permit, decide};
 use access::event::SessionKind;
-use access::identity::UserId;
+use access::identity::{Identity, NodeFacts, UserId};
+use access::policy::PolicySet;
 use access::time::Timestamp;
 use access::words::SessionId;
 use bytes::Bytes;
-use recorder::{About, Ending, Mode, RecorderSettings, Recording, Recordings};
+use recorder::{Circumstances, Ending, RecorderSettings, Recordings};
 use wire::frames::{Size, Stream};
 use wire::proof::MemoryKey;
 
-fn about(n: u8) -> About {
-    About {
-        session: SessionId::from_bytes([n; 16]),
+fn permit() -> Permit<OpenSession> {
+    let role = r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["root"]}]}"#;
+    let policy = PolicySet::build(vec![("any".parse().unwrap(), serde_json::from_str(role).unwrap())]).unwrap();
+    let identity = Identity {
         user: UserId { issuer: "i".into(), subject: "alice".into() },
-        user_name: "alice".parse().unwrap(),
-        node: "demo".parse().unwrap(),
-        login: "root".parse().unwrap(),
-        kind: SessionKind::Exec,
-        connection: "c".into(),
-        command: None,
-        terminal: Some(Size { cols: 80, rows: 24, width: 0, height: 0 }),
-        term: None,
-        started: Timestamp::from_secs(1_800_000_000),
-    }
+        name: "alice".parse().unwrap(),
+        roles: vec!["any".parse().unwrap()],
+        traits: Default::default(),
+        expires: Timestamp::from_secs(1_900_000_000),
+    };
+    let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default() };
+    let question = OpenSession { identity, node, login: "root".parse().unwrap(), kind: SessionKind::Exec };
+    decide(question, &policy, Timestamp::from_secs(1_800_000_000)).unwrap()
 }
 
 /// A build log: words that repeat, numbers that do not.
@@ -46,8 +47,16 @@ fn text(bytes: usize) -> Bytes {
 }
 
 async fn run(recordings: &Recordings, n: u8, name: &str, data: &Bytes, size: usize, total: usize) {
-    let mode = Mode { recording: Recording::Strict, record_input: false, max_output: None };
-    let mut recording = recordings.open(about(n), mode).unwrap();
+    let session = SessionId::from_bytes([n; 16]);
+    let circumstances = Circumstances {
+        session,
+        connection: "c".into(),
+        command: None,
+        terminal: Some(Size { cols: 80, rows: 24, width: 0, height: 0 }),
+        term: None,
+        started: Timestamp::from_secs(1_800_000_000),
+    };
+    let mut recording = recordings.open(&permit(), circumstances).unwrap();
     let (began, mut sent, mut times) = (Instant::now(), 0, Vec::new());
     while sent < total {
         let from = sent % (data.len() - size + 1);
@@ -60,7 +69,7 @@ async fn run(recordings: &Recordings, n: u8, name: &str, data: &Bytes, size: usi
     let live = began.elapsed();
     let backlog = recordings.backlog();
     let closed = recording.close(Ending { reason: "exit".into(), exit: None }).await;
-    let stored: u64 = match recordings.stored(&about(n).session).unwrap() {
+    let stored: u64 = match recordings.stored(&session).unwrap() {
         recorder::Stored::Closed(manifest) => manifest.segments.iter().map(|segment| segment.bytes).sum(),
         recorder::Stored::Live(_) => 0,
     };

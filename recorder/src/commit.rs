@@ -98,8 +98,9 @@ impl Work {
     }
 
     fn commit(&mut self, stop: bool) -> Result<(), LogError> {
-        let journal = (self.journal)().map_err(LogError::Io)?;
+        // The log first: a session is in the journal before the log speaks of it, so what HEAD covers of the log it covers of the journal.
         let end = self.log.snapshot()?;
+        let journal = (self.journal)().map_err(LogError::Io)?;
         if (end.count, journal) != self.committed {
             if let Err(error) = end.file.sync_data() {
                 // What a failed sync left on disk cannot be known: nothing more may be promised.

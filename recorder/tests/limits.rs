@@ -7,7 +7,8 @@ use std::fs;
 
 use bytes::Bytes;
 use common::*;
-use recorder::{Mode, RecordError, RecorderSettings, Recording, Recordings};
+use recorder::{RecordError, RecorderSettings, Recordings};
+use serde_json::json;
 use wire::asciicast::{self, Item};
 use wire::frames::Stream;
 
@@ -28,10 +29,10 @@ async fn much_output_passes_through_a_small_journal_and_its_files_are_freed() {
     let small = RecorderSettings { backlog: 1 << 20, ..settings(dir.path()) };
     let (recordings, _) = Recordings::start(small, key()).unwrap();
     // It is quiet from the first second on; its recording must not hold the journal back.
-    let mut quiet = recordings.open(about(2, true), mode(Recording::Strict)).unwrap();
+    let mut quiet = open(&recordings, 2, true).unwrap();
     let mut shown = Vec::new();
     show(&mut shown, quiet.output(Stream::Stdout, Bytes::from_static(b"quiet \xea\xb0")).unwrap());
-    let mut recording = recordings.open(about(1, false), mode(Recording::Strict)).unwrap();
+    let mut recording = open(&recordings, 1, false).unwrap();
     let zeros = Bytes::from(vec![0; 40_000]);
     for _ in 0..500 {
         assert_eq!(recording.record(Stream::Stdout, zeros.clone()).await.unwrap().bytes().len(), zeros.len());
@@ -57,10 +58,10 @@ async fn without_room_strict_waits_and_with_trouble_it_ends() {
     let small = RecorderSettings { backlog: 256 << 10, ..settings(dir.path()) };
     let (recordings, _) = Recordings::start(small, key()).unwrap();
     // A file where the folder should be: nothing can be stored.
-    let blocked = dir.path().join("recordings").join(about(1, true).session.to_string());
+    let blocked = dir.path().join("recordings").join(session(1).to_string());
     fs::write(&blocked, b"").unwrap();
-    let mut strict = recordings.open(about(1, true), mode(Recording::Strict)).unwrap();
-    let mut lenient = recordings.open(about(2, true), mode(Recording::BestEffort)).unwrap();
+    let mut strict = open(&recordings, 1, true).unwrap();
+    let mut lenient = open_with(&recordings, 2, true, &json!({"recording": "best_effort"})).unwrap();
     let chunk = Bytes::from(vec![b'x'; 8000]);
     let error = loop {
         match strict.record(Stream::Stdout, chunk.clone()).await {
@@ -70,7 +71,7 @@ async fn without_room_strict_waits_and_with_trouble_it_ends() {
     };
     assert!(matches!(error, RecordError::Full(_)), "{error:?}");
     assert!(recordings.trouble().borrow().is_some());
-    assert!(matches!(recordings.open(about(3, true), mode(Recording::Strict)), Err(RecordError::Full(_))), "no new strict sessions");
+    assert!(matches!(open(&recordings, 3, true), Err(RecordError::Full(_))), "no new strict sessions");
     let mut sent = 0;
     let cause = loop {
         sent += lenient.record(Stream::Stdout, chunk.clone()).await.unwrap().bytes().len();
@@ -105,8 +106,8 @@ async fn without_room_strict_waits_and_with_trouble_it_ends() {
 async fn a_cap_counts_what_it_cuts_and_off_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (recordings, _) = start(dir.path());
-    let capped = Mode { max_output: Some(10), record_input: true, ..mode(Recording::Strict) };
-    let mut recording = recordings.open(about(1, false), capped).unwrap();
+    let capped = json!({"max_output": "10B", "record_input": true});
+    let mut recording = open_with(&recordings, 1, false, &capped).unwrap();
     let recorded = recording.output(Stream::Stdout, Bytes::from_static(b"12345678")).unwrap();
     assert_eq!((recorded.offset(), recorded.stream()), (0, Stream::Stdout));
     assert_eq!(recording.output(Stream::Stderr, Bytes::from_static(b"9abcd")).unwrap().into_bytes(), "9abcd");
@@ -123,7 +124,7 @@ async fn a_cap_counts_what_it_cuts_and_off_writes_nothing() {
     assert_eq!(facts(&text, "eof")[0], "O");
 
     let before = recordings.journal().head();
-    let mut off = recordings.open(about(2, true), mode(Recording::Off)).unwrap();
+    let mut off = open_with(&recordings, 2, true, &json!({"recording": "off"})).unwrap();
     let _shown = off.output(Stream::Stdout, Bytes::from_static(b"free")).unwrap();
     assert_eq!(off.close(ending()).await.manifest, None);
     assert_eq!(recordings.journal().head(), before);
@@ -134,7 +135,7 @@ async fn a_cap_counts_what_it_cuts_and_off_writes_nothing() {
 async fn a_dropped_recording_is_closed_and_a_watcher_sees_it_all() {
     let dir = tempfile::tempdir().unwrap();
     let (recordings, _) = start(dir.path());
-    let mut recording = recordings.open(about(1, true), mode(Recording::Strict)).unwrap();
+    let mut recording = open(&recordings, 1, true).unwrap();
     let session = recording.session();
     let mut watcher = recordings.follow(&session).unwrap();
     let watching = tokio::spawn(async move {

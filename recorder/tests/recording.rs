@@ -4,7 +4,8 @@ mod common;
 
 use bytes::Bytes;
 use common::*;
-use recorder::{Recording, Stored};
+use recorder::Stored;
+use serde_json::json;
 use wire::asciicast;
 use wire::frames::{Size, Stream};
 use wire::proof::Sign as _;
@@ -14,8 +15,8 @@ async fn what_is_shown_is_recorded_and_can_be_proved() {
     let dir = tempfile::tempdir().unwrap();
     let (recordings, recovered) = start(dir.path());
     assert!(recovered.sessions.is_empty());
-    let session = about(1, true).session;
-    let mut recording = recordings.open(about(1, true), mode(Recording::Strict)).unwrap();
+    let mut recording = open(&recordings, 1, true).unwrap();
+    let session = recording.session();
     let mut shown = Vec::new();
     for n in 0..20_000 {
         let mut text = format!("line {n} \u{ac00}").into_bytes();
@@ -41,4 +42,21 @@ async fn what_is_shown_is_recorded_and_can_be_proved() {
     assert_eq!((verified.faults, verified.open), (vec![], false));
     assert!(verified.manifest.unwrap().segments.len() > 1);
     assert!(matches!(recordings.stored(&session).unwrap(), Stored::Closed(manifest) if manifest.reason == "exit"));
+}
+
+/// Whoever opens a recording cannot say whose it is, nor record less than the role demands: the permit does.
+#[tokio::test]
+async fn a_recording_is_of_the_permits_person_and_in_the_permits_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, _) = start(dir.path());
+    let mut recording = open_with(&recordings, 1, false, &json!({"recording": "best_effort", "record_input": true})).unwrap();
+    recording.input(b"typed").unwrap();
+    let session = recording.session();
+    recording.close(ending()).await;
+    let Stored::Closed(manifest) = recordings.stored(&session).unwrap() else { panic!("it is closed") };
+    assert_eq!((manifest.user.as_str(), manifest.user_name.as_str()), ("i-1|alice", "alice"));
+    assert_eq!((manifest.node.as_str(), manifest.login.as_str(), manifest.kind.as_str()), ("demo", "root", "exec"));
+    let text = cast(&recordings, &session);
+    assert_eq!(asciicast::bytes(&text, 'I').unwrap(), b"typed");
+    assert!(String::from_utf8(text).unwrap().contains("\"recording\":\"best_effort\""));
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use common::*;
-use recorder::{Recording, Recordings};
+use recorder::Recordings;
 use wire::asciicast;
 use wire::frames::Stream;
 use wire::journal::{HeadState, JournalCheck, JournalReport};
@@ -30,7 +30,7 @@ fn check_journal(dir: &Path, head: Option<JournalHead>) -> JournalReport {
 }
 
 fn write(recordings: &Recordings, n: u8, chunks: u32) -> (Vec<u8>, recorder::OpenRecording) {
-    let mut recording = recordings.open(about(n, true), mode(Recording::Strict)).unwrap();
+    let mut recording = open(recordings, n, true).unwrap();
     let mut shown = Vec::new();
     for chunk in 0..chunks {
         show(&mut shown, recording.output(Stream::Stdout, Bytes::from(format!("{n}: chunk {chunk}\r\n"))).unwrap());
@@ -49,7 +49,7 @@ fn writes_until_it_is_killed() {
         for n in 0..3u8 {
             let recordings = &recordings;
             scope.spawn(move || {
-                let mut recording = recordings.open(about(round * 3 + n, n != 1), mode(Recording::Strict)).unwrap();
+                let mut recording = open(recordings, round * 3 + n, n != 1).unwrap();
                 let mut shown = fs::File::create(dir.join(format!("shown-{}", recording.session()))).unwrap();
                 for chunk in 0u32.. {
                     let noise = blake3::hash(&chunk.to_be_bytes());
@@ -82,7 +82,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
             .spawn()
             .unwrap();
         // The moment is random enough: by what was written, which differs with every run.
-        let begun = |n: u8| dir.path().join(format!("shown-{}", about(round * 3 + n, true).session));
+        let begun = |n: u8| dir.path().join(format!("shown-{}", session(round * 3 + n)));
         let enough = 10_000 << round;
         while (0..3).any(|n| fs::metadata(begun(n)).map_or(0, |meta| meta.len()) < enough) {
             assert!(child.try_wait().unwrap().is_none(), "the writer ended by itself");

@@ -4,14 +4,21 @@
 //! then feed it every file of that folder once, and `cargo xtask fuzz NAME` looks for more. This file is compiled into the fuzzer
 //! as well, so it may use only `access`, `wire` and `bytes`.
 
+use access::time::Timestamp;
 use bytes::BytesMut;
+use wire::asciicast::Reader;
 use wire::frames::{Frame, HEAD, MAX_PAYLOAD};
+use wire::grant::{Gate, GrantKeys};
+use wire::journal::JournalCheck;
+use wire::link::SignInLink;
+use wire::preface::{First, MAX_PREFACE, first, line};
 
 /// Takes hostile bytes and panics when a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: &[(&str, Target)] = &[("frames", frames)];
+pub const TARGETS: &[(&str, Target)] =
+    &[("frames", frames), ("first_bytes", first_bytes), ("grant", grant), ("cast", cast), ("journal", journal), ("link", link)];
 
 /// Session frames: no panic, no output larger than its input allows, and what was read is written as it stood.
 fn frames(data: &[u8]) {
@@ -48,4 +55,67 @@ fn cut_in_two(data: &[u8]) {
     let (head, tail) = data.split_at(data.len() / 2);
     let (whole, pieces) = (all(&[data]), all(&[head, tail]));
     assert!(whole == pieces, "cut bytes read differently: {whole:?} {pieces:?}");
+}
+
+/// The first bytes of the port and the preface line: told within the bound, and the same however they arrive.
+fn first_bytes(data: &[u8]) {
+    let told = (0..=data.len().min(MAX_PREFACE)).find_map(|end| data.get(..end).and_then(first));
+    assert!(told.is_some() || data.len() < MAX_PREFACE, "undecided at the bound");
+    if let Some(First::Preface { node, len }) = told {
+        assert_eq!(data.get(..len), Some(line(&node).as_bytes()), "one spelling of a preface");
+    }
+}
+
+/// Grants: nothing that was not signed is admitted.
+fn grant(data: &[u8]) {
+    let (Ok(install), Ok(agent)) = ("i1".parse(), "a1".parse()) else { return };
+    let Ok(iss) = "i1".parse() else { return };
+    let keys = GrantKeys { iss, iat: 0, exp: i64::MAX, keys: [("g1".to_owned(), "00".repeat(32))].into() };
+    let mut gate = Gate::new(install, agent, "p".to_owned(), "e".to_owned(), keys);
+    let token = String::from_utf8_lossy(data);
+    assert!(gate.admit(&token, b"", Timestamp::from_secs(1_800_000_000)).is_err(), "an unsigned grant was admitted");
+}
+
+/// The cast reader: no panic, times never go back, and pieces read as the whole does.
+fn cast(data: &[u8]) {
+    let read = |parts: &[&[u8]]| {
+        let mut reader = Reader::new();
+        let mut items = 0_usize;
+        for part in parts {
+            reader.push(part);
+            while let Some(item) = reader.next_item() {
+                items += 1;
+                if item.is_err() {
+                    return items;
+                }
+            }
+        }
+        reader.finish();
+        while let Some(item) = reader.next_item() {
+            items += 1;
+            if item.is_err() {
+                break;
+            }
+        }
+        items
+    };
+    let (head, tail) = data.split_at(data.len() / 3);
+    assert_eq!(read(&[data]), read(&[head, tail]), "cut text reads differently");
+}
+
+/// The recorder's journal as found on a disk: no panic, and no more records than there are bytes.
+fn journal(data: &[u8]) {
+    let mut check = JournalCheck::new(None);
+    check.file(1);
+    check.feed(data);
+    let report = check.finish();
+    assert!(report.live.len() <= data.len(), "more recordings than bytes");
+}
+
+/// Sign-in links that people paste: what is understood prints as it stood.
+fn link(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(link) = text.parse::<SignInLink>() {
+        assert_eq!(link.to_string().parse(), Ok(link), "a link reads back");
+    }
 }

@@ -31,33 +31,96 @@ pub fn fast() -> bool {
     std::env::var_os("NARU_FAST").is_some()
 }
 
-/// A running `naru demo`. Dropping it ends everything that it started.
+/// A running `naru demo` or `naru up`. Dropping it ends everything that it started.
 pub struct Demo {
     child: Child,
     folder: tempfile::TempDir,
     binary: PathBuf,
+    words: Vec<OsString>,
     ready: Value,
 }
 
 impl Demo {
-    /// Starts and waits for the ready line; the error holds what the program said on stderr.
+    /// Starts `naru demo` and waits for the ready line; the error holds what the program said on stderr.
     pub fn start(args: &[&str]) -> Result<Self, String> {
+        Self::launch("demo", args)
+    }
+
+    /// Starts `naru up` on a free port of loopback.
+    pub fn up() -> Result<Self, String> {
+        Self::launch("up", &["--config", "up.yaml"])
+    }
+
+    fn launch(verb: &str, args: &[&str]) -> Result<Self, String> {
         let binary = naru_binary().ok_or("there is no naru binary; NARU_BIN names one")?;
         let folder = tempfile::Builder::new().prefix("naru-").tempdir().map_err(|e| e.to_string())?;
-        let stderr = std::fs::File::create(folder.path().join("demo.log")).map_err(|e| e.to_string())?;
-        let mut command = Command::new(&binary);
-        command.arg("demo").arg("--json").arg("--state").arg(folder.path().join("state")).args(args);
-        command.env(MARK, folder.path()).env("NARU_HOME", folder.path().join("home-of-nobody"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        let mut child = command.spawn().map_err(|e| format!("{} could not be started: {e}", binary.display()))?;
-        let out = child.stdout.take().ok_or("no stdout")?;
-        let mut demo = Self { child, folder, binary, ready: Value::Null };
-        let line = first_line(out);
-        demo.ready = serde_json::from_str(&line).map_err(|_| format!("no ready line but {line:?}; it said: {}", demo.log()))?;
-        if demo.ready["ready"] != true {
-            return Err(format!("the ready line says {}", demo.ready));
+        let settings = format!("listen: 127.0.0.1:{}\npublic: [127.0.0.1]\n", free_port());
+        std::fs::write(folder.path().join("up.yaml"), settings).map_err(|e| e.to_string())?;
+        let mut words: Vec<OsString> = vec![verb.into(), "--json".into(), "--state".into(), folder.path().join("state").into()];
+        words.extend(args.iter().map(OsString::from));
+        let (child, ready) = begin(&binary, folder.path(), &words)?;
+        Ok(Self { child, folder, binary, words, ready })
+    }
+
+    /// Starts it again on the state that it left, after it ended or was killed. Profiles go on working: the port is the same.
+    pub fn start_again(&mut self) -> Result<(), String> {
+        (self.child, self.ready) = begin(&self.binary, self.folder.path(), &self.words)?;
+        Ok(())
+    }
+
+    /// Ends it in order and says how it ended.
+    pub fn end(&mut self) -> Option<std::process::ExitStatus> {
+        signal(self.child.id(), Signal::TERM);
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(demo)
+        None
+    }
+
+    /// `kill -9` of everything that is naru: the server, its agent, every holder. The order is the system's.
+    pub fn kill_all(&mut self) {
+        for _ in 0..3 {
+            self.naru_processes().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        }
+        // It may have gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Every live process of ours that runs the program under test.
+    pub fn naru_processes(&self) -> Vec<u32> {
+        let same = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.binary);
+        self.processes().into_iter().filter(same).collect()
+    }
+
+    /// The agent that the demo started, once it is there.
+    pub fn agent(&self) -> Option<u32> {
+        self.naru_processes().into_iter().find(|pid| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|b| *b == 0).skip(1).take(2).eq([&b"agent"[..], b"run"])
+        })
+    }
+
+    /// A command with the program, marked as ours, with no person's files.
+    pub fn naru(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(args).env(MARK, self.folder.path()).env("NARU_HOME", self.folder.path().join("home-of-nobody"));
+        command.env("NO_COLOR", "1").stdin(Stdio::null()).current_dir(self.folder.path());
+        command
+    }
+
+    /// The folder of everything.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the server keeps recordings, log and journal.
+    pub fn server(&self) -> PathBuf {
+        self.state()
     }
 
     /// A field of the ready line; objects by `a.b`.
@@ -105,11 +168,7 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        signal(self.child.id(), Signal::TERM);
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.end();
         // Fails when it has ended as it should.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -185,6 +244,30 @@ impl Person {
     }
 }
 
+fn begin(binary: &Path, folder: &Path, words: &[OsString]) -> Result<(Child, Value), String> {
+    let log = folder.join("demo.log");
+    let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(|e| e.to_string())?;
+    let mut command = Command::new(binary);
+    command.args(words).env(MARK, folder).env("NARU_HOME", folder.join("home-of-nobody")).current_dir(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+    let mut child = command.spawn().map_err(|e| format!("{} could not be started: {e}", binary.display()))?;
+    let line = first_line(child.stdout.take().ok_or("no stdout")?);
+    match serde_json::from_str::<Value>(&line) {
+        Ok(ready) if ready["ready"] == true => Ok((child, ready)),
+        _ => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(format!("no ready line but {line:?}; it said: {}", std::fs::read_to_string(log).unwrap_or_default()))
+        }
+    }
+}
+
+/// A port of loopback that nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
 /// The first line, or what came until the end or until patience ran out. A thread stays to read the rest, of which there is none.
 fn first_line(out: std::process::ChildStdout) -> String {
     let (send, receive) = sync_channel(1);
@@ -198,7 +281,8 @@ fn first_line(out: std::process::ChildStdout) -> String {
     receive.recv_timeout(PATIENCE).unwrap_or_default()
 }
 
-fn signal(pid: u32, signal: Signal) {
+/// Sends a signal, if the process is still there.
+pub fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // It may have gone in the meantime.
         let _ = kill_process(pid, signal);

@@ -14,6 +14,8 @@ use super::failure::{of_join, of_proxy, of_seed};
 use super::{Talk, agent, roles, say, stopped};
 
 const NODE: &str = "demo";
+/// Sessions and connections at once: a laptop's playground, with room for measuring.
+const MAX_SESSIONS: usize = 5000;
 /// How long the agent may take to be there.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the agent may take to end its sessions.
@@ -40,17 +42,18 @@ impl Place {
         Ok(Self { state, temporary })
     }
 
-    fn proxy(&self) -> PathBuf {
-        self.state.join("server")
+    /// What is not the proxy's lies in a folder of its own, so that the rest is a state directory like any other.
+    fn own(&self, name: &str) -> PathBuf {
+        self.state.join("demo").join(name)
     }
 
     fn agent(&self) -> PathBuf {
-        self.state.join("agent")
+        self.own("agent")
     }
 
     /// The port of an earlier run, so that profiles and the agent find the demo again.
     fn port(&self) -> u16 {
-        std::fs::read_to_string(self.state.join("port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        std::fs::read_to_string(self.own("port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 }
 
@@ -66,9 +69,12 @@ impl Drop for Place {
 pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failure> {
     let place = Place::make(state)?;
     let settings = proxy::Settings {
-        state: place.proxy(),
+        state: place.state.clone(),
         listen: (std::net::Ipv4Addr::LOCALHOST, place.port()).into(),
         public: vec!["127.0.0.1".to_owned()],
+        max_sessions: MAX_SESSIONS,
+        max_connections: MAX_SESSIONS,
+        webhooks: Vec::new(),
     };
     let proxy = proxy::Proxy::build(settings).await.map_err(|error| of_proxy(&error))?;
     let login = agent::own_login()?;
@@ -97,12 +103,14 @@ struct Begun {
 
 impl Begun {
     async fn write(place: &Place, proxy: &proxy::Proxy, login: String) -> Result<Self, Failure> {
-        let ca = place.state.join("ca.pem");
+        let mut folder = std::fs::DirBuilder::new();
+        folder.recursive(true).mode(0o700).create(place.own("")).map_err(|error| failed("make its folder", error))?;
+        let ca = place.own("ca.pem");
         let put = |path: &Path, text: &str| std::fs::write(path, text).map_err(|error| failed("write its files", error));
         put(&ca, &proxy.ca_pem())?;
         let port = proxy.ssh().rsplit(':').next().unwrap_or_default().to_owned();
-        put(&place.state.join("port"), &port)?;
-        put(&place.state.join("agent.yaml"), &format!("allow_logins: [{login}]\n"))?;
+        put(&place.own("port"), &port)?;
+        put(&place.own("agent.yaml"), &format!("allow_logins: [{login}]\n"))?;
         let mut links = Vec::new();
         for name in ["alice", "olga", "admin"] {
             let user: UserName = name.parse().map_err(|error| failed("name its people", error))?;
@@ -116,7 +124,7 @@ impl Begun {
         let line = serde_json::json!({
             "ready": true, "url": proxy.url(), "api": format!("{}/v1", proxy.url()), "ca": ca,
             "sign_in": { "alice": alice, "olga": olga, "admin": admin },
-            "node": NODE, "ssh": proxy.ssh(), "login": login, "state": place.state, "server": place.proxy(), "join": join,
+            "node": NODE, "ssh": proxy.ssh(), "login": login, "state": place.state, "join": join,
         });
         let words = words(proxy.url(), &login, &alice, &olga, &admin);
         let token = (!::agent::identity::is_joined(&place.agent())).then_some(own.0);
@@ -178,7 +186,7 @@ async fn keep_agent(place: &Place) -> Result<(), Failure> {
         let mut child = Command::new(&program)
             .args(["agent", "run", "--end-sessions"])
             .arg("--config")
-            .arg(place.state.join("agent.yaml"))
+            .arg(place.own("agent.yaml"))
             .arg("--state")
             .arg(place.agent())
             .stdin(Stdio::null())

@@ -11,10 +11,11 @@ pub(crate) fn of_proxy(error: &proxy::BuildError) -> Failure {
         E::Install(_) => ("NARU-C102", "restore the state directory from a backup"),
         E::Keys(_) => ("NARU-C103", "restore the keys from a backup, or set their owner and mode right"),
         E::Store(_) => ("NARU-C104", "restore the state directory from a backup"),
-        E::Log(_) | E::Append(_) => ("NARU-C105", "naru audit verify DIR says what is wrong"),
+        E::Log(_) | E::Append(_) | E::Lost(_) => ("NARU-C105", "naru audit verify DIR says what is wrong"),
         E::Recorder(_) => ("NARU-C106", "free space, or mend the folder"),
         E::Live(_) => ("NARU-C107", "restore the state directory from a backup"),
         E::Port { .. } => ("NARU-C108", "end what listens there, or set another `listen` in the settings"),
+        E::Notify(_) => ("NARU-C113", "mend the webhook in the settings, or its secret file"),
         E::Sign(_) | E::Tls(_) | E::Commit(_) => ("NARU-C109", "see the log"),
     };
     Failure::new(code, exit::FAILED, error.to_string()).hint(hint)

@@ -36,7 +36,8 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
         listen.set_port(443);
     }
     let public = if meant.public.is_empty() { host_name() } else { meant.public };
-    Ok(proxy::Settings { state, listen, public })
+    let (max_sessions, max_connections) = (meant.max_sessions as usize, meant.max_connections as usize);
+    Ok(proxy::Settings { state, listen, public, webhooks: meant.webhook, max_sessions, max_connections })
 }
 
 fn host_name() -> Vec<String> {

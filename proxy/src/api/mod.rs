@@ -8,6 +8,8 @@ mod native;
 mod nodes;
 mod person;
 mod problem;
+#[cfg(test)]
+mod refusals;
 mod resources;
 mod sessions;
 mod sign_in;
@@ -36,6 +38,9 @@ use crate::session::open::Sessions;
 const MAX_BODY: usize = 2 * 1024 * 1024;
 /// From a request's first byte to the end of its head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest life of a connection without a client certificate: enough to sign in or join.
+const STRANGER_LIFETIME: Duration = Duration::from_secs(60);
 
 /// What handlers need, by name.
 pub(crate) struct Parts {
@@ -120,9 +125,20 @@ impl HttpFront {
             .max_pending_accept_reset_streams(Some(16))
             .keep_alive_interval(Some(Duration::from_secs(30)))
             .keep_alive_timeout(Duration::from_secs(20));
+        let stranger = ticket.is_some();
         let served = server.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
-        if let Err(error) = served.await {
-            tracing::debug!(%from, %error, "an HTTPS connection ended");
+        let lifetime = async {
+            if stranger {
+                tokio::time::sleep(STRANGER_LIFETIME).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = served => if let Err(error) = ended {
+                tracing::debug!(%from, %error, "an HTTPS connection ended");
+            },
+            () = lifetime => tracing::debug!(%from, "a connection without a certificate was open for too long"),
         }
         drop(ticket);
     }

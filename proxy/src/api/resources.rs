@@ -181,6 +181,7 @@ async fn commit(app: &App, person: &Person, items: &[AppliedItem], writes: &[Wri
     if let Some(logged) = last {
         let _durable = app.sessions.log.durable(logged).await?;
         app.store.batch(writes)?;
+        app.sessions.live.refresh().map_err(No::ours)?;
     }
     Ok(())
 }

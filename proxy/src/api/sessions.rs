@@ -41,14 +41,17 @@ fn own_only(app: &App, person: &Person) -> Result<bool, No> {
 pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<SessionQuery>) -> Result<Json<Items<SessionRow>>, No> {
     let own = own_only(&app, &person)?;
     let limit = query.limit.unwrap_or(100).min(MAX_ROWS) as usize;
-    let wanted = |row: &SessionRow| {
-        (!own || row.user == person.identity.name)
-            && query.user.as_ref().is_none_or(|user| row.user == *user)
-            && query.node.as_ref().is_none_or(|node| row.node == *node)
+    let (me, user, node) = (person.identity.name, query.user, query.node);
+    let wanted = move |row: &SessionRow| {
+        (!own || row.user == me)
+            && user.as_ref().is_none_or(|user| row.user == *user)
+            && node.as_ref().is_none_or(|node| row.node == *node)
             && query.since.is_none_or(|since| row.started >= since)
             && query.live.is_none_or(|live| row.live == live)
     };
-    let items = app.sessions.table.list(query.live == Some(true), query.after, limit, wanted)?;
+    let table = app.sessions.table.clone();
+    let listing = tokio::task::spawn_blocking(move || table.list(query.live == Some(true), query.after, limit, wanted));
+    let items = listing.await.map_err(No::ours)??;
     Ok(Json(Items { items }))
 }
 
@@ -143,8 +146,8 @@ fn reading(mut text: recorder::CastText) -> Bytes_ {
                 piece.truncate(read);
                 Bytes::from(piece)
             });
-            let last = read.as_ref().map_or(true, Bytes::is_empty);
-            if last && read.is_ok() || send.blocking_send(read).is_err() || last {
+            let (ended, failed) = (read.as_ref().is_ok_and(Bytes::is_empty), read.is_err());
+            if ended || send.blocking_send(read).is_err() || failed {
                 return;
             }
         }

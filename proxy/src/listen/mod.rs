@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::words::NodeName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
@@ -21,12 +21,12 @@ use crate::authority::tls::Subject;
 use admission::Admission;
 pub(crate) use admission::Ticket;
 pub(crate) use rewind::Rewind;
-use tls::Tls;
+use tls::{Tls, Told};
 
 /// From accept to a told protocol with its TLS handshake done.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// An SSH client may wait for our banner: this much silence means SSH.
-const SILENCE_IS_SSH: Duration = Duration::from_millis(300);
+/// An SSH client may wait for our banner: this much silence means SSH. Hardly any does, and a busy laptop may be this late with TLS.
+const SILENCE_IS_SSH: Duration = Duration::from_millis(1000);
 
 /// A connection whose protocol is known.
 pub(crate) enum Arrived {
@@ -63,8 +63,8 @@ pub(crate) trait Fronts: Clone + Send + Sync + 'static {
     fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Ticket) -> impl Future<Output = ()> + Send;
 }
 
-/// Accepts until the future is dropped; the connections go on in `connections`.
-pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts: F, connections: TaskTracker) {
+/// Accepts until the future is dropped; the connections, at most `most` at once, go on in `connections`.
+pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts: F, connections: TaskTracker, most: usize) {
     let admission = Admission::new();
     loop {
         let (socket, from) = match listener.accept().await {
@@ -76,6 +76,10 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
                 continue;
             }
         };
+        if connections.len() >= most {
+            tracing::warn!(%from, "as many connections as there may be");
+            continue;
+        }
         let Some(ticket) = admission.enter(from.ip()) else {
             tracing::debug!(%from, "too many connections before sign-in");
             continue;
@@ -95,36 +99,48 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
 
 async fn arrive(mut socket: TcpStream, tls: &Tls) -> io::Result<Option<Arrived>> {
     socket.set_nodelay(true)?;
+    match look(&mut socket).await? {
+        Some((seen, First::Tls)) => match tls.accept(Rewind::new(seen, socket)).await? {
+            Told::Ssh(mut stream) => {
+                let looked = look(&mut stream).await?;
+                Ok(looked.and_then(|(seen, first)| ssh(stream, seen, first)))
+            }
+            Told::Other(arrived) => Ok(Some(arrived)),
+        },
+        Some((_, First::PlainHttp)) => {
+            socket.write_all(PLAIN_HTTP).await?;
+            Ok(None)
+        }
+        Some((seen, first)) => Ok(ssh(socket, seen, first)),
+        None => Ok(None),
+    }
+}
+
+/// Reads until the first bytes tell what it is. Silence means SSH.
+async fn look<T: AsyncRead + Unpin>(socket: &mut T) -> io::Result<Option<(Vec<u8>, First)>> {
     let mut seen = Vec::with_capacity(MAX_PREFACE);
     loop {
-        let read = (&mut socket).take((MAX_PREFACE - seen.len()) as u64);
-        tokio::pin!(read);
-        let silence = seen.is_empty().then_some(SILENCE_IS_SSH).unwrap_or(HANDSHAKE_TIMEOUT);
+        let mut read = (&mut *socket).take((MAX_PREFACE - seen.len()) as u64);
+        let silence = if seen.is_empty() { SILENCE_IS_SSH } else { HANDSHAKE_TIMEOUT };
         match tokio::time::timeout(silence, read.read_buf(&mut seen)).await {
             Ok(Ok(0)) => return Ok(None),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error),
-            Err(_) => return Ok(Some(ssh(socket, seen, None))),
+            Err(_) => return Ok(Some((seen, First::Ssh))),
         }
-        match first(&seen) {
-            None => {}
-            Some(First::Tls) => return tls.accept(Rewind::new(seen, socket)).await.map(Some),
-            Some(First::Ssh) => return Ok(Some(ssh(socket, seen, None))),
-            Some(First::Preface { node, len }) => {
-                let rest = seen.split_off(len);
-                return Ok(Some(ssh(socket, rest, Some(node))));
-            }
-            Some(First::PlainHttp) => {
-                socket.write_all(PLAIN_HTTP).await?;
-                return Ok(None);
-            }
-            Some(First::Unknown) => return Ok(None),
+        if let Some(first) = first(&seen) {
+            return Ok(Some((seen, first)));
         }
     }
 }
 
-fn ssh(socket: TcpStream, seen: Vec<u8>, node: Option<NodeName>) -> Arrived {
-    Arrived::Ssh { stream: Box::new(Rewind::new(seen, socket)), node }
+fn ssh<T: Duplex + 'static>(socket: T, mut seen: Vec<u8>, first: First) -> Option<Arrived> {
+    let (rest, node) = match first {
+        First::Ssh => (seen, None),
+        First::Preface { node, len } => (seen.split_off(len), Some(node)),
+        First::Tls | First::PlainHttp | First::Unknown => return None,
+    };
+    Some(Arrived::Ssh { stream: Box::new(Rewind::new(rest, socket)), node })
 }
 
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 52\r\nConnection: close\r\n\r\n\

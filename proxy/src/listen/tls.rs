@@ -9,6 +9,7 @@ use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{Arrived, Rewind};
 use crate::authority::tls::{Subject, ca_der, peer};
@@ -22,6 +23,14 @@ pub(crate) struct Tls {
     install: InstallId,
     /// The pin of our own certificate, to which grants are bound.
     pub(crate) own_pin: String,
+}
+
+/// What ALPN said.
+pub(super) enum Told {
+    /// SSH inside TLS: its first bytes may be a preface.
+    Ssh(TlsStream<Rewind<TcpStream>>),
+    /// Something that needs no further look.
+    Other(Arrived),
 }
 
 /// TLS could not be set up.
@@ -52,7 +61,7 @@ impl Tls {
     }
 
     /// The handshake, and what ALPN and certificate together make of it.
-    pub(super) async fn accept(&self, socket: Rewind<TcpStream>) -> io::Result<Arrived> {
+    pub(super) async fn accept(&self, socket: Rewind<TcpStream>) -> io::Result<Told> {
         let mut stream = self.acceptor.accept(socket).await?;
         let (_, connection) = stream.get_mut();
         connection.set_buffer_limit(Some(256 * 1024));
@@ -63,10 +72,10 @@ impl Tls {
         }
         let subject = subject.flatten();
         match (connection.alpn_protocol(), subject) {
-            (Some(wire::tunnel::ALPN), Some(Subject::Agent { id })) => Ok(Arrived::Tunnel { stream, agent: id }),
+            (Some(wire::tunnel::ALPN), Some(Subject::Agent { id })) => Ok(Told::Other(Arrived::Tunnel { stream, agent: id })),
             (Some(wire::tunnel::ALPN), _) => Err(io::Error::other("a tunnel without an agent's certificate")),
-            (Some(ALPN_SSH), _) => Ok(Arrived::Ssh { stream: Box::new(stream), node: None }),
-            (_, subject) => Ok(Arrived::Http { stream, subject }),
+            (Some(ALPN_SSH), _) => Ok(Told::Ssh(stream)),
+            (_, subject) => Ok(Told::Other(Arrived::Http { stream, subject })),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use wire::frames::{Frame, HEAD, INPUT_WINDOW, MAX_PAYLOAD, Size};
 
+use super::budget::Share;
+
 /// Bytes that wait for the target before the near side is held back.
 pub(crate) const MAX_WAITING: usize = 8 * 1024 * 1024;
 
@@ -47,9 +49,15 @@ pub(crate) struct Input {
     acked: u64,
     in_flight: usize,
     waiting: usize,
+    share: Share,
 }
 
 impl Input {
+    /// Nothing yet; what is held counts in this share.
+    pub(crate) fn new(share: Share) -> Self {
+        Self { share, ..Self::default() }
+    }
+
     /// Takes something from the near side. Data over one frame is cut.
     pub(crate) fn push(&mut self, item: Item) {
         if let Item::Data(mut data) = item {
@@ -73,12 +81,14 @@ impl Input {
             return;
         }
         self.waiting += item.cost();
+        self.share.take(item.cost());
         self.items.push_back(item);
     }
 
     /// Whether the near side may go on.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting < MAX_WAITING
+        let most = if self.share.is_tight() { MAX_PAYLOAD } else { MAX_WAITING };
+        self.waiting < most
     }
 
     /// Whether [`Self::next`] has something.
@@ -104,6 +114,7 @@ impl Input {
         let taken = seq.checked_sub(self.acked).and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= self.sent).ok_or(OutOfRange)?;
         for item in self.items.drain(..taken) {
             self.in_flight -= item.cost();
+            self.share.give(item.cost());
         }
         self.sent -= taken;
         self.acked = seq;

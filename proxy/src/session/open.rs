@@ -2,20 +2,20 @@
 //! the log. Each step takes what the one before left behind.
 
 use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
-use access::event::{Actor, ActorKind, Client, Event, Outcome, OutcomeResult, SessionKind, SessionRef, Target, TargetKind, Text, What};
+use access::event::{Actor, Client, Event, Outcome, SessionKind, SessionRef, Target, TargetKind, Text, What};
 use access::identity::Identity;
-use access::policy::RecordingMode;
 use access::time::Timestamp;
 use access::words::{AgentId, Login, NodeName, SessionId};
-use recorder::{About, ClosedRecording, Log, LogError, Logged, Mode, OpenRecording, Recording, Recordings};
+use recorder::{Circumstances, ClosedRecording, Log, LogError, Logged, OpenRecording, Recordings};
 use wire::api::SessionRow;
 use wire::frames::Exit;
 use wire::tunnel::{How, SessionRequest, Terminal};
 
+use super::budget::Budget;
 use super::ended::Ended;
 use super::near::{NearRead, NearWrite};
 use super::run::Session;
-use super::table::{self, Table};
+use super::table::{self, Place, Table};
 use crate::agents::dial::{DialError, Dialler};
 use crate::agents::nodes::Nodes;
 use crate::authority::people::People;
@@ -35,6 +35,9 @@ pub(crate) struct Sessions {
     pub(crate) recordings: Recordings,
     pub(crate) log: Log,
     pub(crate) table: Table,
+    pub(crate) budget: Budget,
+    /// Sessions at once.
+    pub(crate) max_sessions: usize,
 }
 
 /// Who asks, from where, on which connection.
@@ -113,9 +116,13 @@ impl Sessions {
             Ok(decided) => decided,
             Err(denial) => return Err(self.deny(&asker, &wanted, &denial, now)),
         };
+        if self.table.count() >= self.max_sessions {
+            return Err(NotOpened::new("NARU-S105", "the proxy has as many sessions as it may have; try again later"));
+        }
         let id = table::new_id(now);
         let target = target(&permit, Some(agent));
-        let (recording, mode) = self.record(id, &permit, &asker, &wanted, now)?;
+        let recording = self.record(id, &permit, &asker, &wanted, now)?;
+        let mode = permit.obligations().recording.as_str();
         let mut start = self.event(
             &asker,
             id,
@@ -123,7 +130,7 @@ impl Sessions {
             What::SessionStart {
                 command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes())),
                 terminal: wanted.terminal.as_ref().map(|terminal| (terminal.size.cols, terminal.size.rows)),
-                recording: mode.clone(),
+                recording: mode.to_owned(),
             },
         );
         start.target = Some(target.clone());
@@ -145,7 +152,7 @@ impl Sessions {
             Err((not_opened, recording)) => {
                 let ended = Ended::before_it_began(&not_opened);
                 let closed = recording.close(ended.ending()).await;
-                self.finish(closed, ended, row, &asker, &target, kind);
+                self.finish(closed, ended, row, &asker, &target, kind, None);
                 Err(not_opened)
             }
         }
@@ -187,34 +194,22 @@ impl Sessions {
         asker: &Asker,
         wanted: &Wanted,
         now: Timestamp,
-    ) -> Result<(OpenRecording, String), NotOpened> {
-        let duties = permit.obligations();
-        let (recording, word) = match duties.recording {
-            RecordingMode::Strict => (Recording::Strict, "strict"),
-            RecordingMode::BestEffort => (Recording::BestEffort, "best_effort"),
-            RecordingMode::Off => (Recording::Off, "off"),
-        };
-        let mode = Mode { recording, record_input: duties.record_input, max_output: duties.max_output };
-        let about = About {
+    ) -> Result<OpenRecording, NotOpened> {
+        let circumstances = Circumstances {
             session: id,
-            user: asker.identity.user.clone(),
-            user_name: asker.identity.name.clone(),
-            node: wanted.node.clone(),
-            login: wanted.login.clone(),
-            kind: wanted.kind,
             connection: asker.connection.clone(),
             command: wanted.command.clone(),
             terminal: wanted.terminal.as_ref().map(|terminal| terminal.size),
             term: wanted.terminal.as_ref().map(|terminal| terminal.term.clone()),
             started: now,
         };
-        let opened = self.recordings.open(about, mode);
+        let opened = self.recordings.open(permit, circumstances);
         let refused = |error| NotOpened {
             code: "NARU-R101".into(),
             sentence: format!("the session was refused, because its recording could not be opened: {error}"),
             hint: Some("Free space on the proxy, or let a role allow unrecorded sessions.".into()),
         };
-        opened.map(|recording| (recording, word.to_owned())).map_err(refused)
+        opened.map_err(refused)
     }
 
     async fn reach(
@@ -239,11 +234,20 @@ impl Sessions {
     pub(crate) async fn run<R: NearRead, W: NearWrite>(&self, opened: Opened, near: R, show: W) {
         let Opened { session, row, asker, target, kind, .. } = opened;
         let (ended, closed, place) = session.run(near, show).await;
-        self.finish(closed, ended, row, &asker, &target, kind);
-        drop(place);
+        self.finish(closed, ended, row, &asker, &target, kind, Some(place));
     }
 
-    fn finish(&self, closed: ClosedRecording, ended: Ended, row: SessionRow, asker: &Asker, target: &Target, kind: SessionKind) {
+    #[allow(clippy::too_many_arguments, reason = "the ends of one session")]
+    fn finish(
+        &self,
+        closed: ClosedRecording,
+        ended: Ended,
+        row: SessionRow,
+        asker: &Asker,
+        target: &Target,
+        kind: SessionKind,
+        place: Option<Place>,
+    ) {
         let mut end = self.event(
             asker,
             row.id,
@@ -262,9 +266,15 @@ impl Sessions {
             tracing::error!(%error, session = %row.id, "the end of a session could not be logged");
         }
         let row = ended_row(row, &ended, &closed);
-        if let Err(error) = self.table.ended(&row) {
-            tracing::error!(%error, session = %row.id, "an ended session could not be listed");
-        }
+        let table = self.table.clone();
+        // The store waits for the disk; sessions do not wait for the store.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = table.ended(&row) {
+                tracing::error!(%error, session = %row.id, "an ended session could not be listed");
+            }
+            // Among the live ones until it is among the ended ones.
+            drop(place);
+        });
     }
 
     /// An event of a session.
@@ -274,55 +284,6 @@ impl Sessions {
         event.session = Some(SessionRef { id, kind, connection: Some(asker.connection.clone()), offset_ms: None });
         event
     }
-}
-
-/// A recovered session of an earlier run: its end is written down as if its loop had done it.
-pub(crate) fn finish_lost(lost: &recorder::Lost, log: &Log, table: &Table) -> Result<(), LogError> {
-    let about = &lost.about;
-    let actor = Actor { kind: ActorKind::User, id: about.user.to_string(), name: about.user_name.to_string(), roles: Vec::new() };
-    let mut end = Event::new(
-        clock::now(),
-        actor,
-        What::SessionEnd {
-            reason: lost.closed.reason.clone(),
-            output_bytes: lost.closed.output_bytes,
-            input_bytes: lost.closed.input_bytes,
-            duration_ms: u64::try_from(lost.closed.duration.as_millis()).unwrap_or(u64::MAX),
-            manifest: lost.closed.manifest.map(|hash| hash.to_string()),
-        },
-    );
-    end.outcome.result = OutcomeResult::Unknown;
-    end.target = Some(Target {
-        kind: TargetKind::Ssh,
-        name: about.node.to_string(),
-        labels: Default::default(),
-        agent_id: None,
-        login: Some(about.login.clone()),
-    });
-    let connection = Some(about.connection.clone());
-    end.session = Some(SessionRef { id: about.session, kind: about.kind, connection: connection.clone(), offset_ms: None });
-    let _logged = log.append(&end)?;
-    let row = SessionRow {
-        id: about.session,
-        user: about.user_name.clone(),
-        node: about.node.clone(),
-        login: about.login.clone(),
-        kind: about.kind,
-        command: about.command.clone(),
-        connection,
-        started: about.started,
-        ended: Some(about.started.plus(lost.closed.duration)),
-        reason: Some(lost.closed.reason.clone()),
-        exit: None,
-        signal: None,
-        output_bytes: lost.closed.output_bytes,
-        recording: "strict".to_owned(),
-        live: false,
-    };
-    if let Err(error) = table.ended(&row) {
-        tracing::error!(%error, session = %row.id, "a lost session could not be listed");
-    }
-    Ok(())
 }
 
 fn word(kind: SessionKind) -> &'static str {
@@ -344,7 +305,7 @@ fn target(permit: &Permit<OpenSession>, agent_id: Option<AgentId>) -> Target {
     }
 }
 
-fn row(id: SessionId, permit: &Permit<OpenSession>, asker: &Asker, wanted: &Wanted, recording: String, now: Timestamp) -> SessionRow {
+fn row(id: SessionId, permit: &Permit<OpenSession>, asker: &Asker, wanted: &Wanted, recording: &str, now: Timestamp) -> SessionRow {
     SessionRow {
         id,
         user: asker.identity.name.clone(),
@@ -359,7 +320,7 @@ fn row(id: SessionId, permit: &Permit<OpenSession>, asker: &Asker, wanted: &Want
         exit: None,
         signal: None,
         output_bytes: 0,
-        recording,
+        recording: recording.to_owned(),
         live: true,
     }
 }

@@ -49,7 +49,7 @@ enum Wake<'a> {
     Stop,
     Send(mpsc::Permit<'a, Down>),
     Room,
-    Back(Result<Back, NotOpened>),
+    Back(Box<Result<Back, NotOpened>>),
     Tick,
 }
 
@@ -67,6 +67,8 @@ pub(crate) struct Session {
     attached: bool,
     first: Option<Far>,
     input: Input,
+    /// Input that waits for room in the recorder.
+    held: Option<Item>,
     /// Output that the holder knows to be recorded.
     told: u64,
     away: Option<Instant>,
@@ -90,6 +92,7 @@ impl Session {
         asker: Asker,
     ) -> Self {
         let now = Instant::now();
+        let input = Input::new(host.budget.share());
         Self {
             host,
             permit,
@@ -101,7 +104,8 @@ impl Session {
             far: None,
             attached: false,
             first: Some(far),
-            input: Input::default(),
+            input,
+            held: None,
             told: 0,
             away: None,
             near_open: true,
@@ -153,12 +157,16 @@ impl Session {
             self.take_up(far, &down).await;
         }
         let ended = self.wakes(&mut near, &out, &down).await;
-        // The holder may let go: of output, or of the whole program when it has not ended.
+        // The holder may let go: of its output, or of the whole program when it has not ended. Said again after the exit, so that the
+        // holder knows that it did not cross with it.
+        let offset = self.recording.position();
         let last = match ended.exit {
-            Some(_) => Frame::Recorded { offset: self.recording.position() },
-            None => Frame::End,
+            Some(_) => [Frame::Recorded { offset }, Frame::Recorded { offset }],
+            None => [Frame::Recorded { offset }, Frame::End],
         };
-        let _ = tokio::time::timeout(LAST_FRAMES, down.send(Down::Frame(last))).await;
+        for frame in last {
+            let _ = tokio::time::timeout(LAST_FRAMES, down.send(Down::Frame(frame))).await;
+        }
         ended
     }
 
@@ -171,11 +179,11 @@ impl Session {
         let mut redial: Redial = None;
         loop {
             let wake = tokio::select! {
-                event = near.next(), if self.near_open && self.input.has_room() => Wake::Near(event),
+                event = near.next(), if self.near_open && self.held.is_none() && self.input.has_room() => Wake::Near(event),
                 wake = next_frame(self.far.as_mut(), out), if self.far.is_some() && pending.is_none() => wake,
                 Ok(slot) = down.reserve(), if self.attached && self.input.is_sendable() => Wake::Send(slot),
-                () = self.recording.room(), if pending.is_some() => Wake::Room,
-                back = wait(&mut redial), if redial.is_some() => Wake::Back(back),
+                () = self.recording.room(), if pending.is_some() || self.held.is_some() => Wake::Room,
+                back = wait(&mut redial), if redial.is_some() => Wake::Back(Box::new(back)),
                 Ok(()) = stop.changed() => Wake::Stop,
                 Ok(()) = policy.changed() => Wake::Policy,
                 _ = tick.tick() => Wake::Tick,
@@ -193,13 +201,10 @@ impl Session {
                     }
                     Ok(())
                 }
-                Wake::Room => match pending.take() {
-                    Some((slot, stream, data)) => self.output(slot, stream, data, &mut pending),
-                    None => Ok(()),
-                },
+                Wake::Room => self.room(&mut pending),
                 Wake::Back(back) => {
                     redial = None;
-                    self.back(back, down).await
+                    self.back(*back, down).await
                 }
                 Wake::Stop => stop.borrow().clone().map_or(Ok(()), |stop| Err(Ended::stopped(stop))),
                 Wake::Policy => self.decide_again(),
@@ -215,19 +220,36 @@ impl Session {
     fn near(&mut self, event: NearEvent) -> Result<(), Ended> {
         self.active = Instant::now();
         match event {
-            NearEvent::Item(item) => {
-                match &item {
-                    Item::Data(data) => self.recording.input(data).map_err(Ended::unrecorded)?,
-                    Item::Resize(size) => self.recording.resize(*size).map_err(Ended::unrecorded)?,
-                    Item::Eof | Item::Signal(_) => {}
-                }
-                self.input.push(item);
-                Ok(())
-            }
+            NearEvent::Item(item) => self.item(item),
             NearEvent::HangUp | NearEvent::Gone => {
                 self.near_open = false;
                 Err(Ended::client_left())
             }
+        }
+    }
+
+    fn item(&mut self, item: Item) -> Result<(), Ended> {
+        let recorded = match &item {
+            Item::Data(data) => self.recording.input(data),
+            Item::Resize(size) => self.recording.resize(*size),
+            Item::Eof | Item::Signal(_) => Ok(()),
+        };
+        match recorded {
+            Ok(()) => self.input.push(item),
+            Err(RecordError::Backlog) => self.held = Some(item),
+            Err(error) => return Err(Ended::unrecorded(error)),
+        }
+        Ok(())
+    }
+
+    /// The recorder has room again for what had to wait.
+    fn room<'a>(&mut self, pending: &mut Pending<'a>) -> Result<(), Ended> {
+        if let Some(item) = self.held.take() {
+            self.item(item)?;
+        }
+        match pending.take() {
+            Some((slot, stream, data)) => self.output(slot, stream, data, pending),
+            None => Ok(()),
         }
     }
 

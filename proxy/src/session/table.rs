@@ -139,7 +139,7 @@ impl Table {
             }
         }
         rows.retain(|row| before.is_none_or(|before| row.id < before));
-        rows.sort_by(|a, b| b.id.cmp(&a.id));
+        rows.sort_by_key(|row| std::cmp::Reverse(row.id));
         rows.dedup_by_key(|row| row.id);
         rows.truncate(limit);
         Ok(rows)

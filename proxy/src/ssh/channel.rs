@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::event::{Client, SessionKind};
+use access::event::{Actor, Client, Event, Outcome, SessionKind, What};
 use access::identity::Identity;
 use access::words::{Login, NodeName};
 use russh::server::{Handle, Msg};
@@ -77,9 +77,9 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
     let opened = match wanted(&who, kind, command, asked) {
         Ok(wanted) => match asker(&who, &sessions) {
             Ok(asker) => sessions.open(asker, wanted).await,
-            Err(not_opened) => Err(not_opened),
+            Err(not_opened) => Err(tell(&who, &sessions, not_opened)),
         },
-        Err(not_opened) => Err(not_opened),
+        Err(not_opened) => Err(tell(&who, &sessions, not_opened)),
     };
     match opened {
         Ok(opened) => {
@@ -89,6 +89,18 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
             sessions.run(opened, SshRead::new(read), show).await;
         }
         Err(not_opened) => show.refuse(&not_opened.text()).await,
+    }
+}
+
+/// What is refused before there is a question to decide is in the log too.
+fn tell(who: &Who, sessions: &Sessions, not_opened: NotOpened) -> NotOpened {
+    let actor = who.identity(sessions).map_or_else(|_| Actor::anonymous(), |identity| Actor::user(&identity));
+    let mut event = Event::new(clock::now(), actor, What::AccessDenied { asked: format!("a session as {:?}", who.user) });
+    event.outcome = Outcome::denied(&not_opened.code, not_opened.sentence.clone());
+    event.client = Some(who.client.clone());
+    match sessions.log.append(&event) {
+        Ok(_) => not_opened,
+        Err(error) => error.into(),
     }
 }
 

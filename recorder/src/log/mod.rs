@@ -6,6 +6,7 @@ mod files;
 mod read;
 mod search;
 mod start;
+mod unended;
 mod writer;
 
 use std::io;
@@ -219,6 +220,12 @@ impl Log {
     /// The newest checkpoint of this process, to be carried away by a sink.
     pub fn checkpoints(&self) -> watch::Receiver<Option<Checkpoint>> {
         self.0.checkpoints.subscribe()
+    }
+
+    /// The signed checkpoint that begins at this byte of their file, as stored, and where the next one begins; none when it has not
+    /// left yet. Blocks on the disk.
+    pub fn checkpoint_at(&self, byte: u64) -> Result<Option<(Vec<u8>, u64)>, ReadError> {
+        read::checkpoint(&self.0.paths, byte)
     }
 
     /// Events that fit, oldest first, from the event `from` on.

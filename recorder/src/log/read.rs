@@ -1,7 +1,7 @@
 //! A cursor over the log's files, closed ones and the one that grows. It sees an event as soon as it is appended, and never half of one.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Take};
+use std::io::{self, BufRead, BufReader, Read, Seek, Take};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
@@ -149,6 +149,26 @@ impl LogReader {
         let next = self.next;
         self.seen.wait_for(|seen| seen.seq >= next).await.is_ok()
     }
+}
+
+/// The number of the first event of the file that has the event `seq`.
+pub(super) fn first_of_file_with(paths: &Paths, seen: &watch::Sender<Seen>, seq: u64) -> Result<u64, ReadError> {
+    let last = seen.borrow().file;
+    file_with(paths, seq, last).map(|(_, first)| first)
+}
+
+/// The signed line of `checkpoints` that begins at byte `from`, without its line feed, and where the next begins; none when there is
+/// no whole line there yet.
+pub(super) fn checkpoint(paths: &Paths, from: u64) -> Result<Option<(Vec<u8>, u64)>, ReadError> {
+    let path = paths.checkpoints();
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(io_at(&path))?,
+    };
+    file.seek(io::SeekFrom::Start(from)).map_err(io_at(&path))?;
+    let mut line = Vec::new();
+    let read = BufReader::new(file).take(MAX_LINE as u64).read_until(b'\n', &mut line).map_err(io_at(&path))?;
+    Ok(line.pop_if(|last| *last == b'\n').map(|_| (line, from + read as u64)))
 }
 
 /// Which file has the event `seq`, and the number of that file's first event. Looks from the end, where most cursors are.

@@ -55,7 +55,7 @@ impl Filter {
     }
 }
 
-fn find(line: &[u8], wanted: &[u8]) -> bool {
+pub(super) fn find(line: &[u8], wanted: &[u8]) -> bool {
     line.windows(wanted.len()).any(|part| part == wanted)
 }
 

@@ -1,8 +1,10 @@
 //! The door of the recorder: settings, the recorder that all sessions share, and what it keeps for the frame maker and for readers.
 //! What one session does with its recording is in `session.rs`.
 
+mod permitted;
 mod session;
 
+pub use permitted::Circumstances;
 pub use session::{OpenRecording, RecordError, Recorded};
 
 use std::collections::HashMap;
@@ -15,10 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
+use access::decide::{OpenSession, Permit};
 use access::words::{InstallId, SessionId};
 use tokio::sync::{Notify, oneshot, watch};
 use wire::frames::Exit;
-use wire::journal::{About, Ending, Kind, Mode, Opened, Position, Recording, Snapshot};
+use wire::journal::{Ending, Kind, Position, Recording, Snapshot};
 use wire::proof::{Hash, Sign};
 
 use crate::files;
@@ -321,17 +324,18 @@ impl Recordings {
         Ok((Self { shared, _owner: Arc::new(owner) }, recovered))
     }
 
-    /// Opens the recording of a session that begins now. With [`Recording::Off`] nothing is written.
+    /// Opens the recording of a session that begins now: of the permit's person, as the permit demands. Where that is
+    /// [`Recording::Off`] nothing is written.
     /// Errors as [`OpenRecording::output`]; a strict session is not opened while the disk is full.
-    pub fn open(&self, about: About, mode: Mode) -> Result<OpenRecording, RecordError> {
-        let (session, began) = (about.session, Instant::now());
+    pub fn open(&self, permit: &Permit<OpenSession>, circumstances: Circumstances) -> Result<OpenRecording, RecordError> {
+        let (opened, began) = (permitted::opened(permit, circumstances), Instant::now());
+        let (session, mode) = (opened.about.session, opened.mode);
         if mode.recording == Recording::Off {
             return Ok(OpenRecording::new(self.clone(), session, mode, began));
         }
         if let (Recording::Strict, Some(cause)) = (mode.recording, self.shared.trouble()) {
             return Err(RecordError::Full(cause.to_string()));
         }
-        let opened = Opened { about, mode };
         let entry = Entry { kind: Kind::Open, stream: None, session, elapsed: 0, offset: 0 };
         let payload = serde_json::to_vec(&opened).map_err(|error| RecordError::Io(error.to_string()))?;
         let from = self.shared.journal.append(Class::Live, &entry, &payload)?;

@@ -10,7 +10,7 @@ use std::io::{self, Read as _};
 use access::words::SessionId;
 use wire::journal::{About, LiveRecording};
 use wire::proof::recording::{RecordingCheck, RecordingFault};
-use wire::proof::{Manifest, PublicKey, SignatureFault, unseal};
+use wire::proof::{Hash, Manifest, PublicKey, SignatureFault, unseal};
 
 use crate::open::Recordings;
 use crate::segment::folder;
@@ -23,6 +23,8 @@ pub enum ReadError {
     Unknown(SessionId),
     #[error("the manifest of the session {session} is not believed")]
     Manifest { session: SessionId, source: SignatureFault },
+    #[error("the recording of the session {session} is not believed: {fault}")]
+    NotBelieved { session: SessionId, fault: RecordingFault },
     #[error("the recording cannot be read")]
     Io(#[from] io::Error),
 }
@@ -71,6 +73,14 @@ impl Recordings {
         let bytes = self.manifest_bytes(session)?;
         let (manifest, _) = unseal(&bytes, None).map_err(|source| ReadError::Manifest { session: *session, source })?;
         Ok(Stored::Closed(manifest))
+    }
+
+    /// The manifest of a closed recording and the hash of it as stored; believed where this recorder's key signed it.
+    pub fn manifest(&self, session: &SessionId) -> Result<(Manifest, Hash), ReadError> {
+        let bytes = self.manifest_bytes(session)?;
+        let believed = RecordingCheck::closed(&bytes, session, Some(&self.shared.sign.public()), None);
+        let (_, manifest, _) = believed.map_err(|fault| ReadError::NotBelieved { session: *session, fault })?;
+        Ok((manifest, Hash::of(&bytes)))
     }
 
     /// The sessions that have a recording, oldest first, live ones among them.

@@ -6,11 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::decide::{OpenSession, Permit, decide};
 use access::event::SessionKind;
-use access::identity::UserId;
+use access::identity::{Identity, NodeFacts, UserId};
+use access::policy::PolicySet;
 use access::time::Timestamp;
 use access::words::SessionId;
-use recorder::{About, Ending, Mode, Recorded, RecorderSettings, Recording, Recordings, Recovered};
+use recorder::{Circumstances, Ending, OpenRecording, RecordError, Recorded, RecorderSettings, Recordings, Recovered};
+use serde_json::json;
 use wire::frames::{Exit, Size};
 use wire::proof::MemoryKey;
 
@@ -34,24 +37,41 @@ pub(crate) fn start(dir: &Path) -> (Recordings, Recovered) {
     Recordings::start(settings(dir), key()).unwrap()
 }
 
-pub(crate) fn about(n: u8, terminal: bool) -> About {
-    About {
-        session: SessionId::from_bytes([n; 16]),
+pub(crate) fn session(n: u8) -> SessionId {
+    SessionId::from_bytes([n; 16])
+}
+
+/// What a role with these options, as JSON, allows alice to do as root on demo.
+pub(crate) fn permit(kind: SessionKind, options: &serde_json::Value) -> Permit<OpenSession> {
+    let role = json!({"allow": [{"node_labels": {"*": ["*"]}, "logins": ["root"]}], "options": options});
+    let policy = PolicySet::build(vec![("any".parse().unwrap(), serde_json::from_value(role).unwrap())]).unwrap();
+    let identity = Identity {
         user: UserId { issuer: "i-1".into(), subject: "alice".into() },
-        user_name: "alice".parse().unwrap(),
-        node: "demo".parse().unwrap(),
-        login: "root".parse().unwrap(),
-        kind: if terminal { SessionKind::Shell } else { SessionKind::Exec },
+        name: "alice".parse().unwrap(),
+        roles: vec!["any".parse().unwrap()],
+        traits: Default::default(),
+        expires: Timestamp::from_secs(1_900_000_000),
+    };
+    let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default() };
+    decide(OpenSession { identity, node, login: "root".parse().unwrap(), kind }, &policy, Timestamp::from_secs(1_800_000_000)).unwrap()
+}
+
+/// Opens the recording of the session of that number as a role with these options demands it.
+pub(crate) fn open_with(recordings: &Recordings, n: u8, terminal: bool, options: &serde_json::Value) -> Result<OpenRecording, RecordError> {
+    let circumstances = Circumstances {
+        session: session(n),
         connection: "c-1".into(),
         command: (!terminal).then(|| "make".to_owned()),
         terminal: terminal.then_some(Size { cols: 80, rows: 24, width: 0, height: 0 }),
         term: terminal.then(|| "xterm".to_owned()),
         started: Timestamp::from_secs(1_800_000_000),
-    }
+    };
+    recordings.open(&permit(if terminal { SessionKind::Shell } else { SessionKind::Exec }, options), circumstances)
 }
 
-pub(crate) fn mode(recording: Recording) -> Mode {
-    Mode { recording, record_input: false, max_output: None }
+/// As most roles demand it: strictly.
+pub(crate) fn open(recordings: &Recordings, n: u8, terminal: bool) -> Result<OpenRecording, RecordError> {
+    open_with(recordings, n, terminal, &json!({}))
 }
 
 pub(crate) fn ending() -> Ending {

@@ -62,6 +62,8 @@ pub struct JournalCheck {
     head: Option<JournalHead>,
     chain: Option<Hash>,
     at: Position,
+    /// Bytes of the current file that were given.
+    read: u64,
     buf: Vec<u8>,
     /// The current file has no more records.
     done: bool,
@@ -80,6 +82,7 @@ impl JournalCheck {
             head,
             chain: None,
             at: Position::default(),
+            read: 0,
             buf: Vec::new(),
             done: true,
             broken: None,
@@ -95,20 +98,24 @@ impl JournalCheck {
     pub fn file(&mut self, number: u64) {
         self.end_of_file();
         if self.chain.is_some() && number != self.at.file + 1 && self.broken.is_none() {
-            self.broken = Some(self.at);
+            // The one that is not there.
+            self.broken = Some(Position { file: self.at.file + 1, offset: 0 });
         }
+        self.read = 0;
         self.at = if self.broken.is_some() { self.at } else { Position { file: number, offset: 0 } };
         self.done = self.broken.is_some();
     }
 
     /// Bytes of the current file.
     pub fn feed(&mut self, bytes: &[u8]) {
+        let before = self.read;
+        self.read += bytes.len() as u64;
         if self.done {
-            return;
+            return self.padding(before, bytes);
         }
         let mut buf = std::mem::take(&mut self.buf);
         buf.extend_from_slice(bytes);
-        let mut taken = 0;
+        let (mut taken, start) = (0, self.at.offset);
         while !self.done {
             match parse(buf.get(taken..).unwrap_or_default()) {
                 Parse::More(_) => break,
@@ -120,10 +127,12 @@ impl JournalCheck {
                 }
             }
         }
-        buf.drain(..taken);
-        if !self.done {
-            self.buf = buf;
+        if self.done {
+            self.padding(start + taken as u64, buf.get(taken..).unwrap_or_default());
+            return;
         }
+        buf.drain(..taken);
+        self.buf = buf;
     }
 
     /// The answer.
@@ -149,8 +158,21 @@ impl JournalCheck {
         }
     }
 
+    /// A file that HEAD lies beyond holds nothing but zeros after its last record.
+    fn padding(&mut self, offset: u64, bytes: &[u8]) {
+        let below = self.head.is_some_and(|head| self.at.file < head.file);
+        if self.broken.is_none()
+            && below
+            && let Some(at) = bytes.iter().position(|byte| *byte != 0)
+        {
+            self.broken = Some(Position { file: self.at.file, offset: offset + at as u64 });
+        }
+    }
+
     fn end_of_file(&mut self) {
-        if !std::mem::take(&mut self.buf).is_empty() && !self.done {
+        let rest = std::mem::take(&mut self.buf);
+        // A full file may have less room left than a record's head.
+        if !self.done && rest.iter().any(|byte| *byte != 0) {
             self.break_here();
         }
     }

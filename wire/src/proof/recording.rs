@@ -72,7 +72,12 @@ impl RecordingCheck {
         if manifest.session != *session {
             return Err(RecordingFault::OtherSession(manifest.session));
         }
-        Ok((Self::of(manifest.segments.clone(), false), manifest, key))
+        Ok((Self::of_manifest(&manifest), manifest, key))
+    }
+
+    /// For the files of a manifest that is believed already.
+    pub fn of_manifest(manifest: &Manifest) -> Self {
+        Self::of(manifest.segments.clone(), false)
     }
 
     /// For a recording that is not closed.

@@ -87,7 +87,7 @@ pub enum FaultKind {
     ExtraFile,
     /// A recording that no event in the log speaks of.
     UnknownRecording,
-    /// What was recorded of an open session is not what HEAD covers.
+    /// The journal, which holds what open sessions wrote, is not what HEAD covers.
     BadJournal,
     /// A file could not be read.
     Unreadable,
@@ -135,6 +135,8 @@ pub struct LogCheck {
     install: Option<InstallId>,
     key: Option<PublicKey>,
     head: Option<Head>,
+    /// What HEAD counts after everything was read: more than before where the log is being written.
+    latest: u64,
     seq: u64,
     hash: Hash,
     /// False after a line that could not be read: the next one is taken at its word.
@@ -164,6 +166,7 @@ impl LogCheck {
             install,
             key,
             head: None,
+            latest: 0,
             seq: 0,
             hash: Hash::ZERO,
             chained: true,
@@ -222,6 +225,19 @@ impl LogCheck {
             Some(head) if head.count == 0 && head.hash != Hash::ZERO => self.fault(path, None, 0, FaultKind::NotAsHead),
             Some(_) => {}
         }
+    }
+
+    /// The bytes of HEAD once more, after all else was read: a checkpoint may have left since, which only this HEAD is as new as.
+    /// What is not believed is as if it was not given; the first HEAD stays the one that the log is held against.
+    pub fn head_again(&mut self, bytes: &[u8]) {
+        if let Some(head) = self.believe::<Head>(bytes, |head| (&head.install, &head.stream)) {
+            self.latest = head.count;
+        }
+    }
+
+    /// Whether the line that was read last is one that HEAD covers.
+    pub fn covered(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| self.seq <= head.count)
     }
 
     /// A checkpoint of this log that was kept elsewhere, with the name of its file.
@@ -394,7 +410,7 @@ impl LogCheck {
         for wanted in behind.into_iter().flatten().filter(|wanted| wanted.checkpoint.count > seq) {
             self.fault(wanted.file, wanted.line, 0, FaultKind::RolledBack);
         }
-        if self.head.as_ref().is_some_and(|head| head.count < self.last_checkpoint) {
+        if self.head.as_ref().is_some_and(|head| head.count.max(self.latest) < self.last_checkpoint) {
             self.fault(self.path("HEAD"), None, 0, FaultKind::RolledBack);
         }
         if self.head.as_ref().is_some_and(|head| head.checkpoints > self.checkpoint_lines) {

@@ -1,0 +1,123 @@
+//! Every route, asked by those who may not: the table must name each route of the router, or the first test fails.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use tower::ServiceExt as _;
+
+use super::{HttpFront, Peer};
+use crate::authority::people::VerifiedUser;
+use crate::authority::tls::Subject;
+use crate::build::{Proxy, Settings};
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Who {
+    Nobody,
+    Agent,
+    SignedOut,
+    Engineer,
+}
+
+/// Method, path, body, and what an engineer without any right gets. Nobody, agents and ended sign-ins get 401 or 403 wherever it is not `open`.
+const ROUTES: &[(&str, &str, &str, u16)] = &[
+    ("GET", "/v1/status", "", 200),
+    ("POST", "/v1/sign-out", "", 200),
+    ("GET", "/v1/nodes", "", 200),
+    ("POST", "/v1/can", r#"{"node":"demo","login":"root"}"#, 200),
+    ("POST", "/v1/can", r#"{"node":"demo","login":"root","as_user":"admin"}"#, 403),
+    ("GET", "/v1/sessions", "", 200),
+    ("GET", "/v1/sessions/{id}", "", 404),
+    ("POST", "/v1/sessions/{id}/kill", r#"{"reason":"x"}"#, 403),
+    ("GET", "/v1/sessions/{id}/cast", "", 403),
+    ("GET", "/v1/sessions/{id}/verify", "", 403),
+    ("GET", "/v1/events", "", 403),
+    ("POST", "/v1/apply", r#"{"resources":[{"kind":"role","name":"x"}]}"#, 403),
+    ("POST", "/v1/apply", r#"{"resources":[{"kind":"user","name":"x"}]}"#, 403),
+    ("GET", "/v1/resources/{kind}", "", 403),
+    ("GET", "/v1/resources/{kind}/{name}", "", 403),
+    ("DELETE", "/v1/resources/{kind}/{name}", "", 403),
+    ("POST", "/v1/tokens", r#"{"kind":"node","node":"x","ttl_s":60}"#, 403),
+    ("POST", "/v1/links", r#"{"user":"admin"}"#, 403),
+    // An upgrade that is none: refused before it is looked at, unless one is signed in.
+    ("GET", "/v1/ssh", "", 400),
+    // Only agents renew.
+    ("POST", "/v1/agent/renew", r#"{"csr_pem":"x"}"#, 401),
+];
+
+/// For everybody: what is public, and what a secret in the body opens.
+const OPEN: &[&str] = &["/", "/sign-in", "/v1/ca", "/v1/sign-in/link", "/v1/join"];
+
+struct Stage {
+    front: HttpFront,
+    proxy: Proxy,
+    _dir: tempfile::TempDir,
+}
+
+async fn stage() -> Stage {
+    let dir = tempfile::tempdir().expect("a folder");
+    let settings = Settings {
+        state: dir.path().join("state"),
+        listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+        public: vec!["127.0.0.1".to_owned()],
+        webhooks: Vec::new(),
+        max_sessions: 10,
+        max_connections: 10,
+    };
+    let proxy = Proxy::build(settings).await.expect("a proxy");
+    let people = "kind: role\nname: nothing\n---\nkind: user\nname: eve\nspec: {roles: [nothing]}\n---\nkind: user\nname: admin\n";
+    let resources = config::policy::resources("people.yaml", people, None).expect("sound");
+    proxy.seed(resources).await.expect("seeded");
+    Stage { front: HttpFront::new(proxy.app.clone()), proxy, _dir: dir }
+}
+
+impl Stage {
+    fn sign_in(&self) -> VerifiedUser {
+        let name = "eve".parse().expect("name");
+        self.proxy.app.sessions.people.sign_in_for_test(&name, crate::clock::now())
+    }
+
+    async fn ask(&self, who: Who, method: &str, path: &str, body: &str) -> StatusCode {
+        let eve = self.sign_in();
+        let user = Subject::User { name: "eve".parse().expect("name"), sign_in: eve.sign_in() };
+        let subject = match who {
+            Who::Nobody => None,
+            Who::Agent => Some(Subject::Agent { id: "demo-1".parse().expect("id") }),
+            Who::Engineer => Some(user),
+            Who::SignedOut => {
+                self.proxy.app.sessions.people.sign_out(eve.sign_in()).expect("signed out");
+                Some(user)
+            }
+        };
+        let path = path.replace("{id}", "01933b6c-8b3e-7000-8000-000000000001").replace("{kind}", "role").replace("{name}", "nothing");
+        let from = (std::net::Ipv4Addr::LOCALHOST, 1).into();
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let mut request = request.body(Body::from(body.to_owned())).expect("a request");
+        request.extensions_mut().insert(Peer { from, subject });
+        self.front.0.clone().oneshot(request).await.expect("an answer").status()
+    }
+}
+
+#[test]
+fn the_table_names_every_route() {
+    let source = include_str!("mod.rs");
+    let routes: Vec<&str> = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(routes.len() > 15, "the routes were found");
+    for route in routes {
+        let named = OPEN.contains(&route) || ROUTES.iter().any(|(_, path, _, _)| *path == route);
+        assert!(named, "{route} has no test of refusal");
+    }
+}
+
+#[tokio::test]
+async fn no_route_opens_without_its_right() {
+    let stage = stage().await;
+    for (method, path, body, engineer) in ROUTES {
+        for who in [Who::Nobody, Who::Agent, Who::SignedOut] {
+            let status = stage.ask(who, method, path, body).await.as_u16();
+            let renews = *path == "/v1/agent/renew" && who == Who::Agent;
+            assert!(matches!(status, 401 | 403) || renews, "{who:?} {method} {path}: {status}");
+        }
+        let status = stage.ask(Who::Engineer, method, path, body).await.as_u16();
+        assert_eq!(status, *engineer, "an engineer: {method} {path}");
+    }
+}

@@ -1,0 +1,288 @@
+//! Sessions that an earlier run left without an end: their `session.end` is written at the start, as if their loop had done it.
+//! There are two kinds. Some were still being recorded; the recorder has finished those. Of others the recording was closed, or there
+//! was none to close, and the run ended before the log was told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use access::event::{Actor, ActorKind, Client, Event, OutcomeResult, SessionRef, Target, TargetKind, What};
+use access::policy::RecordingMode;
+use access::time::Timestamp;
+use access::words::SessionId;
+use recorder::{About, Log, LogError, Lost, ReadError, Recording, Recordings, Recovered};
+use wire::api::SessionRow;
+
+use super::table::Table;
+use crate::clock;
+
+/// Why the sessions of an earlier run could not be ended.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum LostError {
+    #[error(transparent)]
+    Read(#[from] recorder::log::ReadError),
+    #[error(transparent)]
+    Append(#[from] LogError),
+}
+
+/// Whose session it was and what of it is known.
+struct Begun {
+    actor: Actor,
+    client: Option<Client>,
+    target: Option<Target>,
+    session: SessionRef,
+    command: Option<String>,
+    started: Timestamp,
+    recording: String,
+}
+
+/// How it ended, as far as that is known.
+struct End {
+    reason: String,
+    output_bytes: u64,
+    input_bytes: u64,
+    duration: Duration,
+    manifest: Option<String>,
+}
+
+/// Ends them all. Comes before `server.started` is logged: the next start looks for such sessions only from there on.
+pub(crate) fn finish_lost(recovered: &Recovered, recordings: &Recordings, log: &Log, table: &Table) -> Result<(), LostError> {
+    let mut begun: BTreeMap<SessionId, Begun> =
+        log.unended()?.into_iter().filter_map(|logged| Begun::of_start(logged.event)).map(|begun| (begun.session.id, begun)).collect();
+    for lost in &recovered.sessions {
+        let begun = begun.remove(&lost.about.session).unwrap_or_else(|| Begun::of_recording(lost));
+        let closed = &lost.closed;
+        let end = End {
+            reason: closed.reason.clone(),
+            output_bytes: closed.output_bytes,
+            input_bytes: closed.input_bytes,
+            duration: closed.duration,
+            manifest: closed.manifest.map(|hash| hash.to_string()),
+        };
+        write(begun, end, log, table)?;
+    }
+    for (id, begun) in begun {
+        let end = stored(&id, &begun, recordings);
+        write(begun, end, log, table)?;
+    }
+    Ok(())
+}
+
+/// What the manifest says, where there is one that we signed.
+fn stored(id: &SessionId, begun: &Begun, recordings: &Recordings) -> End {
+    match recordings.manifest(id) {
+        Ok((manifest, hash)) => End {
+            reason: manifest.reason,
+            output_bytes: manifest.output_bytes,
+            // The manifest does not count it; the recording has it.
+            input_bytes: 0,
+            duration: manifest.ended.since(manifest.started),
+            manifest: Some(hash.to_string()),
+        },
+        Err(error) => {
+            if !matches!(error, ReadError::Unknown(_)) || begun.recording != RecordingMode::Off.as_str() {
+                tracing::error!(%error, session = %id, "a session of an earlier run has no recording that can be believed");
+            }
+            End { reason: "proxy_lost".to_owned(), output_bytes: 0, input_bytes: 0, duration: Duration::ZERO, manifest: None }
+        }
+    }
+}
+
+impl Begun {
+    fn of_start(start: Event) -> Option<Self> {
+        let What::SessionStart { command, recording, .. } = start.what else { return None };
+        Some(Self {
+            actor: start.actor,
+            client: start.client,
+            target: start.target,
+            session: start.session?,
+            command: command.map(|command| command.text),
+            started: start.time,
+            recording,
+        })
+    }
+
+    /// The log was not even told that it began.
+    fn of_recording(lost: &Lost) -> Self {
+        let About { session, user, user_name, node, login, kind, connection, command, started, .. } = lost.about.clone();
+        let labels = Default::default();
+        let recording = match lost.mode.recording {
+            Recording::Strict => RecordingMode::Strict,
+            Recording::BestEffort => RecordingMode::BestEffort,
+            Recording::Off => RecordingMode::Off,
+        };
+        Self {
+            actor: Actor { kind: ActorKind::User, id: user.to_string(), name: user_name.to_string(), roles: Vec::new() },
+            client: None,
+            target: Some(Target { kind: TargetKind::Ssh, name: node.to_string(), labels, agent_id: None, login: Some(login) }),
+            session: SessionRef { id: session, kind, connection: Some(connection), offset_ms: None },
+            command,
+            started,
+            recording: recording.as_str().to_owned(),
+        }
+    }
+
+    /// As people see it; none where the log has names that are none.
+    fn row(self, end: &End) -> Option<SessionRow> {
+        let target = self.target?;
+        Some(SessionRow {
+            id: self.session.id,
+            user: self.actor.name.parse().ok()?,
+            node: target.name.parse().ok()?,
+            login: target.login?,
+            kind: self.session.kind,
+            command: self.command,
+            connection: self.session.connection,
+            started: self.started,
+            ended: Some(self.started.plus(end.duration)),
+            reason: Some(end.reason.clone()),
+            exit: None,
+            signal: None,
+            output_bytes: end.output_bytes,
+            recording: self.recording,
+            live: false,
+        })
+    }
+}
+
+fn write(begun: Begun, end: End, log: &Log, table: &Table) -> Result<(), LostError> {
+    let id = begun.session.id;
+    let what = What::SessionEnd {
+        reason: end.reason.clone(),
+        output_bytes: end.output_bytes,
+        input_bytes: end.input_bytes,
+        duration_ms: u64::try_from(end.duration.as_millis()).unwrap_or(u64::MAX),
+        manifest: end.manifest.clone(),
+    };
+    let mut event = Event::new(clock::now(), begun.actor.clone(), what);
+    event.outcome.result = OutcomeResult::Unknown;
+    event.client = begun.client.clone();
+    event.target = begun.target.clone();
+    event.session = Some(begun.session.clone());
+    let _logged = log.append(&event)?;
+    match begun.row(&end).map(|row| table.ended(&row)) {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::error!(%error, session = %id, "a lost session could not be listed"),
+        None => tracing::error!(session = %id, "a lost session has a name that is none, and could not be listed"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use access::decide::{OpenSession, decide};
+    use access::event::SessionKind;
+    use access::identity::{Identity, NodeFacts, UserId};
+    use access::policy::PolicySet;
+    use recorder::log::{Filter, LogSettings};
+    use recorder::{Circumstances, Ending, OpenRecording, RecorderSettings};
+    use wire::frames::Stream;
+    use wire::proof::{Hash, MemoryKey, Sign};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn id(number: u8) -> SessionId {
+        SessionId::from_bytes([number; 16])
+    }
+
+    fn start(dir: &Path) -> (Log, Recordings, Recovered) {
+        let key: Arc<dyn Sign> = Arc::new(MemoryKey::from_seed(&[7; 32]).expect("a key"));
+        let install: access::words::InstallId = "i-1".parse().expect("an id");
+        let (log, _) = Log::start(LogSettings::new(dir.join("log"), install.clone(), "proxy-1"), key.clone()).expect("a log");
+        let (recordings, recovered) = Recordings::start(RecorderSettings::new(dir, install), key).expect("a recorder");
+        (log, recordings, recovered)
+    }
+
+    fn begin(number: u8, log: &Log, recordings: &Recordings) -> OpenRecording {
+        let role = r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["root"]}]}"#;
+        let role = ("any".parse().expect("a name"), serde_json::from_str(role).expect("a role"));
+        let policy = PolicySet::build(vec![role]).expect("a policy");
+        let identity = Identity {
+            user: UserId { issuer: "i-1".into(), subject: "alice".into() },
+            name: "alice".parse().expect("a name"),
+            roles: vec!["any".parse().expect("a name")],
+            traits: Default::default(),
+            expires: NOW.plus(Duration::from_secs(60)),
+        };
+        let node = NodeFacts { name: "demo".parse().expect("a name"), labels: Default::default() };
+        let question = OpenSession { identity: identity.clone(), node, login: "root".parse().expect("a login"), kind: SessionKind::Shell };
+        let permit = decide(question, &policy, NOW).expect("a permit");
+        let circumstances =
+            Circumstances { session: id(number), connection: "c".into(), command: None, terminal: None, term: None, started: NOW };
+        let mut recording = recordings.open(&permit, circumstances).expect("a recording");
+        let _shown = recording.output(Stream::Stdout, bytes::Bytes::from_static(b"shown")).expect("recorded");
+        let mut event =
+            Event::new(NOW, Actor::user(&identity), What::SessionStart { command: None, terminal: None, recording: "strict".into() });
+        event.session = Some(SessionRef { id: id(number), kind: SessionKind::Shell, connection: Some("c".into()), offset_ms: None });
+        let login = "root".parse().ok();
+        event.target = Some(Target { kind: TargetKind::Ssh, name: "demo".into(), labels: Default::default(), agent_id: None, login });
+        let _logged = log.append(&event).expect("logged");
+        recording
+    }
+
+    fn ends(log: &Log) -> Vec<(SessionId, String, Option<String>)> {
+        let filter = Filter { types: vec!["session.end".into()], ..Filter::default() };
+        let found = log.search(filter, 1, 100).expect("a search");
+        let event = |entry: Result<recorder::log::Entry, _>| entry.expect("read").event().expect("an event").event;
+        let end = |event: Event| match event.what {
+            What::SessionEnd { reason, manifest, .. } => Some((event.session?.id, reason, manifest)),
+            _ => None,
+        };
+        found.filter_map(|entry| end(event(entry))).collect()
+    }
+
+    /// Killed between the seal of a recording and the event that tells of it; while one was recorded; before one was recorded at all.
+    #[tokio::test]
+    async fn a_kill_at_each_step_of_an_end_leaves_one_end_in_the_log() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (log, recordings, _) = start(dir.path());
+        let table = Table::new(Arc::new(store::kv::memory()));
+        finish_lost(&Recovered::default(), &recordings, &log, &table).expect("nothing to do");
+        let booted = What::ServerStarted { version: "0".into(), boot: 0 };
+        let _logged = log.append(&Event::new(NOW, Actor::system(), booted.clone())).expect("logged");
+        let sealed = begin(1, &log, &recordings).close(Ending { reason: "killed".into(), exit: None }).await;
+        let copied = tempfile::tempdir().expect("a folder");
+        let open = begin(2, &log, &recordings);
+        let mut off = Event::new(NOW, Actor::system(), What::SessionStart { command: None, terminal: None, recording: "off".into() });
+        off.session = Some(SessionRef { id: id(3), kind: SessionKind::Exec, connection: None, offset_ms: None });
+        let _logged = log.append(&off).expect("logged");
+        copy(dir.path(), copied.path());
+
+        let (log, recordings, recovered) = start(copied.path());
+        assert_eq!(recovered.sessions.len(), 1, "the sealed one is not among them");
+        finish_lost(&recovered, &recordings, &log, &table).expect("ended");
+        let mut found = ends(&log);
+        found.sort();
+        let stored = |number| {
+            let file = copied.path().join(format!("recordings/{}/manifest.json", id(number)));
+            Some(Hash::of(&std::fs::read(file).expect("a manifest")).to_string())
+        };
+        assert_eq!(found[0], (id(1), "killed".into(), stored(1)));
+        assert_eq!(found[0].2, sealed.manifest.map(|hash| hash.to_string()));
+        assert_eq!(found[1], (id(2), "proxy_lost".into(), stored(2)));
+        assert_eq!(found[2], (id(3), "proxy_lost".into(), None));
+        let row = table.get(&id(1)).expect("a store").expect("a row");
+        assert_eq!((row.reason.as_deref(), row.output_bytes, row.user.as_str()), (Some("killed"), 5, "alice"));
+        assert!(log.unended().expect("read").is_empty());
+        finish_lost(&Recovered::default(), &recordings, &log, &table).expect("nothing left");
+        assert_eq!(ends(&log).len(), 3);
+        drop(open);
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).expect("a folder");
+        for entry in std::fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
+            let to = to.join(entry.file_name());
+            if entry.file_type().expect("a type").is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                std::fs::copy(entry.path(), to).expect("copied");
+            }
+        }
+    }
+}
