@@ -13,12 +13,18 @@ mod agents;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod joining;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod recordings;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod tamper;
 #[cfg(test)]
 mod transfers;

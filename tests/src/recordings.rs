@@ -37,9 +37,9 @@ pub(crate) fn ended(olga: &Person, id: &str) -> Value {
     wait("the end of the session", || sessions(olga, &[]).into_iter().find(|row| row["id"] == id && row["live"] == false))
 }
 
-/// The whole recording as asciicast.
+/// The whole recording as asciicast, with every byte as it was.
 pub(crate) fn cast(olga: &Person, id: &str) -> Vec<u8> {
-    let out = olga.naru(&["recording", "export", id, "--format", "cast"]);
+    let out = olga.naru(&["recording", "export", id, "--format", "cast", "--raw"]);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     out.stdout
 }

@@ -1,0 +1,101 @@
+//! One flipped byte or one missing line, anywhere in what was kept: the check fails and names the file. No product code here.
+
+use crate::harness::{Demo, fast};
+use crate::recordings::{ended, newest, verify};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Places in the inner loop, and in the whole run.
+const FEW: usize = 12;
+const MANY: usize = 300;
+
+fn files(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, into);
+        } else {
+            into.push(path);
+        }
+    }
+}
+
+/// What is proved: recordings with their manifests, the log with its HEAD. Reserves hold nothing.
+fn proved(server: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for folder in ["recordings", "log"] {
+        files(&server.join(folder), &mut all);
+    }
+    all.retain(|path| path.file_name().is_some_and(|name| name != "reserve") && std::fs::metadata(path).unwrap().len() > 0);
+    all.sort();
+    all
+}
+
+#[test]
+fn a_flipped_byte_or_a_deleted_line_is_found_and_named() {
+    let mut demo = Demo::start(&[]).unwrap();
+    let (alice, olga) = (demo.sign_in("alice").unwrap(), demo.sign_in("olga").unwrap());
+    for line in ["echo hi", "head -c 300000 /dev/urandom", "seq 1 20000", "cat"] {
+        assert!(alice.command("ssh").args(["demo.naru", line]).stdin(Stdio::null()).output().unwrap().status.success());
+        ended(&olga, &newest(&olga));
+    }
+    assert!(demo.end().unwrap().success());
+    let server = demo.server();
+    let (report, code) = verify(&olga, &server, &[]);
+    assert!(code == 0 && report["trusted"] == false && report["recordings"] == 4, "{report}");
+    let words = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let left: Vec<String> = demo.naru_processes().iter().map(words).collect();
+    assert!(left.is_empty(), "{left:?} are left of the demo");
+
+    // With a key from elsewhere it proves more than consistency; with another key nothing.
+    let head = std::fs::read(server.join("log/proxy-1/HEAD")).unwrap();
+    let head: serde_json::Value = serde_json::from_slice(&head).unwrap();
+    let (report, code) = verify(&olga, &server, &["--key", head["key"].as_str().unwrap()]);
+    assert!(code == 0 && report["trusted"] == true, "{report}");
+    let (report, code) = verify(&olga, &server, &["--key", &"A".repeat(43)]);
+    assert!(code == 10 && report["ok"] == false, "{report}");
+
+    let all = proved(&server);
+    assert!(all.len() >= 10, "{all:?}");
+    let places = if fast() { FEW } else { MANY };
+    for at in 0..places {
+        let file = &all[at % all.len()];
+        let whole = std::fs::read(file).unwrap();
+        // Spread over the file, so that heads, middles and ends all have their turn.
+        let round = at / all.len();
+        let offset = if round == 0 { whole.len() / 2 } else { (round * 7919 + at * 31) % whole.len() };
+        let mut bytes = whole.clone();
+        bytes[offset] ^= 1 << (at % 8);
+        found(&olga, &server, file, &bytes, &format!("a flip at {offset}"));
+        std::fs::write(file, whole).unwrap();
+    }
+    let log = all.iter().find(|path| path.extension().is_some_and(|end| end == "jsonl")).unwrap();
+    let whole = std::fs::read(log).unwrap();
+    let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
+    let step = if fast() { lines.len() / 4 } else { 1 };
+    for gone in (0..lines.len()).step_by(step.max(1)).chain([lines.len() - 1]) {
+        let rest: Vec<u8> = lines.iter().enumerate().filter(|(at, _)| *at != gone).flat_map(|(_, line)| line.iter().copied()).collect();
+        found(&olga, &server, log, &rest, &format!("without line {}", gone + 1));
+    }
+    std::fs::write(log, whole).unwrap();
+    for file in &all {
+        let aside = file.with_extension("aside");
+        std::fs::rename(file, &aside).unwrap();
+        // Sealed checkpoints are copies that left; without them the rest still stands.
+        if !file.to_string_lossy().contains("checkpoints") {
+            let (report, code) = verify(&olga, &server, &[]);
+            assert_eq!(code, 10, "{} is missing: {report}", file.display());
+        }
+        std::fs::rename(&aside, file).unwrap();
+    }
+    assert_eq!(verify(&olga, &server, &[]).1, 0, "whole again");
+}
+
+fn found(olga: &crate::harness::Person, server: &Path, file: &Path, bytes: &[u8], what: &str) {
+    std::fs::write(file, bytes).unwrap();
+    let (report, code) = verify(olga, server, &[]);
+    assert_eq!(code, 10, "{} {what}: {report}", file.display());
+    let inside = file.strip_prefix(server).unwrap().to_string_lossy().into_owned();
+    let named = report["faults"].as_array().unwrap().iter().any(|fault| inside.starts_with(fault["file"].as_str().unwrap_or("?")));
+    assert!(named, "{inside} {what} is not named: {report}");
+}
