@@ -3,7 +3,7 @@
 //! A story is lines. `as NAME` says who types from here on. `$ COMMAND` is a line for `sh` that must end with 0, `! COMMAND` one
 //! that must not; then about that command: `exit N`, `stdout TEXT`, `stderr TEXT` (contained, in the order written), `stdout=
 //! TEXT` (the whole), `no stdout TEXT`, `no stderr TEXT`. `keep NAME` keeps the last output as `$NAME` for later commands, and
-//! `{NAME}` stands for it in expectations. Kept from the start: URL, HOST, PORT, LOGIN, STATE, SERVER, and LINK_ALICE and so on.
+//! `{NAME}` stands for it in expectations. Kept from the start: URL, HOST, PORT, LOGIN, STATE, and LINK_ALICE and so on.
 //! `until COMMAND` repeats a command until it ends with 0. `log TYPE KEY=VALUE…` waits until the audit log has such an event.
 //! `slow` as the first line leaves the story out of the inner loop. Empty lines and `#` are for the reader.
 
@@ -29,7 +29,7 @@ impl<'a> Story<'a> {
     fn new(demo: &'a Demo) -> Self {
         let (host, port) = demo.ready("ssh").rsplit_once(':').expect("host and port");
         let mut kept: BTreeMap<String, String> = [("HOST", host), ("PORT", port)].map(|(name, value)| (name.into(), value.into())).into();
-        for (name, field) in [("URL", "url"), ("LOGIN", "login"), ("STATE", "state"), ("SERVER", "server")] {
+        for (name, field) in [("URL", "url"), ("LOGIN", "login"), ("STATE", "state")] {
             kept.insert(name.into(), demo.ready(field).into());
         }
         for name in ["alice", "olga", "admin"] {

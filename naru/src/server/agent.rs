@@ -62,6 +62,10 @@ pub(crate) async fn run(config: Option<&Path>, state: Option<PathBuf>, end_sessi
     let program = std::env::current_exe().map_err(|error| Failure::new("NARU-C026", 1, format!("where is this program? {error}")))?;
     let settings =
         agent::Settings { holders: state.join("holders"), state, program, limits: agent::Limits { file, only_login: only_login()? } };
+    if end_sessions {
+        // Of a demo that was killed nothing stays.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
     let holding = if end_sessions { agent::Holding::End } else { agent::Holding::On };
     agent::run(settings, holding, stopped()).await.map_err(|error| of_agent(&error))
 }

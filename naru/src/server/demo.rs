@@ -189,6 +189,8 @@ async fn keep_agent(place: &Place) -> Result<(), Failure> {
             .arg(place.own("agent.yaml"))
             .arg("--state")
             .arg(place.agent())
+            // Ctrl-C reaches the demo alone, which then ends the agent in order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
