@@ -18,6 +18,9 @@ use crate::authority::one_time::{NODE, Purpose, RedeemError};
 use crate::authority::tls::{Subject, csr_key_hash};
 use crate::clock;
 
+/// A conflict and no denial: another name, or a token that replaces, would do.
+const NAME_TAKEN: &str = "NARU-J106";
+
 /// `POST /v1/join`, for whoever has a token.
 pub(crate) async fn join(
     State(app): State<App>,
@@ -45,7 +48,7 @@ pub(crate) async fn join(
         Some((old, revision)) if *replace || (redeemed.is_again() && old.agent == agent) => Expect::Revision(*revision),
         Some(_) => {
             let why = format!("the name {node} is taken");
-            return Err(refused("NARU-J106", why).hint("Make a token with --replace, or with another name."));
+            return Err(refused(NAME_TAKEN, why).hint("Make a token with --replace, or with another name."));
         }
     };
     let mut event = Event::new(now, Actor::agent(&agent), What::AgentJoined { node: node.to_string(), version: tame(&asked.version) });
@@ -94,6 +97,7 @@ fn refuse(app: &App, client: &Client, code: &str, why: String) -> No {
     event.outcome = Outcome::denied(code, why.clone());
     event.client = Some(client.clone());
     match app.sessions.log.append(&event) {
+        Ok(_) if code == NAME_TAKEN => No::new(StatusCode::CONFLICT, code, exit::CONFLICT, why),
         Ok(_) => No::new(StatusCode::FORBIDDEN, code, exit::DENIED, why),
         Err(error) => error.into(),
     }
