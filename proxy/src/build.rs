@@ -30,6 +30,7 @@ use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Fronts, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
+use crate::refusals::{Refusals, SUMMARY_EVERY};
 use crate::session::lost::{LostError, finish_lost};
 use crate::session::open::Sessions;
 use crate::session::table::{Stop, Table};
@@ -53,6 +54,10 @@ pub struct Settings {
     pub max_sessions: usize,
     /// Connections at once.
     pub max_connections: usize,
+    /// How long a sign-in lasts, and the certificates of it; at most 12 hours.
+    pub certificate_life: Duration,
+    /// How long a sign-in link can be used.
+    pub link_life: Duration,
     /// Receivers of events.
     pub webhooks: Vec<config::proxy::Webhook>,
 }
@@ -130,9 +135,7 @@ impl Proxy {
         began(&log)?;
         let live = Live::start(store.clone(), install.clone())?;
 
-        let address = settings.listen;
-        let listener = TcpListener::bind(address).await.map_err(|source| BuildError::Port { address, source })?;
-        let address = listener.local_addr().map_err(|source| BuildError::Port { address, source })?;
+        let (listener, address) = bind(settings.listen).await?;
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
         let tls = Arc::new(server_tls(&keys, &names)?);
@@ -140,7 +143,7 @@ impl Proxy {
         let agents = Agents::new();
         let nodes = Nodes { store: store.clone(), agents: agents.clone() };
         let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
-        let people = People::new(store.clone(), live.clone());
+        let people = People::new(store.clone(), live.clone(), settings.certificate_life);
         let sessions = Sessions {
             live,
             people,
@@ -148,6 +151,7 @@ impl Proxy {
             dialler,
             recordings,
             log: log.clone(),
+            refusals: Refusals::new(log.clone()),
             table: table.clone(),
             budget: Default::default(),
             max_sessions: settings.max_sessions,
@@ -161,6 +165,7 @@ impl Proxy {
             ssh: authority(&server_name, address.port()),
             server_name,
             names: names.clone(),
+            link_life: settings.link_life,
             writing: tokio::sync::Mutex::new(()),
         });
         let fronts = AllFronts {
@@ -216,11 +221,19 @@ impl Proxy {
                 }
             }
         };
+        let refusals = app.sessions.refusals.clone();
+        let summaries = async {
+            loop {
+                tokio::time::sleep(SUMMARY_EVERY).await;
+                summarise(&refusals);
+            }
+        };
         let kept = tokio::spawn(app.sessions.live.clone().keep());
         let notifying = sinks.start();
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             () = leases => {}
+            () = summaries => {}
             () = stop => {}
         }
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });
@@ -233,6 +246,7 @@ impl Proxy {
             tracing::warn!(sessions = table.count(), "sessions did not end in time; the next start finishes their recordings");
         }
         kept.abort();
+        summarise(&refusals);
         if let Err(error) = log.append(&Event::new(clock::now(), Actor::system(), What::ServerStopped {})) {
             tracing::error!(%error, "the stop could not be logged");
         }
@@ -251,6 +265,19 @@ fn set_aside(log: &Log, recovered: &recorder::Recovered) -> Result<(), LogError>
         let _told = log.append(&Event::new(clock::now(), Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
     }
     Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {
+    let failed = |source| BuildError::Port { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn summarise(refusals: &Refusals) {
+    if let Err(error) = refusals.summarise() {
+        tracing::error!(%error, "refusals could not be logged");
+    }
 }
 
 /// Every session of the run before is ended: nothing that came before this event is looked at again by a later start.
@@ -292,14 +319,11 @@ struct AllFronts {
 }
 
 impl Fronts for AllFronts {
-    async fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Ticket) {
+    async fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Option<Ticket>) {
         match arrived {
             Arrived::Ssh { stream, node } => self.ssh.serve(stream, node, from, ticket).await,
             Arrived::Http { stream, subject } => self.http.serve(stream, subject, from, ticket).await,
-            Arrived::Tunnel { stream, agent } => {
-                drop(ticket);
-                self.tunnels.serve(stream, agent, from).await;
-            }
+            Arrived::Tunnel { stream, agent } => self.tunnels.serve(stream, agent, from).await,
         }
     }
 }

@@ -12,6 +12,7 @@ mod clock;
 mod listen;
 mod live;
 mod notify;
+mod refusals;
 mod seed;
 mod session;
 mod ssh;

@@ -9,7 +9,7 @@ use store::kv::{Change, Expect, KvError};
 use wire::link::{Address, SignInLink};
 
 use crate::api::pin_of;
-use crate::authority::one_time::{LINK_LIFE, Purpose};
+use crate::authority::one_time::Purpose;
 use crate::build::Proxy;
 use crate::clock;
 use crate::live::{ROLES, StoredUser, USERS};
@@ -65,7 +65,7 @@ impl Proxy {
 
     /// A one-time sign-in link for a person who exists.
     pub async fn sign_in_link(&self, user: &UserName) -> Result<Seeded, SeedError> {
-        let made = self.one_time(Purpose::LoginLink { user: user.clone() }, LINK_LIFE).await?;
+        let made = self.one_time(Purpose::LoginLink { user: user.clone() }, self.app.link_life).await?;
         let address: Address = self.url().parse().map_err(|error| SeedError::Other(format!("{error}")))?;
         let pin = pin_of(&self.app).map_err(SeedError::Other)?;
         Ok(Seeded(SignInLink { address, secret: made, pin }.to_string()))

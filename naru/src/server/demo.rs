@@ -16,6 +16,8 @@ use super::{Talk, agent, roles, say, stopped};
 const NODE: &str = "demo";
 /// Sessions and connections at once: a laptop's playground, with room for measuring.
 const MAX_SESSIONS: usize = 5000;
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(12 * 3600);
+const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
 /// How long the agent may take to be there.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the agent may take to end its sessions.
@@ -74,6 +76,8 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
         public: vec!["127.0.0.1".to_owned()],
         max_sessions: MAX_SESSIONS,
         max_connections: MAX_SESSIONS,
+        certificate_life: CERTIFICATE_LIFE,
+        link_life: LINK_LIFE,
         webhooks: Vec::new(),
     };
     let proxy = proxy::Proxy::build(settings).await.map_err(|error| of_proxy(&error))?;

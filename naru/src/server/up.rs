@@ -37,7 +37,16 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
     }
     let public = if meant.public.is_empty() { host_name() } else { meant.public };
     let (max_sessions, max_connections) = (meant.max_sessions as usize, meant.max_connections as usize);
-    Ok(proxy::Settings { state, listen, public, webhooks: meant.webhook, max_sessions, max_connections })
+    Ok(proxy::Settings {
+        state,
+        listen,
+        public,
+        webhooks: meant.webhook,
+        certificate_life: meant.certificate_life.duration(),
+        link_life: meant.link_life.duration(),
+        max_sessions,
+        max_connections,
+    })
 }
 
 fn host_name() -> Vec<String> {

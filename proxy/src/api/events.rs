@@ -1,6 +1,6 @@
 //! The audit log for people: search, and following it as it grows. Reading is bounded work on its own thread.
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -9,8 +9,11 @@ use tokio::sync::mpsc;
 use wire::api::EventQuery;
 
 use super::App;
-use super::person::{May, ReadEvents};
+use super::lasting::{is_yes, while_allowed};
+use super::person::{May, ReadEvents, Right as _};
 use super::problem::{Asked, No};
+
+type Line = std::io::Result<Bytes>;
 
 /// Lines on their way out.
 const LINES: usize = 64;
@@ -18,7 +21,7 @@ const LINES: usize = 64;
 const MAX_LAST: u32 = 10_000;
 
 /// `GET /v1/events`, for who may read the log.
-pub(crate) async fn read(State(app): State<App>, _may: May<ReadEvents>, Asked(query): Asked<EventQuery>) -> Result<Response, No> {
+pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(query): Asked<EventQuery>) -> Result<Response, No> {
     if query.limit.is_some_and(|limit| limit > MAX_LAST) {
         return Err(No::bad("NARU-W422", format!("limit is at most {MAX_LAST}")));
     }
@@ -44,13 +47,13 @@ pub(crate) async fn read(State(app): State<App>, _may: May<ReadEvents>, Asked(qu
             follow_on(reader, filter, send).await;
         }
     });
-    let stream = futures::stream::unfold(lines, async |mut lines| lines.recv().await.map(|line| (Ok::<_, std::io::Error>(line), lines)));
+    let body = while_allowed(&app, may.person, |view, identity| is_yes(ReadEvents::question(identity), view), lines);
     let headers = [(header::CONTENT_TYPE, "application/jsonl"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from_stream(stream)).into_response())
+    Ok((headers, body).into_response())
 }
 
 /// Everything from here on, until the log is closed or nobody listens.
-async fn follow_on(mut reader: LogReader, mut filter: Filter, mut send: mpsc::Sender<Bytes>) {
+async fn follow_on(mut reader: LogReader, mut filter: Filter, mut send: mpsc::Sender<Line>) {
     loop {
         tokio::select! {
             ready = reader.ready() => if !ready { return },
@@ -68,7 +71,7 @@ async fn follow_on(mut reader: LogReader, mut filter: Filter, mut send: mpsc::Se
 }
 
 /// Sends what is there; with a limit only the last so many. Nothing comes back when nobody listens or the log cannot be read.
-fn past(mut reader: LogReader, filter: Filter, limit: Option<usize>, send: &mpsc::Sender<Bytes>) -> Option<(LogReader, Filter)> {
+fn past(mut reader: LogReader, filter: Filter, limit: Option<usize>, send: &mpsc::Sender<Line>) -> Option<(LogReader, Filter)> {
     let mut last = std::collections::VecDeque::new();
     let mut next = || -> Result<Option<Entry>, ReadError> {
         while let Some(entry) = reader.next()? {
@@ -89,7 +92,7 @@ fn past(mut reader: LogReader, filter: Filter, limit: Option<usize>, send: &mpsc
         };
         let line = line(entry);
         match limit {
-            None => send.blocking_send(line).ok()?,
+            None => send.blocking_send(Ok(line)).ok()?,
             Some(limit) => {
                 last.push_back(line);
                 if last.len() > limit {
@@ -99,7 +102,7 @@ fn past(mut reader: LogReader, filter: Filter, limit: Option<usize>, send: &mpsc
         }
     }
     for line in last {
-        send.blocking_send(line).ok()?;
+        send.blocking_send(Ok(line)).ok()?;
     }
     Some((reader, filter))
 }

@@ -10,9 +10,10 @@ use wire::api::{Link, NewLink, NewToken, Token, TokenKind};
 use wire::link::{Address, SignInLink};
 
 use super::person::{MakeLinks, MakeTokens, May, Person};
+use super::privilege::reaches;
 use super::problem::{Body, No};
 use super::{App, pin_of};
-use crate::authority::one_time::{LINK_LIFE, Made, Purpose};
+use crate::authority::one_time::{Made, Purpose};
 use crate::clock;
 
 /// Longest life of a join token.
@@ -20,10 +21,12 @@ const MAX_TOKEN_LIFE: Duration = Duration::from_secs(7 * 86_400);
 
 /// `POST /v1/links`, for who may make links.
 pub(crate) async fn link(State(app): State<App>, may: May<MakeLinks>, Body(asked): Body<NewLink>) -> Result<Json<Link>, No> {
-    if !app.sessions.live.now().users.contains_key(&asked.user) {
+    let view = app.sessions.live.now();
+    let Some(user) = view.users.get(&asked.user) else {
         return Err(No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first."));
-    }
-    let made = make(&app, &may.person, Purpose::LoginLink { user: asked.user.clone() }, LINK_LIFE).await?;
+    };
+    reaches(&app, &view, &may.person, &user.spec.roles, &format!("make a sign-in link for {}", asked.user))?;
+    let made = make(&app, &may.person, Purpose::LoginLink { user: asked.user.clone() }, app.link_life).await?;
     let address: Address = app.url.parse().map_err(No::ours)?;
     let link = SignInLink { address, secret: made.secret, pin: pin_of(&app).map_err(No::ours)? };
     Ok(Json(Link { link: link.to_string(), user: asked.user, expires: made.expires }))

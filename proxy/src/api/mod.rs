@@ -1,12 +1,16 @@
 //! The HTTP API: routes, who asks, and how a no looks. One file per subject; a handler parses, holds its right as a value, makes one
 //! call, answers. INVARIANT: the right that a route demands is a type in its handler's arguments.
 
+#[cfg(test)]
+mod attacks;
 mod events;
 mod joins;
+mod lasting;
 mod links;
 mod native;
 mod nodes;
 mod person;
+mod privilege;
 mod problem;
 #[cfg(test)]
 mod refusals;
@@ -42,6 +46,13 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest life of a connection without a client certificate: enough to sign in or join.
 const STRANGER_LIFETIME: Duration = Duration::from_secs(60);
 
+/// Requests at once on one connection.
+const STREAMS: u32 = 64;
+/// The same without a client certificate: signing in and joining take one each.
+const STRANGER_STREAMS: u32 = 8;
+/// Most bytes of a body that somebody without a client certificate sends.
+const STRANGER_BODY: usize = 32 * 1024;
+
 /// What handlers need, by name.
 pub(crate) struct Parts {
     pub(crate) sessions: Sessions,
@@ -56,6 +67,8 @@ pub(crate) struct Parts {
     pub(crate) server_name: String,
     /// All names of the proxy's certificate.
     pub(crate) names: Vec<String>,
+    /// How long a sign-in link can be used.
+    pub(crate) link_life: Duration,
     /// Writes of resources, one after the other: faults are checked against what the write will stand beside.
     pub(crate) writing: tokio::sync::Mutex<()>,
 }
@@ -86,7 +99,7 @@ impl HttpFront {
             .route("/", get(sign_in::landing))
             .route("/sign-in", get(sign_in::landing))
             .route("/v1/ca", get(sign_in::ca))
-            .route("/v1/sign-in/link", post(sign_in::by_link))
+            .route("/v1/sign-in/link", post(sign_in::by_link).layer(DefaultBodyLimit::max(STRANGER_BODY)))
             .route("/v1/sign-out", post(sign_in::out))
             .route("/v1/status", get(sign_in::status))
             .route("/v1/nodes", get(nodes::list))
@@ -102,7 +115,7 @@ impl HttpFront {
             .route("/v1/resources/{kind}/{name}", get(resources::show).delete(resources::delete))
             .route("/v1/tokens", post(links::token))
             .route("/v1/links", post(links::link))
-            .route("/v1/join", post(joins::join))
+            .route("/v1/join", post(joins::join).layer(DefaultBodyLimit::max(STRANGER_BODY)))
             .route("/v1/agent/renew", post(joins::renew))
             .route("/v1/ssh", get(native::open))
             .fallback(problem::no_route)
@@ -112,20 +125,25 @@ impl HttpFront {
     }
 
     /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in.
-    pub(crate) async fn serve(&self, stream: TlsStream<Rewind<TcpStream>>, subject: Option<Subject>, from: SocketAddr, ticket: Ticket) {
-        let ticket = if subject.is_some() { None } else { Some(ticket) };
+    pub(crate) async fn serve(
+        &self,
+        stream: TlsStream<Rewind<TcpStream>>,
+        subject: Option<Subject>,
+        from: SocketAddr,
+        ticket: Option<Ticket>,
+    ) {
+        let stranger = subject.is_none();
         let router = self.0.clone().layer(axum::Extension(Peer { from, subject }));
         let mut server = Builder::new(TokioExecutor::new());
         server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
         server
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(64)
+            .max_concurrent_streams(if stranger { STRANGER_STREAMS } else { STREAMS })
             .max_header_list_size(16 * 1024)
             .max_pending_accept_reset_streams(Some(16))
             .keep_alive_interval(Some(Duration::from_secs(30)))
             .keep_alive_timeout(Duration::from_secs(20));
-        let stranger = ticket.is_some();
         let served = server.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
         let lifetime = async {
             if stranger {

@@ -1,6 +1,8 @@
 //! The native session protocol: `wire::frames` over a WebSocket. The proxy plays the holder's part towards the client.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use access::decide::allowed_logins;
@@ -15,6 +17,7 @@ use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
 use recorder::Recorded;
 use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use wire::api::{self, OpenSession, Problem, exit};
 use wire::frames::{Exit, Frame, HEAD, INPUT_WINDOW, MAX_PAYLOAD, Stream};
 use wire::tunnel::Terminal;
@@ -31,6 +34,10 @@ use crate::session::open::{NotOpened, Wanted};
 const PROTOCOL: &str = "naru-frames/1";
 /// From the upgrade to the client's first message.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two pings.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// Unanswered in a row before the client counts as gone.
+const MISSED_PINGS: u32 = 2;
 
 /// `GET /v1/ssh`, for whoever is signed in; the session itself is decided when it is asked for.
 pub(crate) async fn open(State(app): State<App>, person: Person, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Result<Response, No> {
@@ -64,13 +71,12 @@ async fn serve(app: App, person: Person, mut socket: WebSocket) {
     }
     let (send, receive) = socket.split();
     let (ack, acks) = watch::channel(0);
-    app.sessions
-        .run(
-            opened,
-            WsRead { receive, ack, buffer: BytesMut::new(), seq: 0, waiting: VecDeque::new(), held: 0, taken: 0 },
-            WsWrite { send, acks },
-        )
-        .await;
+    let heard = Heard::default();
+    let read = WsRead { receive, ack, buffer: BytesMut::new(), seq: 0, waiting: VecDeque::new(), held: 0, taken: 0, heard: heard.clone() };
+    let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    // After much output the next ping has its whole time again.
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    app.sessions.run(opened, read, WsWrite { send, acks, heard, ping }).await;
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {
@@ -84,7 +90,7 @@ fn refusal(code: &str, title: String) -> Box<Problem> {
 async fn start(app: &App, person: &Person, asked: OpenSession) -> Result<(crate::session::open::Opened, Login), Box<Problem>> {
     let login = login(app, person, &asked)?;
     let kind = if asked.command.is_some() { SessionKind::Exec } else { SessionKind::Shell };
-    let terminal = asked.pty.map(|pty| Terminal { term: pty.term.chars().take(64).collect(), size: pty.size, modes: Vec::new() });
+    let terminal = asked.pty.map(|pty| Terminal { term: crate::ssh::tame(&pty.term), size: pty.size, modes: Vec::new() });
     let env = asked.env.into_iter().filter(|(name, value)| crate::ssh::is_env_allowed(name) && value.len() <= 8192).take(64).collect();
     let wanted = Wanted { node: asked.node, login: login.clone(), kind, command: asked.command, terminal, env };
     let asker = person.asker(uuid::Uuid::new_v4().simple().to_string());
@@ -126,6 +132,22 @@ struct WsRead {
     waiting: VecDeque<(u64, usize)>,
     held: usize,
     taken: usize,
+    heard: Heard,
+}
+
+/// Pings since the client was last heard of, or was sent output: a client whose screen stands still reads no pings before it.
+#[derive(Debug, Clone, Default)]
+struct Heard(Arc<AtomicU32>);
+
+impl Heard {
+    fn alive(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// One more ping goes out; fails when enough of them had no answer.
+    fn ping(&self) -> Result<(), NearGone> {
+        if self.0.fetch_add(1, Ordering::Relaxed) < MISSED_PINGS { Ok(()) } else { Err(NearGone) }
+    }
 }
 
 impl WsRead {
@@ -180,8 +202,11 @@ impl NearRead for WsRead {
                     }
                 }
                 Ok(None) => match self.receive.next().await {
-                    Some(Ok(Message::Binary(bytes))) if self.buffer.len() <= HEAD + MAX_PAYLOAD => self.buffer.extend_from_slice(&bytes),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(Message::Binary(bytes))) if self.buffer.len() <= HEAD + MAX_PAYLOAD => {
+                        self.heard.alive();
+                        self.buffer.extend_from_slice(&bytes);
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => self.heard.alive(),
                     _ => return NearEvent::Gone,
                 },
                 Err(_) => return NearEvent::Gone,
@@ -193,6 +218,8 @@ impl NearRead for WsRead {
 struct WsWrite {
     send: SplitSink<WebSocket, Message>,
     acks: watch::Receiver<u64>,
+    heard: Heard,
+    ping: Interval,
 }
 
 impl WsWrite {
@@ -203,6 +230,7 @@ impl WsWrite {
             Frame::Acked { seq }.encode(&mut bytes);
         }
         frame.encode(&mut bytes);
+        self.heard.alive();
         self.send.send(Message::Binary(bytes.freeze())).await.map_err(|_| NearGone)
     }
 }
@@ -220,13 +248,21 @@ impl NearWrite for WsWrite {
     }
 
     async fn idle(&mut self) -> Result<(), NearGone> {
-        match self.acks.changed().await {
+        let changed = tokio::select! {
+            changed = self.acks.changed() => changed,
+            _ = self.ping.tick() => {
+                self.heard.ping()?;
+                return self.send.send(Message::Ping(Bytes::new())).await.map_err(|_| NearGone);
+            }
+        };
+        match changed {
             Ok(()) => {
                 let seq = *self.acks.borrow_and_update();
                 let mut bytes = BytesMut::new();
                 Frame::Acked { seq }.encode(&mut bytes);
                 self.send.send(Message::Binary(bytes.freeze())).await.map_err(|_| NearGone)
             }
+            // The reader is gone, and says so itself.
             Err(_) => std::future::pending().await,
         }
     }
@@ -243,5 +279,19 @@ impl NearWrite for WsWrite {
     async fn exit(&mut self, exit: &Exit, offset: u64) -> Result<(), NearGone> {
         self.frame(&Frame::Exit { offset, exit: exit.clone() }).await?;
         self.send.send(Message::Close(None)).await.map_err(|_| NearGone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_answers_no_ping_is_gone_and_one_that_answers_is_not() {
+        let heard = Heard::default();
+        let missed: Vec<bool> = (0..4).map(|_| heard.ping().is_err()).collect();
+        assert_eq!(missed, [false, false, true, true]);
+        heard.alive();
+        assert!(heard.ping().is_ok());
     }
 }

@@ -52,7 +52,7 @@ impl Person {
         let mut event = self.event(What::AccessDenied { asked: asked.to_owned() });
         event.outcome = Outcome::denied(denial.code, denial.sentence.clone());
         event.access = Some(denial.access(&app.sessions.live.now().policy));
-        match app.sessions.log.append(&event) {
+        match app.sessions.refusals.tell(event) {
             Ok(_) => denial.into(),
             Err(error) => error.into(),
         }

@@ -1,7 +1,10 @@
 //! How a no looks: problem+json with a stable code, and the exit code that the command line gives back.
 
+use std::time::Duration;
+
 use access::decide::Denial;
 use axum::Json;
+use axum::extract::FromRequest;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use recorder::LogError;
@@ -29,6 +32,11 @@ impl No {
     pub(crate) fn not_signed_in(why: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "NARU-A104", exit::NOT_SIGNED_IN, format!("you are not signed in: {why}"))
             .hint("Sign in again with `naru login`.")
+    }
+    /// Refused too often.
+    pub(crate) fn too_many() -> Self {
+        let title = "too many tries were refused from this address";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "NARU-W429", exit::NOT_SIGNED_IN, title).hint("Wait a minute, then try again.")
     }
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.problem.hint = Some(hint.into());
@@ -72,6 +80,9 @@ impl IntoResponse for No {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(&*self.problem)).into_response();
         let headers = response.headers_mut();
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
@@ -83,16 +94,32 @@ pub(crate) async fn no_route() -> No {
     No::not_found("there is no such route")
 }
 
-/// JSON in, with our own words when it is none.
+/// From a request's head to the end of its body: a body that stops coming holds nothing for longer.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// JSON in, with our own words when it is none. A form of another site cannot have this content type.
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = No;
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, No> {
-        let bytes = axum::body::Bytes::from_request(request, state)
-            .await
-            .map_err(|error| No::new(StatusCode::PAYLOAD_TOO_LARGE, "NARU-W413", exit::USAGE, error.to_string()))?;
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+        if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
+            let why = "the body must be application/json";
+            return Err(No::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NARU-W415", exit::USAGE, why));
+        }
+        let bytes = whole(request, state, BODY_TIMEOUT).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| No::bad("NARU-W422", format!("the request is not understood: {error}")))
+    }
+}
+
+async fn whole<S: Send + Sync>(request: axum::extract::Request, state: &S, within: Duration) -> Result<axum::body::Bytes, No> {
+    let reading = axum::body::Bytes::from_request(request, state);
+    match tokio::time::timeout(within, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => Err(No::new(StatusCode::PAYLOAD_TOO_LARGE, "NARU-W413", exit::USAGE, error.to_string())),
+        Err(_) => Err(No::new(StatusCode::REQUEST_TIMEOUT, "NARU-W408", exit::TRANSPORT, "the body did not arrive in time")),
     }
 }
 
@@ -105,5 +132,38 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequestP
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|query| Self(query.0))
             .map_err(|error| No::bad("NARU-W422", format!("the query is not understood: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Bytes;
+    use futures::StreamExt as _;
+
+    fn request(kind: &str, body: axum::body::Body) -> axum::extract::Request {
+        axum::extract::Request::builder().header(header::CONTENT_TYPE, kind).body(body).expect("a request")
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stops_half_way_is_given_up() {
+        let half = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{\"a\":"))]);
+        let body = axum::body::Body::from_stream(half.chain(futures::stream::pending()));
+        let no = whole(request("application/json", body), &(), Duration::from_millis(20)).await.expect_err("given up");
+        assert_eq!(no.status, StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn what_a_web_page_can_send_across_sites_is_no_json() {
+        for (kind, status) in [
+            ("application/json", None),
+            ("Application/JSON; charset=utf-8", None),
+            ("text/plain", Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+            ("application/x-www-form-urlencoded", Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+            ("", Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+        ] {
+            let read = Body::<u8>::from_request(request(kind, "7".into()), &()).await;
+            assert_eq!(read.err().map(|no| no.status), status, "{kind:?}");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Every route, asked by those who may not: the table must name each route of the router, or the first test fails.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use axum::response::Response;
 use tower::ServiceExt as _;
 
 use super::{HttpFront, Peer};
@@ -47,13 +50,24 @@ const ROUTES: &[(&str, &str, &str, u16)] = &[
 /// For everybody: what is public, and what a secret in the body opens.
 const OPEN: &[&str] = &["/", "/sign-in", "/v1/ca", "/v1/sign-in/link", "/v1/join"];
 
-struct Stage {
-    front: HttpFront,
-    proxy: Proxy,
+/// Of the stage's sign-ins; other than what is the default.
+pub(super) const CERTIFICATE_LIFE: Duration = Duration::from_secs(3600);
+/// Of its links.
+pub(super) const LINK_LIFE: Duration = Duration::from_secs(60);
+
+pub(super) struct Stage {
+    pub(super) front: HttpFront,
+    pub(super) proxy: Proxy,
     _dir: tempfile::TempDir,
 }
 
-async fn stage() -> Stage {
+pub(super) async fn stage() -> Stage {
+    let people = "kind: role\nname: nothing\n---\nkind: user\nname: eve\nspec: {roles: [nothing]}\n---\nkind: user\nname: admin\n";
+    stage_of(people).await
+}
+
+/// A proxy with these resources.
+pub(super) async fn stage_of(people: &str) -> Stage {
     let dir = tempfile::tempdir().expect("a folder");
     let settings = Settings {
         state: dir.path().join("state"),
@@ -62,15 +76,42 @@ async fn stage() -> Stage {
         webhooks: Vec::new(),
         max_sessions: 10,
         max_connections: 10,
+        certificate_life: CERTIFICATE_LIFE,
+        link_life: LINK_LIFE,
     };
     let proxy = Proxy::build(settings).await.expect("a proxy");
-    let people = "kind: role\nname: nothing\n---\nkind: user\nname: eve\nspec: {roles: [nothing]}\n---\nkind: user\nname: admin\n";
     let resources = config::policy::resources("people.yaml", people, None).expect("sound");
     proxy.seed(resources).await.expect("seeded");
     Stage { front: HttpFront::new(proxy.app.clone()), proxy, _dir: dir }
 }
 
+/// A request as a connection of this subject would bring it.
+pub(super) fn request(subject: Option<Subject>, method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let mut request = request.body(body.into()).expect("a request");
+    request.extensions_mut().insert(Peer { from: (std::net::Ipv4Addr::LOCALHOST, 1).into(), subject });
+    request
+}
+
 impl Stage {
+    pub(super) async fn send(&self, request: Request<Body>) -> Response {
+        self.front.0.clone().oneshot(request).await.expect("an answer")
+    }
+
+    /// The number of an event that is written now.
+    pub(super) fn mark(&self) -> u64 {
+        let what = access::event::What::Logout {};
+        let event = access::event::Event::new(crate::clock::now(), access::event::Actor::system(), what);
+        self.proxy.app.sessions.log.append(&event).expect("written").seq()
+    }
+
+    /// The certificate of somebody who signs in now.
+    pub(super) fn signed_in(&self, name: &str) -> Subject {
+        let name: access::words::UserName = name.parse().expect("name");
+        let user = self.proxy.app.sessions.people.sign_in_for_test(&name, crate::clock::now());
+        Subject::User { name, sign_in: user.sign_in() }
+    }
+
     fn sign_in(&self) -> VerifiedUser {
         let name = "eve".parse().expect("name");
         self.proxy.app.sessions.people.sign_in_for_test(&name, crate::clock::now())
@@ -89,11 +130,7 @@ impl Stage {
             }
         };
         let path = path.replace("{id}", "01933b6c-8b3e-7000-8000-000000000001").replace("{kind}", "role").replace("{name}", "nothing");
-        let from = (std::net::Ipv4Addr::LOCALHOST, 1).into();
-        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-        let mut request = request.body(Body::from(body.to_owned())).expect("a request");
-        request.extensions_mut().insert(Peer { from, subject });
-        self.front.0.clone().oneshot(request).await.expect("an answer").status()
+        self.send(request(subject, method, &path, body.to_owned())).await.status()
     }
 }
 

@@ -1,18 +1,20 @@
 //! Roles and people as resources: apply all or none, read, delete. What is checked is the whole that would be in force afterwards.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use access::decide::Administer;
-use access::event::What;
+use access::event::{Outcome, OutcomeResult, What};
 use access::policy::{PolicySet, Resource, ResourceKind};
 use access::words::{RoleName, UserName};
 use axum::Json;
 use axum::extract::{Path, State};
-use store::kv::{Change as Write, Expect};
+use store::kv::{Change as Write, Expect, KvError, MAX_BATCH};
 use wire::api::{Applied, AppliedItem, Apply, Change, Items};
 
 use super::App;
 use super::person::Person;
+use super::privilege::{gives, reaches};
 use super::problem::{Body, No};
 use crate::live::{ROLES, StoredUser, USERS, View};
 
@@ -68,8 +70,13 @@ pub(crate) async fn apply(State(app): State<App>, person: Person, Body(asked): B
         }
     }
     let _one_at_a_time = app.writing.lock().await;
-    let view = app.sessions.live.now();
+    let (view, expected) = fresh(&app, wanted.keys())?;
     let before = there(&view);
+    for (key, resource) in &wanted {
+        if before.get(key) != Some(resource) {
+            may_touch(&app, &view, &person, key, Some(resource))?;
+        }
+    }
     let mut after = before.clone();
     after.extend(wanted.clone());
     let policy = check(&after, &person)?;
@@ -83,9 +90,14 @@ pub(crate) async fn apply(State(app): State<App>, person: Person, Body(asked): B
         },
     });
     let items: Vec<AppliedItem> = items.collect();
+    if items.iter().filter(|item| item.change != Change::Unchanged).count() > MAX_BATCH {
+        let no = No::bad("NARU-C006", format!("more than {MAX_BATCH} changes in one apply: they could not be made all or none"));
+        return Err(no.hint("Apply the file in parts, roles before the users who have them."));
+    }
     if !asked.dry_run {
         let writes = wanted.into_values().zip(&items).filter(|(_, item)| item.change != Change::Unchanged);
-        let writes: Vec<Write> = writes.map(|(resource, _)| write(&view, resource)).collect::<Result<_, No>>()?;
+        let writes = writes.map(|(resource, _)| write(&view, &expected, resource));
+        let writes: Vec<Write> = writes.collect::<Result<_, No>>()?;
         commit(&app, &person, &items, &writes, policy.digest()).await?;
     }
     Ok(Json(Applied { items }))
@@ -100,13 +112,17 @@ pub(crate) async fn delete(
     let kind = kind_of(&kind)?;
     may(&app, &person, kind)?;
     let _one_at_a_time = app.writing.lock().await;
-    let mut after = there(&app.sessions.live.now());
-    if after.remove(&(kind, name.clone())).is_none() {
+    let id = (kind, name.clone());
+    let (view, expected) = fresh(&app, [&id])?;
+    let mut after = there(&view);
+    may_touch(&app, &view, &person, &id, None)?;
+    if after.remove(&id).is_none() {
         return Err(No::not_found(format!("there is no {} {name}", kind.as_str())));
     }
     let policy = check(&after, &person)?;
-    let prefix = if kind == ResourceKind::Role { ROLES } else { USERS };
-    let writes = [Write::delete(format!("{prefix}{name}"), Expect::Any)];
+    let key = key_of(kind, &name);
+    let expect = expected.get(&key).copied().unwrap_or(Expect::Any);
+    let writes = [Write::delete(key, expect)];
     let items = vec![AppliedItem { kind: kind.as_str().to_owned(), name, change: Change::Deleted }];
     commit(&app, &person, &items, &writes, policy.digest()).await?;
     Ok(Json(Applied { items }))
@@ -156,16 +172,48 @@ fn keep_an_administrator(after: &BTreeMap<(ResourceKind, String), Resource>, pol
     }
 }
 
-fn write(view: &View, resource: Resource) -> Result<Write, No> {
+fn key_of(kind: ResourceKind, name: &str) -> String {
+    let prefix = if kind == ResourceKind::Role { ROLES } else { USERS };
+    format!("{prefix}{name}")
+}
+
+type Id = (ResourceKind, String);
+
+/// The view as the store has it, and what these keys are expected to be at when they are written. The keys are read first: what is
+/// changed in between makes the write fail, and never makes it overwrite what was not looked at.
+fn fresh<'a>(app: &App, ids: impl IntoIterator<Item = &'a Id>) -> Result<(Arc<View>, BTreeMap<String, Expect>), No> {
+    let mut expected = BTreeMap::new();
+    for (kind, name) in ids {
+        let key = key_of(*kind, name);
+        let expect = app.store.get(&key)?.map_or(Expect::Absent, |at| Expect::Revision(at.revision));
+        expected.insert(key, expect);
+    }
+    app.sessions.live.refresh().map_err(No::ours)?;
+    Ok((app.sessions.live.now(), expected))
+}
+
+/// Users are touched by who has what they have, and given what the giver has.
+fn may_touch(app: &App, view: &View, person: &Person, id: &Id, to: Option<&Resource>) -> Result<(), No> {
+    let (ResourceKind::User, name) = id else { return Ok(()) };
+    let had = name.parse().ok().and_then(|name: UserName| view.users.get(&name)).map(|user| user.spec.roles.as_slice()).unwrap_or_default();
+    reaches(app, view, person, had, &format!("change the user {name}"))?;
+    let Some(Resource::User { spec, .. }) = to else { return Ok(()) };
+    let new: Vec<RoleName> = spec.roles.iter().filter(|role| !had.contains(role)).cloned().collect();
+    gives(app, view, person, &new, &format!("give the user {name}"))
+}
+
+fn write(view: &View, expected: &BTreeMap<String, Expect>, resource: Resource) -> Result<Write, No> {
+    let key = key_of(resource.kind(), resource.name());
+    let expect = expected.get(&key).copied().unwrap_or(Expect::Absent);
     Ok(match resource {
-        Resource::Role { name, spec } => Write::put(format!("{ROLES}{name}"), serde_json::to_vec(&spec).map_err(No::ours)?, Expect::Any),
+        Resource::Role { spec, .. } => Write::put(key, serde_json::to_vec(&spec).map_err(No::ours)?, expect),
         Resource::User { name, spec } => {
             let subject = match view.users.get(&name) {
                 Some(user) => user.subject.clone(),
                 None => uuid::Uuid::new_v4().to_string(),
             };
             let value = serde_json::to_vec(&StoredUser { subject, spec }).map_err(No::ours)?;
-            Write::put(format!("{USERS}{name}"), value, Expect::Any)
+            Write::put(key, value, expect)
         }
     })
 }
@@ -173,15 +221,38 @@ fn write(view: &View, resource: Resource) -> Result<Write, No> {
 /// Every change is durably in the log before it is in force.
 async fn commit(app: &App, person: &Person, items: &[AppliedItem], writes: &[Write], policy: &str) -> Result<(), No> {
     let mut last = None;
-    for item in items.iter().filter(|item| item.change != Change::Unchanged) {
-        let change = serde_json::to_value(item.change).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
-        let what = What::PolicyChanged { kind: item.kind.clone(), name: item.name.clone(), change, policy: policy.to_owned() };
+    for what in changes(items, policy) {
         last = Some(app.sessions.log.append(&person.event(what))?);
     }
     if let Some(logged) = last {
         let _durable = app.sessions.log.durable(logged).await?;
-        app.store.batch(writes)?;
+        if let Err(error) = app.store.batch(writes) {
+            take_back(app, person, items, &error)?;
+            return Err(error.into());
+        }
         app.sessions.live.refresh().map_err(No::ours)?;
+    }
+    Ok(())
+}
+
+fn changes(items: &[AppliedItem], policy: &str) -> impl Iterator<Item = What> {
+    items.iter().filter(|item| item.change != Change::Unchanged).map(move |item| {
+        let change = serde_json::to_value(item.change).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+        What::PolicyChanged { kind: item.kind.clone(), name: item.name.clone(), change, policy: policy.to_owned() }
+    })
+}
+
+/// What the log says already did not happen after all.
+fn take_back(app: &App, person: &Person, items: &[AppliedItem], error: &KvError) -> Result<(), No> {
+    let now = app.sessions.live.now();
+    for what in changes(items, now.policy.digest()) {
+        let mut event = person.event(what);
+        event.outcome = Outcome::failed("NARU-C007", format!("the change did not happen: {error}"));
+        if matches!(error, KvError::Io(_)) {
+            event.outcome.result = OutcomeResult::Unknown;
+            event.outcome.message = Some(format!("whether the change happened shows at the next start: {error}"));
+        }
+        let _logged = app.sessions.log.append(&event)?;
     }
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::io::Read as _;
 
 use access::decide::{Audit, AuditAsk};
 use access::event::{SessionRef, Target, TargetKind, What};
+use access::identity::Identity;
 use access::policy::AuditAction;
 use access::words::SessionId;
 use axum::Json;
-use axum::body::{Body as Bytes_, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -15,14 +16,17 @@ use tokio::sync::mpsc;
 use wire::api::{CastQuery, Done, Items, Kill, Purpose, SessionQuery, SessionRow, Verified, VerifyFault};
 
 use super::App;
+use super::lasting::{is_yes, while_allowed};
 use super::person::{ExportSessions, KillSessions, May, Person, PlaySessions, Right as _, WatchSessions};
 use super::problem::{Asked, Body, No};
+use crate::live::View;
 use crate::session::table::Stop;
 
 /// Rows of one answer.
 const MAX_ROWS: u32 = 1000;
 /// Pieces of text on their way out.
 const PIECES: usize = 4;
+type Pieces = mpsc::Receiver<std::io::Result<Bytes>>;
 
 fn id_of(text: &str) -> Result<SessionId, No> {
     text.parse().map_err(|_| No::bad("NARU-W422", format!("{text:?} is not a session id")))
@@ -106,12 +110,12 @@ pub(crate) async fn cast(
     Path(id): Path<String>,
     Asked(query): Asked<CastQuery>,
 ) -> Result<Response, No> {
-    let identity = person.identity.clone();
-    let permit = match (&query.purpose, query.follow) {
-        (Purpose::ExportCast | Purpose::ExportTxt, _) => person.may(&app, ExportSessions::question(identity), ExportSessions::ASKED)?,
-        (_, true) | (Purpose::Watch, _) => person.may(&app, WatchSessions::question(identity), WatchSessions::ASKED)?,
-        _ => person.may(&app, PlaySessions::question(identity), PlaySessions::ASKED)?,
+    let (question, asked): (fn(Identity) -> Audit, _) = match (&query.purpose, query.follow) {
+        (Purpose::ExportCast | Purpose::ExportTxt, _) => (ExportSessions::question, ExportSessions::ASKED),
+        (_, true) | (Purpose::Watch, _) => (WatchSessions::question, WatchSessions::ASKED),
+        _ => (PlaySessions::question, PlaySessions::ASKED),
     };
+    let permit = person.may(&app, question(person.identity.clone()), asked)?;
     let row = row(&app, &person, &id).await?;
     let what = match query.purpose {
         Purpose::ExportCast => What::RecordingExported { format: "cast".into() },
@@ -128,16 +132,23 @@ pub(crate) async fn cast(
         recorder::ReadError::Unknown(id) => No::not_found(format!("there is no recording of the session {id}")),
         other => No::ours(other),
     };
-    let body = if query.follow {
+    let pieces = if query.follow {
         following(app.sessions.recordings.follow(&row.id).map_err(gone)?)
     } else {
         reading(app.sessions.recordings.read(&row.id).map_err(gone)?)
     };
+    let (whose, me) = (row.user, person.identity.name.clone());
+    let allowed = move |view: &View, identity: Identity| {
+        let listed =
+            whose == me || is_yes(Audit { identity: identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own: false }, view);
+        listed && is_yes(question(identity), view)
+    };
+    let body = while_allowed(&app, person, allowed, pieces);
     Ok(([(header::CONTENT_TYPE, "application/x-asciicast"), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
 /// Text as far as it goes now.
-fn reading(mut text: recorder::CastText) -> Bytes_ {
+fn reading(mut text: recorder::CastText) -> Pieces {
     let (send, pieces) = mpsc::channel(PIECES);
     tokio::task::spawn_blocking(move || {
         loop {
@@ -152,11 +163,11 @@ fn reading(mut text: recorder::CastText) -> Bytes_ {
             }
         }
     });
-    streamed(pieces)
+    pieces
 }
 
 /// Text as it grows, until the session ends or the reader leaves.
-fn following(mut follow: recorder::Follow) -> Bytes_ {
+fn following(mut follow: recorder::Follow) -> Pieces {
     let (send, pieces) = mpsc::channel(PIECES);
     tokio::spawn(async move {
         loop {
@@ -171,11 +182,7 @@ fn following(mut follow: recorder::Follow) -> Bytes_ {
             }
         }
     });
-    streamed(pieces)
-}
-
-fn streamed(pieces: mpsc::Receiver<std::io::Result<Bytes>>) -> Bytes_ {
-    Bytes_::from_stream(futures::stream::unfold(pieces, async |mut pieces| pieces.recv().await.map(|piece| (piece, pieces))))
+    pieces
 }
 
 /// `GET /v1/sessions/{id}/verify`, for who may play.

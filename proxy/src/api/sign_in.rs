@@ -13,7 +13,9 @@ use super::problem::{Body, No};
 use super::{App, Peer, pin_of};
 use crate::authority::ask::{SignUser, USER_LIFE};
 use crate::authority::one_time::{LOGIN_LINK, RedeemError};
+use crate::authority::tls::csr_key_hash;
 use crate::clock;
+use crate::refusals::Told;
 use crate::session::table::Stop;
 
 /// What a browser sees until there are pages.
@@ -47,8 +49,11 @@ pub(crate) async fn by_link(
     let key = parse_key(&asked.ssh_public_key)?;
     let now = clock::now();
     let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+    // Read before the link is used up. Both keys make the holder: whoever knows only the public one of SSH gets nothing again.
+    let csr = csr_key_hash(&asked.csr_pem).ok_or_else(|| No::bad("NARU-A107", "the certificate request is not understood"))?;
+    let by = holder(&fingerprint, &csr);
     let refused = |code: &str, why: String| refuse(&app, &client, code, why);
-    let redeemed = app.once.redeem(LOGIN_LINK, &asked.secret, &fingerprint, now).map_err(|error| match error {
+    let redeemed = app.once.redeem(LOGIN_LINK, &asked.secret, &by, now).map_err(|error| match error {
         RedeemError::Store(error) => error.into(),
         other => refused("NARU-A102", format!("this sign-in link is refused: {other}")),
     })?;
@@ -88,6 +93,14 @@ pub(crate) async fn by_link(
     }))
 }
 
+fn holder(ssh_fingerprint: &str, csr: &str) -> String {
+    let mut hash = blake3::Hasher::new_derive_key("naru holder of a sign-in link v1");
+    hash.update(ssh_fingerprint.as_bytes());
+    hash.update(&[0]);
+    hash.update(csr.as_bytes());
+    hash.finalize().to_hex().to_string()
+}
+
 /// Only keys that are worth a certificate.
 fn parse_key(line: &str) -> Result<PublicKey, No> {
     let weak = || No::bad("NARU-A108", "the SSH key is not an Ed25519 or ECDSA key").hint("`naru login` makes one.");
@@ -103,8 +116,9 @@ fn refuse(app: &App, client: &Client, code: &str, why: String) -> No {
     let mut event = Event::new(clock::now(), Actor::anonymous(), What::LoginFailed { method: "link".to_owned() });
     event.outcome = Outcome::denied(code, why.clone());
     event.client = Some(client.clone());
-    match app.sessions.log.append(&event) {
-        Ok(_) => No::new(StatusCode::UNAUTHORIZED, code, exit::NOT_SIGNED_IN, why).hint("Ask an administrator for a new link."),
+    match app.sessions.refusals.tell(event) {
+        Ok(Told::Counted) => No::too_many(),
+        Ok(Told::Written) => No::new(StatusCode::UNAUTHORIZED, code, exit::NOT_SIGNED_IN, why).hint("Ask an administrator for a new link."),
         Err(error) => error.into(),
     }
 }

@@ -12,7 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use store::kv::{Expect, Kv, KvError};
 
-/// Life of a sign-in link.
+/// Life of a sign-in link where no other is set.
+#[cfg(test)]
 pub(crate) const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// What a secret is good for.
@@ -70,6 +71,7 @@ pub(crate) struct Redeemed {
     purpose: Purpose,
     id: String,
     again: bool,
+    sign_in: u64,
 }
 
 impl Redeemed {
@@ -80,6 +82,10 @@ impl Redeemed {
     /// Its public id.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+    /// The sign-in that it begins: always the same one, however often it is used by its holder.
+    pub(crate) fn sign_in(&self) -> u64 {
+        self.sign_in
     }
     /// Whether the same key had used it before.
     pub(crate) fn is_again(&self) -> bool {
@@ -145,8 +151,14 @@ impl OneTime {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Redeemed { purpose: record.purpose, id: record.id, again })
+        Ok(Redeemed { purpose: record.purpose, id: record.id, again, sign_in: sign_in_of(&key) })
     }
+}
+
+/// Derived, so that a crash between using a link up and noting the sign-in leaves nothing to find again.
+fn sign_in_of(key: &str) -> u64 {
+    let hash = blake3::derive_key("naru sign-in of a one-time secret v1", key.as_bytes());
+    hash.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
 }
 
 fn key_of(kind: &str, secret: &str) -> String {

@@ -1,6 +1,7 @@
 //! From a credential to a person: sign-ins as stored records, and who stands behind a certificate now.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::identity::Identity;
 use access::time::Timestamp;
@@ -22,6 +23,9 @@ struct SignIn {
     method: String,
     started: Timestamp,
     expires: Timestamp,
+    /// Signed out. The record stays, so that its link does not begin it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ended: bool,
 }
 
 /// The proof that a person signed in: what the authority signs certificates for.
@@ -61,35 +65,40 @@ pub(crate) enum NobodyError {
 pub(crate) struct People {
     store: Arc<dyn Kv>,
     live: Live,
+    /// Of a sign-in.
+    life: Duration,
 }
 
 impl People {
-    pub(crate) fn new(store: Arc<dyn Kv>, live: Live) -> Self {
-        Self { store, live }
+    /// Sign-ins last for `life`, or for as long as a certificate may at most.
+    pub(crate) fn new(store: Arc<dyn Kv>, live: Live, life: Duration) -> Self {
+        Self { store, live, life: life.min(USER_LIFE) }
     }
 
     /// A used-up link signs its person in.
     pub(crate) fn sign_in(&self, link: &Redeemed, now: Timestamp) -> Result<VerifiedUser, NobodyError> {
         let Purpose::LoginLink { user } = link.purpose() else { return Err(NobodyError::OtherPurpose) };
-        let expires = now.plus(USER_LIFE);
+        let expires = now.plus(self.life);
         let identity = self.live.now().identity(user, expires).ok_or_else(|| NobodyError::NoUser(user.clone()))?;
-        let record = SignIn { user: user.clone(), principal: identity.user.principal(), method: "link".to_owned(), started: now, expires };
+        let principal = identity.user.principal();
+        let record = SignIn { user: user.clone(), principal, method: "link".to_owned(), started: now, expires, ended: false };
         let value = serde_json::to_vec(&record).unwrap_or_default();
-        loop {
-            let mut bytes = [0_u8; 8];
-            aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KvError::Io(std::io::Error::other("no random numbers")))?;
-            let sign_in = u64::from_ne_bytes(bytes);
-            match self.store.put(&key_of(sign_in), &value, Expect::Absent) {
-                Ok(_) => return Ok(VerifiedUser { identity, sign_in }),
-                Err(KvError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let sign_in = link.sign_in();
+        match self.store.put(&key_of(sign_in), &value, Expect::Absent) {
+            Ok(_) => Ok(VerifiedUser { identity, sign_in }),
+            // The holder's answer was lost: the sign-in that is there goes on, no longer than it would have, unless it was ended.
+            Err(KvError::Conflict { .. }) => self.identity(user, sign_in, now).map(|identity| VerifiedUser { identity, sign_in }),
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// Ends a sign-in; its certificates count no more.
+    /// Ends a sign-in; its certificates count no more, and its link begins it no more.
     pub(crate) fn sign_out(&self, sign_in: u64) -> Result<(), KvError> {
-        self.store.delete(&key_of(sign_in), Expect::Any).map(|_| ())
+        let key = key_of(sign_in);
+        let Some(stored) = self.store.get(&key)? else { return Ok(()) };
+        let mut record: SignIn = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
+        record.ended = true;
+        self.store.put(&key, &serde_json::to_vec(&record).unwrap_or_default(), Expect::Any).map(|_| ())
     }
 
     /// Who is behind a sign-in now, with the roles of now.
@@ -99,7 +108,7 @@ impl People {
         let identity = self.live.now().identity(name, record.expires).ok_or_else(|| NobodyError::NoUser(name.clone()))?;
         // A user who was deleted and made again under the same name is somebody else.
         let same = record.user == *name && record.principal == identity.user.principal();
-        if same && now < record.expires { Ok(identity) } else { Err(NobodyError::Ended) }
+        if same && !record.ended && now < record.expires { Ok(identity) } else { Err(NobodyError::Ended) }
     }
 
     /// Who is behind a believed SSH certificate.

@@ -1,23 +1,44 @@
 //! How many connections may be there before anybody has signed in: in all and from one address.
+//!
+//! Who shows a client certificate is known only after the TLS handshake. So a part of the places is kept for connections that are
+//! still in it, which last seconds: strangers, who may stay longer, never fill it, and agents and people always get as far as
+//! showing who they are. From then on they are not counted.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Connections before sign-in at once.
-const MAX_ALL: usize = 2048;
+pub(super) const MAX_ALL: usize = 8192;
+/// Of these, at most so many that are known to be strangers.
+const MAX_STRANGERS: usize = MAX_ALL / 4 * 3;
 /// Of one address (of IPv6, one /64): a whole office behind one address still signs in.
-const MAX_EACH: usize = 256;
+const MAX_EACH: usize = 128;
+/// Of these, at most so many that are known to be strangers.
+const MAX_STRANGERS_EACH: usize = MAX_EACH / 4 * 3;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    all: usize,
+    strangers: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: Count,
+    each: HashMap<IpAddr, Count>,
+}
 
 /// Counts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Admission(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub(crate) struct Admission(Arc<Mutex<Counts>>);
 
 /// One connection before sign-in; gives its place back when dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     admission: Admission,
     source: IpAddr,
+    stranger: bool,
 }
 
 impl Admission {
@@ -26,26 +47,60 @@ impl Admission {
         Self::default()
     }
 
+    /// Connections before sign-in now.
+    pub(super) fn count(&self) -> usize {
+        self.counts().total.all
+    }
+
     /// A place, when there is one.
     pub(crate) fn enter(&self, ip: IpAddr) -> Option<Ticket> {
         let source = source_of(ip);
-        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = there.values().sum();
-        let each = there.get(&source).copied().unwrap_or(0);
-        if all >= MAX_ALL || each >= MAX_EACH {
+        let mut counts = self.counts();
+        if counts.total.all >= MAX_ALL || counts.each.get(&source).is_some_and(|each| each.all >= MAX_EACH) {
             return None;
         }
-        there.insert(source, each + 1);
-        Some(Ticket { admission: self.clone(), source })
+        counts.total.all += 1;
+        counts.each.entry(source).or_default().all += 1;
+        Some(Ticket { admission: self.clone(), source, stranger: false })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    /// The handshake is over and nobody was shown: stays where strangers have a place left.
+    pub(super) fn stay(mut self) -> Option<Self> {
+        let stays = {
+            let mut counts = self.admission.counts();
+            let room = counts.total.strangers < MAX_STRANGERS;
+            match counts.each.get_mut(&self.source) {
+                Some(each) if room && each.strangers < MAX_STRANGERS_EACH => {
+                    each.strangers += 1;
+                    counts.total.strangers += 1;
+                    true
+                }
+                _ => false,
+            }
+        };
+        self.stranger = stays;
+        stays.then_some(self)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut there = self.admission.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match there.get_mut(&self.source) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => _ = there.remove(&self.source),
+        let stranger = usize::from(self.stranger);
+        let less = |count: &mut Count| {
+            count.all = count.all.saturating_sub(1);
+            count.strangers = count.strangers.saturating_sub(stranger);
+            count.all == 0
+        };
+        let mut counts = self.admission.counts();
+        less(&mut counts.total);
+        if counts.each.get_mut(&self.source).is_some_and(less) {
+            counts.each.remove(&self.source);
         }
     }
 }
@@ -64,14 +119,33 @@ fn source_of(ip: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("ip")
+    }
+
     #[test]
     fn one_source_cannot_take_all_places_and_places_come_back() {
         let admission = Admission::new();
-        let ip = |text: &str| text.parse::<IpAddr>().expect("ip");
         let tickets: Vec<_> = (0..MAX_EACH).map(|i| admission.enter(ip(&format!("2001:db8::{i:x}"))).expect("place")).collect();
         assert!(admission.enter(ip("2001:db8::ffff")).is_none(), "the same /64");
         assert!(admission.enter(ip("2001:db9::1")).is_some());
         drop(tickets);
         assert!(admission.enter(ip("2001:db8::ffff")).is_some());
+        assert_eq!(admission.count(), 0);
+    }
+
+    #[test]
+    fn strangers_leave_places_for_those_who_show_a_certificate() {
+        let admission = Admission::new();
+        let enter = |source: usize| admission.enter(ip(&format!("10.0.{}.{}", source / 256, source % 256)));
+        let stay = |source: usize| enter(source).and_then(Ticket::stay);
+        let mut strangers: Vec<_> = (0..MAX_STRANGERS).map(|i| stay(i / MAX_STRANGERS_EACH).expect("place")).collect();
+        assert!(stay(0).is_none(), "of one source");
+        assert!(stay(60_000).is_none(), "of all");
+        let in_handshake: Vec<_> = (0..MAX_ALL - MAX_STRANGERS).map(|i| enter(10_000 + i).expect("place")).collect();
+        assert!(enter(60_000).is_none());
+        drop(in_handshake);
+        strangers.pop();
+        assert!(stay(60_000).is_some());
     }
 }

@@ -2,6 +2,7 @@
 //! The accept loop awaits nobody: all of it happens in the connection's own task under one deadline.
 
 mod admission;
+mod patience;
 mod rewind;
 pub(crate) mod tls;
 
@@ -20,6 +21,7 @@ use wire::preface::{First, MAX_PREFACE, first};
 use crate::authority::tls::Subject;
 use admission::Admission;
 pub(crate) use admission::Ticket;
+pub(crate) use patience::{Patience, SignedIn};
 pub(crate) use rewind::Rewind;
 use tls::{Tls, Told};
 
@@ -57,10 +59,21 @@ pub(crate) enum Arrived {
 pub(crate) trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// Where arrived connections go. The ticket counts against the limits before sign-in and is dropped by the front when it knows who is there.
+impl Arrived {
+    /// Its place: none is needed by who showed a certificate, and a stranger gets one or has to go.
+    fn place(&self, ticket: Ticket) -> Option<Option<Ticket>> {
+        match self {
+            Self::Ssh { .. } | Self::Http { subject: None, .. } => ticket.stay().map(Some),
+            Self::Http { subject: Some(_), .. } | Self::Tunnel { .. } => Some(None),
+        }
+    }
+}
+
+/// Where arrived connections go. The ticket of a stranger counts against the limits before sign-in and is dropped by the front when it
+/// knows who is there.
 pub(crate) trait Fronts: Clone + Send + Sync + 'static {
     /// Serves one connection to its end.
-    fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Ticket) -> impl Future<Output = ()> + Send;
+    fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Option<Ticket>) -> impl Future<Output = ()> + Send;
 }
 
 /// Accepts until the future is dropped; the connections, at most `most` at once, go on in `connections`.
@@ -76,7 +89,8 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
                 continue;
             }
         };
-        if connections.len() >= most {
+        // Those before sign-in have a table of their own: they take no place from those after it.
+        if connections.len().saturating_sub(admission.count()) >= most {
             tracing::warn!(%from, "as many connections as there may be");
             continue;
         }
@@ -88,7 +102,12 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
         connections.spawn(async move {
             let arrived = tokio::time::timeout(HANDSHAKE_TIMEOUT, arrive(socket, &tls)).await;
             match arrived {
-                Ok(Ok(Some(arrived))) => fronts.serve(arrived, from, ticket).await,
+                Ok(Ok(Some(arrived))) => {
+                    let Some(place) = arrived.place(ticket) else {
+                        return tracing::debug!(%from, "too many connections before sign-in");
+                    };
+                    fronts.serve(arrived, from, place).await;
+                }
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => tracing::debug!(%from, %error, "a connection ended before its protocol was known"),
                 Err(_) => tracing::debug!(%from, "a connection was too slow"),

@@ -34,6 +34,8 @@ pub(crate) struct Sessions {
     pub(crate) dialler: Dialler,
     pub(crate) recordings: Recordings,
     pub(crate) log: Log,
+    /// Where refusals are told.
+    pub(crate) refusals: crate::refusals::Refusals,
     pub(crate) table: Table,
     pub(crate) budget: Budget,
     /// Sessions at once.

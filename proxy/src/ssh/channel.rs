@@ -131,7 +131,7 @@ async fn started(channel: &mut Channel<Msg>, asked: &mut Asked) -> Option<Start>
 }
 
 /// A terminal's name goes into an environment, a recording and an event.
-fn tame(term: &str) -> String {
+pub(crate) fn tame(term: &str) -> String {
     let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
     let tamed: String = term.chars().filter(plain).take(MAX_TERM).collect();
     if tamed.is_empty() { "dumb".to_owned() } else { tamed }

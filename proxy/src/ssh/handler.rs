@@ -6,13 +6,13 @@ use access::words::{Login, NodeName};
 use russh::keys::{Certificate, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
-use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use super::channel::{self, Who};
 use crate::authority::ssh::{SshClaim, believe};
 use crate::clock;
-use crate::listen::Ticket;
+use crate::listen::{SignedIn, Ticket};
+use crate::refusals::Told;
 use crate::session::open::Sessions;
 
 /// Channels of one connection at once: a ControlMaster with many sessions, and no more than that.
@@ -26,7 +26,7 @@ pub(super) struct Connection {
     dialled: Option<NodeName>,
     client: Client,
     id: String,
-    before: Option<(Ticket, oneshot::Sender<()>)>,
+    before: Option<(Option<Ticket>, SignedIn)>,
     who: Option<Who>,
     channels: TaskTracker,
 }
@@ -37,7 +37,7 @@ impl Connection {
         ca: PublicKey,
         dialled: Option<NodeName>,
         client: Client,
-        before: (Ticket, oneshot::Sender<()>),
+        before: (Option<Ticket>, SignedIn),
     ) -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
         Self { sessions, ca, dialled, client, id, before: Some(before), who: None, channels: TaskTracker::new() }
@@ -70,8 +70,9 @@ impl Connection {
     }
 
     fn say(&self, event: Event) {
-        if let Err(error) = self.sessions.log.append(&event) {
-            tracing::error!(%error, "an event could not be logged");
+        match self.sessions.refusals.tell(event) {
+            Ok(Told::Written | Told::Counted) => {}
+            Err(error) => tracing::error!(%error, "an event could not be logged"),
         }
     }
 
@@ -113,7 +114,7 @@ impl Handler for Connection {
             who.client = self.client.clone();
         }
         if let Some((ticket, signed_in)) = self.before.take() {
-            let _ = signed_in.send(());
+            signed_in.say();
             drop(ticket);
         }
         Ok(())

@@ -15,17 +15,18 @@ use access::words::NodeName;
 use russh::keys::PrivateKey;
 use russh::server::Config;
 use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
-use tokio::sync::oneshot;
 
 use crate::authority::ask::{Keys, SignError, SignHost, node_names};
 use crate::authority::ssh::HOST_LIFE;
 use crate::clock;
-use crate::listen::{Duplex, Ticket};
+use crate::listen::{Duplex, Patience, SignedIn, Ticket};
 use crate::session::open::Sessions;
-pub(crate) use channel::is_env_allowed;
+pub(crate) use channel::{is_env_allowed, tame};
 use handler::Connection;
 
-/// From the first byte to a finished authentication.
+/// To the client's version line.
+const FIRST_LINE_TIMEOUT: Duration = Duration::from_secs(10);
+/// To a finished authentication.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Messages of one channel on their way to its task, so that many small ones do not hold the connection back.
 const CHANNEL_BUFFER: usize = 4096;
@@ -54,35 +55,25 @@ impl SshFront {
     }
 
     /// Serves one connection to its end.
-    pub(crate) async fn serve(&self, stream: Box<dyn Duplex>, node: Option<NodeName>, from: SocketAddr, ticket: Ticket) {
+    pub(crate) async fn serve(&self, stream: Box<dyn Duplex>, node: Option<NodeName>, from: SocketAddr, ticket: Option<Ticket>) {
         let config = match self.config(node.as_ref()) {
             Ok(config) => config,
             Err(error) => return tracing::error!(%error, "no host certificate"),
         };
-        let (signed_in, is_signed_in) = oneshot::channel();
+        // russh goes on in a task of its own, which looks at no handle while keys are exchanged: only its stream ends it surely.
+        let signed_in = SignedIn::default();
+        let stream = Patience::new(stream, AUTH_TIMEOUT, signed_in.clone());
         let client = Client { ip: from.ip(), port: from.port(), user_agent: None };
         let ca = self.keys.public().ssh_user_ca;
         let connection = Connection::new(self.sessions.clone(), ca, node, client, (ticket, signed_in));
-        let running = tokio::time::timeout(AUTH_TIMEOUT, russh::server::run_stream(config, stream, connection)).await;
-        let mut running = match running {
+        let running = tokio::time::timeout(FIRST_LINE_TIMEOUT, russh::server::run_stream(config, stream, connection)).await;
+        let running = match running {
             Ok(Ok(running)) => running,
             Ok(Err(error)) => return tracing::debug!(%from, %error, "an SSH connection failed"),
             Err(_) => return tracing::debug!(%from, "an SSH connection was too slow"),
         };
-        let too_slow = async {
-            if tokio::time::timeout(AUTH_TIMEOUT, is_signed_in).await.is_ok() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let handle = running.handle();
-        tokio::select! {
-            ended = &mut running => if let Err(error) = ended {
-                tracing::debug!(%from, %error, "an SSH connection ended");
-            },
-            () = too_slow => {
-                let _ = handle.disconnect(russh::Disconnect::ByApplication, "authentication took too long".into(), "en".into()).await;
-                let _ = tokio::time::timeout(Duration::from_secs(5), running).await;
-            }
+        if let Err(error) = running.await {
+            tracing::debug!(%from, %error, "an SSH connection ended");
         }
     }
 

@@ -1,0 +1,191 @@
+//! What an attacker would try at the API, each with what must come of it.
+
+use axum::body::to_bytes;
+use axum::http::StatusCode;
+use axum::response::Response;
+use russh::keys::PrivateKey;
+use wire::api::SignedIn;
+
+use super::refusals::{CERTIFICATE_LIFE, LINK_LIFE, Stage, request, stage, stage_of};
+use crate::authority::one_time::Purpose;
+use crate::authority::tls::Subject;
+use crate::clock;
+use futures::StreamExt as _;
+
+fn ssh_key() -> String {
+    let key = PrivateKey::random(&mut rand::rng(), russh::keys::Algorithm::Ed25519).expect("a key");
+    key.public_key().to_openssh().expect("a line")
+}
+
+fn csr() -> String {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    rcgen::CertificateParams::default().serialize_request(&key).and_then(|csr| csr.pem()).expect("a request")
+}
+
+fn link(stage: &Stage) -> String {
+    let purpose = Purpose::LoginLink { user: "eve".parse().expect("name") };
+    stage.proxy.app.once.make(purpose, LINK_LIFE, clock::now()).expect("a link").secret
+}
+
+async fn by_link(stage: &Stage, secret: &str, ssh: &str, csr: &str) -> Response {
+    let body = serde_json::json!({"secret": secret, "ssh_public_key": ssh, "csr_pem": csr}).to_string();
+    stage.send(request(None, "POST", "/v1/sign-in/link", body)).await
+}
+
+async fn text(response: Response) -> String {
+    String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.expect("a body").to_vec()).expect("text")
+}
+
+/// The sign-in that a certificate names.
+fn sign_in_of(chain: &str, stage: &Stage) -> u64 {
+    let der = crate::authority::tls::ca_der(chain).expect("a certificate");
+    match crate::authority::tls::peer(&der, &stage.proxy.app.keys.public().install) {
+        Some(Subject::User { sign_in, .. }) => sign_in,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_used_link_gives_its_holder_the_same_sign_in_and_nobody_else_anything() {
+    let stage = stage().await;
+    let (secret, ssh, key) = (link(&stage), ssh_key(), csr());
+    let first = by_link(&stage, &secret, &ssh, &key).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    let first: SignedIn = serde_json::from_str(&text(first).await).expect("signed in");
+    assert!(first.expires <= clock::now().plus(CERTIFICATE_LIFE), "as long as the settings say");
+
+    let stolen = by_link(&stage, &secret, &ssh, &csr()).await;
+    assert_eq!(stolen.status(), StatusCode::UNAUTHORIZED, "with the public SSH key and a TLS key of one's own");
+    assert_eq!(by_link(&stage, &secret, &ssh_key(), &key).await.status(), StatusCode::UNAUTHORIZED);
+
+    let again: SignedIn = serde_json::from_str(&text(by_link(&stage, &secret, &ssh, &key).await).await).expect("again");
+    let sign_in = sign_in_of(&first.x509_chain_pem, &stage);
+    assert_eq!((sign_in_of(&again.x509_chain_pem, &stage), again.expires), (sign_in, first.expires));
+
+    stage.proxy.app.sessions.people.sign_out(sign_in).expect("signed out");
+    assert_eq!(by_link(&stage, &secret, &ssh, &key).await.status(), StatusCode::UNAUTHORIZED, "after signing out");
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_signed_leaves_the_link_unused() {
+    let stage = stage().await;
+    let (secret, ssh) = (link(&stage), ssh_key());
+    assert_eq!(by_link(&stage, &secret, &ssh, "no request").await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(by_link(&stage, &secret, &ssh, &csr()).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn strangers_send_small_bodies_only() {
+    let stage = stage().await;
+    for path in ["/v1/sign-in/link", "/v1/join"] {
+        let body = format!("{{\"secret\":\"{}\"}}", "x".repeat(super::STRANGER_BODY));
+        assert_eq!(stage.send(request(None, "POST", path, body)).await.status(), StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+    }
+}
+
+const PEOPLE: &str = "
+kind: role
+name: auditor
+spec: {audit: {events: true}}
+---
+kind: role
+name: helpdesk
+spec: {administer: [link, user]}
+---
+kind: role
+name: chief
+spec: {administer: [role, user, link]}
+---
+kind: user
+name: ann
+spec: {roles: [auditor]}
+---
+kind: user
+name: henry
+spec: {roles: [helpdesk]}
+---
+kind: user
+name: eve
+---
+kind: user
+name: admin
+spec: {roles: [chief]}
+";
+
+fn resource(text: &str) -> String {
+    format!("{{\"resources\":[{text}]}}")
+}
+
+#[tokio::test]
+async fn nobody_gives_more_than_they_have() {
+    let stage = stage_of(PEOPLE).await;
+    let (henry, admin) = (stage.signed_in("henry"), stage.signed_in("admin"));
+    let user = |name: &str, roles: &str| resource(&format!(r#"{{"kind":"user","name":"{name}","spec":{{"roles":[{roles}]}}}}"#));
+    for (who, path, body, code) in [
+        (&henry, "/v1/links", r#"{"user":"eve"}"#.to_owned(), None),
+        (&henry, "/v1/links", r#"{"user":"admin"}"#.to_owned(), Some("NARU-P207")),
+        (&henry, "/v1/links", r#"{"user":"ann"}"#.to_owned(), Some("NARU-P207")),
+        (&admin, "/v1/links", r#"{"user":"ann"}"#.to_owned(), None),
+        (&henry, "/v1/apply", user("henry", r#""helpdesk","chief""#), Some("NARU-P207")),
+        (&henry, "/v1/apply", user("eve", r#""auditor""#), Some("NARU-P207")),
+        (&henry, "/v1/apply", user("admin", ""), Some("NARU-P207")),
+        (&admin, "/v1/apply", user("eve", r#""auditor""#), None),
+    ] {
+        let answer = text(stage.send(request(Some(who.clone()), "POST", path, body.clone())).await).await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("json");
+        assert_eq!(answer["code"].as_str(), code, "{path} {body} {answer}");
+    }
+    let answer = stage.send(request(Some(henry), "DELETE", "/v1/resources/user/admin", "")).await;
+    assert!(text(answer).await.contains("NARU-P207"));
+}
+
+#[tokio::test]
+async fn following_the_log_ends_with_the_sign_in_and_with_the_right() {
+    let stage = stage_of(PEOPLE).await;
+    let follow = async |subject: &Subject| {
+        let answer = stage.send(request(Some(subject.clone()), "GET", "/v1/events?follow=true", "")).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let mut body = answer.into_body().into_data_stream();
+        assert!(body.next().await.is_some_and(|line| line.is_ok()), "what was there");
+        body
+    };
+    let ann = stage.signed_in("ann");
+    let Subject::User { sign_in, .. } = ann else { panic!("a user") };
+    let body = follow(&ann).await;
+    stage.proxy.app.sessions.people.sign_out(sign_in).expect("signed out");
+    assert!(body.fold(false, async |_, piece| piece.is_err()).await, "breaks off after signing out");
+
+    let body = follow(&stage.signed_in("ann")).await;
+    let change = resource(r#"{"kind":"user","name":"ann","spec":{"roles":[]}}"#);
+    assert_eq!(stage.send(request(Some(stage.signed_in("admin")), "POST", "/v1/apply", change)).await.status(), StatusCode::OK);
+    assert!(body.fold(false, async |_, piece| piece.is_err()).await, "breaks off without the role");
+}
+
+#[tokio::test]
+async fn too_large_an_apply_is_refused_before_it_is_in_the_log() {
+    let stage = stage_of(PEOPLE).await;
+    let admin = stage.signed_in("admin");
+    let roles: Vec<String> = (0..=store::kv::MAX_BATCH).map(|i| format!(r#"{{"kind":"role","name":"r{i}"}}"#)).collect();
+    let before = stage.mark();
+    let answer = stage.send(request(Some(admin.clone()), "POST", "/v1/apply", resource(&roles.join(",")))).await;
+    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(stage.mark(), before + 1);
+    let answer = stage.send(request(Some(admin), "POST", "/v1/apply", resource(&roles[1..].join(",")))).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn guesses_are_told_to_wait_and_fill_no_log() {
+    let stage = stage_of(PEOPLE).await;
+    let (ssh, key) = (ssh_key(), csr());
+    let before = stage.mark();
+    let mut last = None;
+    for _ in 0..100 {
+        last = Some(by_link(&stage, "guess", &ssh, &key).await);
+    }
+    let last = last.expect("an answer");
+    assert_eq!((last.status(), last.headers().contains_key("retry-after")), (StatusCode::TOO_MANY_REQUESTS, true));
+    assert!(stage.mark() - before < 100);
+    let secret = link(&stage);
+    assert_eq!(by_link(&stage, &secret, &ssh, &key).await.status(), StatusCode::OK, "a good link works still");
+}
