@@ -47,13 +47,13 @@ const ROUTES: &[(&str, &str, &str, u16)] = &[
 /// For everybody: what is public, and what a secret in the body opens.
 const OPEN: &[&str] = &["/", "/sign-in", "/v1/ca", "/v1/sign-in/link", "/v1/join"];
 
-struct Stage {
-    front: HttpFront,
-    proxy: Proxy,
+pub(super) struct Stage {
+    pub(super) front: HttpFront,
+    pub(super) proxy: Proxy,
     _dir: tempfile::TempDir,
 }
 
-async fn stage() -> Stage {
+pub(super) async fn stage() -> Stage {
     let dir = tempfile::tempdir().expect("a folder");
     let settings = Settings {
         state: dir.path().join("state"),

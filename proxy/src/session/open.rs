@@ -120,7 +120,7 @@ impl Sessions {
             return Err(NotOpened::new("NARU-S105", "the proxy has as many sessions as it may have; try again later"));
         }
         let id = table::new_id(now);
-        let target = target(&permit, Some(agent));
+        let target = target(&permit, Some(agent.clone()));
         let recording = self.record(id, &permit, &asker, &wanted, now)?;
         let mode = permit.obligations().recording.as_str();
         let mut start = self.event(
@@ -147,7 +147,7 @@ impl Sessions {
             login: wanted.login,
             how: How::Open { kind: wanted.kind, command: wanted.command, terminal: wanted.terminal, env: wanted.env, grace_s: GRACE_S },
         };
-        match self.reach(permit, recording, &logged, request, &asker, &row).await {
+        match self.reach((permit, &agent), recording, &logged, request, &asker, &row).await {
             Ok(session) => Ok(Opened { session, notice, row, asker, target, kind }),
             Err((not_opened, recording)) => {
                 let ended = Ended::before_it_began(&not_opened);
@@ -214,14 +214,14 @@ impl Sessions {
 
     async fn reach(
         &self,
-        permit: Permit<OpenSession>,
+        (permit, agent): (Permit<OpenSession>, &AgentId),
         recording: OpenRecording,
         logged: &Logged,
         request: SessionRequest,
         asker: &Asker,
         row: &SessionRow,
     ) -> Result<Session, (NotOpened, Box<OpenRecording>)> {
-        match self.dialler.dial(&permit, logged, &request, 1).await {
+        match self.dialler.dial(&permit, agent, logged, &request, 1).await {
             Ok(far) => {
                 let place = self.table.enter(row.clone(), asker.sign_in);
                 Ok(Session::new(self.clone(), permit, recording, request, far, place, asker.clone()))
