@@ -50,7 +50,7 @@ pub struct SshRule {
     /// The kinds of session; empty means every kind.
     #[serde(skip_serializing_if = "is_default")]
     pub kinds: Vec<SessionKind>,
-    /// Whether labels that only the agent vouches for may fit too.
+    /// Whether labels that only the agent vouches for may fit too. To a deny rule they always do.
     #[serde(skip_serializing_if = "is_default")]
     pub agent_labels: bool,
 }

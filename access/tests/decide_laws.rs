@@ -71,7 +71,7 @@ fn says(rule: &SshRule, case: &Case, deny: bool) -> bool {
         let mut patterns = patterns.as_array().expect("a list").iter().map(text);
         match case.node.labels.get(key) {
             _ if key == "*" => patterns.any(|pattern| pattern == "*"),
-            Some(label) if label.origin != Origin::Agent || json["agent_labels"] == true => {
+            Some(label) if deny || label.origin != Origin::Agent || json["agent_labels"] == true => {
                 patterns.any(|p| glob(p.as_bytes(), label.value.as_bytes()))
             }
             _ => false,

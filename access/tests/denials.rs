@@ -1,7 +1,7 @@
 //! What a denial says: its code, rule, sentence and hint; and that it does not tell whether a node exists.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
 
-use access::decide::{Administer, Audit, AuditAsk, Denial, OpenSession, decide, unknown_node};
+use access::decide::{Administer, Audit, AuditAsk, Denial, OpenSession, allowed_logins, decide, unknown_node};
 use access::event::{Decision, SessionKind};
 use access::identity::{Identity, LabelValue, NodeFacts, Origin, UserId};
 use access::policy::{AuditAction, PolicySet, RecordingMode, ResourceKind};
@@ -142,6 +142,18 @@ fn labels_of_the_agent_count_only_where_the_rule_says_so() {
         let mut question = ask(&["r"], "prod", "ubuntu", SessionKind::Shell);
         question.node.labels.values_mut().for_each(|label| label.origin = Origin::Agent);
         assert_eq!(decide(question, &policy, NOW).is_ok(), allowed);
+    }
+}
+
+#[test]
+fn a_deny_hits_labels_of_any_origin() {
+    let spec = r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["ubuntu"]}],"deny":[{"node_labels":{"env":["prod"]},"logins":["*"]}]}"#;
+    let policy = PolicySet::build(vec![("r".parse().expect("a name"), serde_json::from_str(spec).expect("a role"))]).expect("no faults");
+    for origin in [Origin::Token, Origin::Agent] {
+        let mut question = ask(&["r"], "prod", "ubuntu", SessionKind::Shell);
+        question.node.labels.values_mut().for_each(|label| label.origin = origin);
+        assert_eq!(allowed_logins(&question.identity, &question.node, &policy, NOW), []);
+        assert_eq!(decide(question, &policy, NOW).expect_err("a denial").rule, "r/deny[0]");
     }
 }
 

@@ -14,12 +14,16 @@ use crate::local::Admitted;
 
 /// Makes and finds holders.
 #[derive(Debug, Clone)]
-pub(crate) struct Holders(Zygote);
+pub(crate) struct Holders {
+    zygote: Zygote,
+    /// Whether the host lists root.
+    allow_root: bool,
+}
 
 impl Holders {
-    /// Starts the zygote: `program zygote`, with sockets in `dir`.
-    pub(crate) fn start(dir: &Path, program: PathBuf) -> Result<Self, StartError> {
-        Zygote::start(dir, program, vec!["zygote".into()]).map(Self)
+    /// Starts the zygote: `program zygote`, with sockets in `dir`. `allow_root`: whether sessions may have uid 0.
+    pub(crate) fn start(dir: &Path, program: PathBuf, allow_root: bool) -> Result<Self, StartError> {
+        Zygote::start(dir, program, vec!["zygote".into()]).map(|zygote| Self { zygote, allow_root })
     }
 
     /// A holder for an admitted session, and its socket.
@@ -40,15 +44,16 @@ impl Holders {
             pty,
             env: env.clone(),
             grace: u32::try_from(*grace_s).unwrap_or(u32::MAX),
+            allow_root: self.allow_root,
             motd: true,
         };
-        self.0.spawn(&spec).await.map_err(said)?;
+        self.zygote.spawn(&spec).await.map_err(said)?;
         self.attach(request.session).await
     }
 
     /// The socket of a holder that lives.
     pub(crate) async fn attach(&self, session: SessionId) -> Result<UnixStream, Refusal> {
-        self.0.attach_socket(&session).await.map_err(|error| match error.kind() {
+        self.zygote.attach_socket(&session).await.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => refusal(code::LOST, "the session is not on this host any more"),
             _ => refusal(code::HOST, &format!("the session's holder cannot be reached: {error}")),
         })
@@ -56,7 +61,7 @@ impl Holders {
 
     /// Hangs up every session that this agent's zygote started: for an agent that goes away for good.
     pub(crate) async fn end_all(&self) {
-        self.0.end_all().await;
+        self.zygote.end_all().await;
     }
 }
 

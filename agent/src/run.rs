@@ -41,7 +41,7 @@ pub enum Holding {
 /// Runs until `stop`.
 pub async fn run(settings: Settings, holding: Holding, stop: impl Future<Output = ()>) -> Result<(), StartError> {
     let identity = Arc::new(identity::load(&settings.state)?);
-    let holders = Holders::start(&settings.holders, settings.program.clone())?;
+    let holders = Holders::start(&settings.holders, settings.program.clone(), settings.limits.file.allow_root)?;
     let (renewed, current) = watch::channel(identity);
     let agent = Arc::new(Agent { identity: current, limits: settings.limits.clone(), holders, sessions: Default::default() });
     if let Some(login) = agent.only_login() {

@@ -11,10 +11,11 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use wire::frames;
-use wire::grant::{Gate, VerifiedGrant, verify_keys};
+use wire::grant::{Gate, GrantError, GrantKeys, VerifiedGrant, verify_keys};
 use wire::tunnel::{self, Hello, HelloBack, How, Purpose, Refusal, SessionRequest};
 
 use crate::Agent;
+use crate::identity::Identity;
 use crate::local::Admitted;
 use crate::relay;
 
@@ -70,8 +71,9 @@ impl Tunnel {
         let keys = verify_keys(&hello.grant_keys, &id.ca_point, &id.install, crate::now()).map_err(|error| {
             Refused::new(StatusCode::FORBIDDEN, "NARU-G102", format!("the grant keys are not the authority's: {error}"))
         })?;
-        let gate = Gate::new(id.install.clone(), id.agent.clone(), self.proxy.clone(), self.epoch.clone(), keys);
-        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(gate);
+        self.greet(&id, keys).map_err(|error| {
+            Refused::new(StatusCode::FORBIDDEN, "NARU-G102", format!("the grant keys are older than those said before: {error}"))
+        })?;
         let back = HelloBack {
             agent: id.agent.clone(),
             purpose: self.purpose,
@@ -82,6 +84,18 @@ impl Tunnel {
         };
         let json = serde_json::to_vec(&back).unwrap_or_default();
         Ok(Response::new(Full::new(json.into())))
+    }
+
+    /// A later hello brings new keys and nothing else: the gate remembers which grants were used for as long as the tunnel lives.
+    fn greet(&self, id: &Identity, keys: GrantKeys) -> Result<(), GrantError> {
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        match gate.as_mut() {
+            Some(gate) => gate.renew(keys),
+            None => {
+                *gate = Some(Gate::new(id.install.clone(), id.agent.clone(), self.proxy.clone(), self.epoch.clone(), keys));
+                Ok(())
+            }
+        }
     }
 
     async fn session(&self, mut request: Request<Incoming>) -> Result<Reply, Refused> {

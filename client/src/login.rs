@@ -1,16 +1,21 @@
 //! `naru login`, `naru status`, `naru logout`: exchanging a one-time link for certificates, and saying who is signed in.
 
+use std::time::Duration;
+
 use access::words::{InstallId, UserName};
 use serde::Serialize;
-use wire::api::{SignIn, SignedIn, Status, exit};
+use wire::api::{Done, SignIn, SignedIn, Status, exit};
 use wire::link::{Address, Pin, SignInLink};
 
 use crate::failure::Failure;
 use crate::http::Api;
 use crate::keys::{Keys, clean_certificate, clean_public};
-use crate::out::{Answer, Table};
+use crate::out::{Answer, Table, say};
 use crate::profile::{Facts, Home, Profile, file};
 use crate::{ssh_config, tls, when};
+
+/// How long the server may take to hear of a sign-out.
+const TELL: Duration = Duration::from_secs(10);
 
 /// Who has just signed in, where.
 #[derive(Debug, Serialize)]
@@ -130,16 +135,44 @@ pub async fn status(profile: &Profile, api: &Api) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-/// `naru logout`: removes keys and certificates of these profiles from this laptop.
-pub fn logout(profiles: &[Profile]) -> Result<Answer, Failure> {
-    let mut gone = Vec::new();
+/// `naru logout`: tells the server that the sign-in is over, then removes keys and certificates of these profiles from this laptop.
+/// They are removed also when the server cannot be told; then a warning names the time until which they would be good elsewhere.
+pub async fn logout(profiles: &[Profile]) -> Result<Answer, Failure> {
+    let (mut gone, mut warned) = (Vec::new(), Vec::new());
     for profile in profiles {
+        warned.extend(end_at_server(profile).await);
         if profile.remove()? {
             gone.push(profile.name.clone());
         }
     }
+    for line in &warned {
+        say(&format!("warning: {line}"));
+    }
     let line = if gone.is_empty() { "nobody was signed in".to_owned() } else { format!("signed out: {}", gone.join(" ")) };
-    Ok(Answer::new(&serde_json::json!({ "signed_out": gone }), Table::line(line)))
+    Ok(Answer::new(&serde_json::json!({ "signed_out": gone, "warnings": warned }), Table::line(line)))
+}
+
+/// Ends the sign-in at its server, or says what remains.
+async fn end_at_server(profile: &Profile) -> Option<String> {
+    // A sign-in that has ended by itself needs no word.
+    let facts = profile.signed_in(when::now()).ok()?;
+    let told = async {
+        let _: Done = Api::of(profile)?.post("/v1/sign-out", &serde_json::json!({})).await?;
+        Ok(())
+    };
+    let told: Result<(), Failure> = match tokio::time::timeout(TELL, told).await {
+        Ok(told) => told,
+        Err(_) => Err(Failure::new("NARU-N103", exit::CANNOT_REACH, format!("{} does not answer", facts.address))),
+    };
+    match told {
+        Ok(()) => None,
+        // The server knows of no such sign-in any more: somebody ended it before.
+        Err(failure) if failure.exit == exit::NOT_SIGNED_IN => None,
+        Err(failure) => {
+            let until = when::shown(facts.expires);
+            Some(format!("{failure}, so it still takes the certificates of {} wherever a copy of them is, until {until}", facts.name))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -45,10 +45,6 @@ pub(crate) fn run(cli: Cli, out: Out) -> Result<u8, Failure> {
     let place = Place { home, profile, explicit: cli.profile.is_some(), out };
     match cli.command {
         Command::ProxyConnect { fdpass, host } => proxy_connect::run(&place.profile, &host, fdpass).map(|()| exit::OK),
-        Command::Logout { all } => {
-            let profiles = if all { place.home.profiles() } else { vec![place.profile.clone()] };
-            out.answer(&login::logout(&profiles)?)
-        }
         Command::Config { what } => config(&place, what),
         Command::Audit { what: cli::Audit::Verify { key, checkpoint, dir } } => {
             let dir = dir.ok_or_else(|| Failure::usage("which state directory?").hint("naru audit verify [--key KEY] DIR"))?;
@@ -66,6 +62,10 @@ pub(crate) fn run(cli: Cli, out: Out) -> Result<u8, Failure> {
 async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
     let answer = match command {
         Command::Login(words) => sign_in(place, &words).await?,
+        Command::Logout { all } => {
+            let profiles = if all { place.home.profiles() } else { vec![place.profile.clone()] };
+            login::logout(&profiles).await?
+        }
         Command::Status => login::status(&place.profile, &place.api()?).await?,
         Command::Ls => ls::nodes(&place.api()?).await?,
         Command::Can { what: cli::Can::Ssh { place: there, as_user } } => can::ssh(&place.api()?, &there, as_user).await?,
@@ -87,12 +87,9 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
         }
         Command::LoginLink { what: cli::LoginLink::Create { user } } => token::link(&place.api()?, user).await?,
         // They were run before.
-        Command::ProxyConnect { .. }
-        | Command::Logout { .. }
-        | Command::Config { .. }
-        | Command::Audit { .. }
-        | Command::Completion { .. }
-        | Command::Server(_) => return Ok(exit::OK),
+        Command::ProxyConnect { .. } | Command::Config { .. } | Command::Audit { .. } | Command::Completion { .. } | Command::Server(_) => {
+            return Ok(exit::OK);
+        }
     };
     place.out.answer(&answer)
 }

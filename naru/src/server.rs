@@ -40,6 +40,7 @@ fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new("NARU-C021", 1, format!("the runtime could not be started: {error}")))?;
+    let mut next = None;
     let done = runtime.block_on(async {
         match command {
             Server::Up { config, state } => up::run(config.as_deref(), state.clone(), talk, true).await,
@@ -51,14 +52,20 @@ fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
             Server::Agent { what: Agent::Join { url, token, ca_pin, node, labels, config, state, no_run } } => {
                 let asked = agent::Asked { url, token, ca_pin, node: node.clone(), labels };
                 agent::join(asked, state.clone()).await?;
-                if *no_run { Ok(()) } else { agent::run(config.as_deref(), state.clone(), false).await }
+                if !*no_run {
+                    next = Some(agent::run_words(config.as_deref(), state.as_deref()));
+                }
+                Ok(())
             }
             Server::Zygote { .. } => Ok(()),
         }
     });
     // Blocking reads of abandoned streams are not waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    done
+    match next {
+        Some(words) => done.and_then(|()| agent::become_this(&words)),
+        None => done,
+    }
 }
 
 /// Logs for people go to stderr; audit events never go this way.

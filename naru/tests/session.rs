@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use access::time::Timestamp;
 use bytes::{Bytes, BytesMut};
@@ -24,6 +25,8 @@ use wire::frames::{Exit, Frame, Stream};
 struct Server {
     addr: SocketAddr,
     home: tempfile::TempDir,
+    /// How often somebody signed out.
+    signed_out: Arc<AtomicU32>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -45,9 +48,11 @@ fn serve() -> Server {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("port");
     let addr = listener.local_addr().expect("address");
     let acceptor = TlsAcceptor::from(Arc::new(config));
+    let signed_out = Arc::new(AtomicU32::new(0));
+    let counted = signed_out.clone();
     runtime.spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+            let (acceptor, counted) = (acceptor.clone(), counted.clone());
             tokio::spawn(async move {
                 if let Ok(mut tls) = acceptor.accept(tcp).await {
                     let mut first = [0; 12];
@@ -56,6 +61,10 @@ fn serve() -> Server {
                     }
                     if &first == b"GET /v1/ssh " {
                         session(Again { first: Bytes::copy_from_slice(&first), rest: tls }).await;
+                    } else if &first == b"POST /v1/sig" {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        let _ = tls.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+                        let _ = tls.shutdown().await;
                     } else {
                         refuse(&mut tls).await;
                     }
@@ -65,7 +74,7 @@ fn serve() -> Server {
     });
     let home = tempfile::tempdir().expect("home");
     sign_in(home.path(), addr, &ca.as_ref().pem(), &format!("{}{}", key.serialize_pem(), leaf.pem()));
-    Server { addr, home, _runtime: runtime }
+    Server { addr, home, signed_out, _runtime: runtime }
 }
 
 fn sign_in(home: &Path, addr: SocketAddr, ca: &str, tls: &str) {
@@ -248,4 +257,21 @@ fn another_authority_is_not_believed() {
     let output = naru(&two, &["status"], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("error[NARU-T102]"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_logout_tells_the_server_and_one_that_cannot_says_what_remains() {
+    let server = serve();
+    let key = server.home.path().join("profiles/default/tls.pem");
+    let kept = (std::fs::read_to_string(server.home.path().join("profiles/default/ca.pem")), std::fs::read_to_string(&key));
+    let output = naru(&server, &["logout"], b"");
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+    assert_eq!((server.signed_out.load(Ordering::SeqCst), key.exists()), (1, false));
+    let nobody = naru(&server, &["logout"], b"");
+    assert_eq!((nobody.status.code(), server.signed_out.load(Ordering::SeqCst)), (Some(0), 1));
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
+    sign_in(server.home.path(), nowhere, &kept.0.expect("ca"), &kept.1.expect("tls"));
+    let output = naru(&server, &["logout"], b"");
+    assert_eq!((output.status.code(), key.exists()), (Some(0), false));
+    assert!(stderr(&output).contains("warning: ") && stderr(&output).contains("until 2038-"), "{}", stderr(&output));
 }

@@ -100,10 +100,10 @@ impl Proxy {
 
     /// Completes when this node has a tunnel. To be taken before [`Proxy::run`], and awaited beside it.
     pub fn connected(&self, node: access::words::NodeName) -> impl Future<Output = ()> + Send + use<> {
-        let agents = self.app.sessions.dialler.agents.clone();
+        let nodes = self.app.sessions.nodes.clone();
         async move {
-            let mut changed = agents.watch();
-            while agents.said(&node).is_none() && changed.changed().await.is_ok() {}
+            let mut changed = nodes.agents.watch();
+            while nodes.said(&node).is_none() && changed.changed().await.is_ok() {}
         }
     }
 }

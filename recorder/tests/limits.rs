@@ -10,7 +10,7 @@ use common::*;
 use recorder::{RecordError, RecorderSettings, Recordings};
 use serde_json::json;
 use wire::asciicast::{self, Item};
-use wire::frames::Stream;
+use wire::frames::{Size, Stream};
 
 fn facts(text: &[u8], key: &str) -> Vec<serde_json::Value> {
     let mut reader = asciicast::Reader::new();
@@ -100,6 +100,44 @@ async fn without_room_strict_waits_and_with_trouble_it_ends() {
     for session in [first, second] {
         assert_eq!(recordings.verify_recording(&session, None).unwrap().faults, []);
     }
+}
+
+#[tokio::test]
+async fn sizes_and_ends_without_end_leave_the_room_of_others_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = RecorderSettings { backlog: 256 << 10, ..settings(dir.path()) };
+    let (recordings, _) = Recordings::start(small, key()).unwrap();
+    let blocked = dir.path().join("recordings").join(session(1).to_string());
+    fs::write(&blocked, b"").unwrap();
+    let mut recording = open_with(&recordings, 1, true, &json!({"recording": "best_effort"})).unwrap();
+    while recording.degraded().is_none() {
+        let _shown = recording.record(Stream::Stdout, Bytes::from(vec![b'x'; 8000])).await.unwrap();
+    }
+    // There is no room: what is kept for endings is not for sizes, and one end of a stream is enough.
+    recording.output_eof(Stream::Stderr).unwrap();
+    let before = recordings.journal().head();
+    let size = |cols| Size { cols, rows: 30, width: 0, height: 0 };
+    for cols in 100..300 {
+        recording.resize(size(cols)).unwrap();
+        recording.output_eof(Stream::Stderr).unwrap();
+    }
+    assert_eq!(recordings.journal().head(), before);
+    fs::remove_file(&blocked).unwrap();
+    while recordings.trouble().borrow().is_some() || recordings.backlog() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // With room few of them are recorded, and always the last.
+    let began = std::time::Instant::now();
+    for cols in 300..=1300 {
+        recording.resize(size(cols)).unwrap();
+    }
+    let most = began.elapsed().as_millis() / 50 + 2;
+    let session = recording.session();
+    recording.close(ending()).await;
+    let text = String::from_utf8(cast(&recordings, &session)).unwrap();
+    let sizes: Vec<&str> = text.lines().filter(|line| line.contains(r#""r""#)).collect();
+    assert!(sizes.len() as u128 <= most, "{} sizes are recorded, {most} at most", sizes.len());
+    assert!(sizes.last().is_some_and(|line| line.contains("1300x30")), "{sizes:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ pub const MAX_PAYLOAD: usize = 64 * 1024;
 /// Most bytes of input, with [`HEAD`] counted for each frame, that may be unacknowledged.
 pub const INPUT_WINDOW: usize = 1024 * 1024;
 
+/// Most characters of what a host says to a person.
+pub const MAX_MESSAGE: usize = 500;
+
 /// Which stream of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -296,7 +299,7 @@ impl Frame {
             OUTPUT => Self::Output { offset: number, stream: which, data },
             OUTPUT_EOF if empty => Self::OutputEof { offset: number, stream: which },
             ACKED if empty => Self::Acked { seq: number },
-            EXIT => Self::Exit { offset: number, exit: json(&data)? },
+            EXIT => Self::Exit { offset: number, exit: exit(&data)? },
             INPUT_EOF | RECORDED | END | OUTPUT_EOF | ACKED => return Err(FrameError::Malformed),
             other => return Err(FrameError::Kind(other)),
         };
@@ -306,6 +309,28 @@ impl Frame {
 
 fn json<T: for<'de> Deserialize<'de>>(data: &[u8]) -> Result<T, FrameError> {
     serde_json::from_slice(data).map_err(|_| FrameError::Malformed)
+}
+
+/// What a host says of an end goes to a person's terminal and into the log: it is held to what a host of ours would say.
+fn exit(data: &[u8]) -> Result<Exit, FrameError> {
+    Ok(match json(data)? {
+        Exit::Signal { name, core } => Exit::Signal { name: signal_name(name.as_bytes())?, core },
+        Exit::Failed { code, message } => Exit::Failed { code: tame_code(code), message: tame_message(&message) },
+        code @ Exit::Code(_) => code,
+    })
+}
+
+/// A code of ours, or the one for what makes no sense.
+pub(crate) fn tame_code(code: String) -> String {
+    let ours = code.strip_prefix("NARU-").is_some_and(
+        |rest| matches!(rest.as_bytes(), [area, number @ ..] if area.is_ascii_uppercase() && number.len() == 3 && number.iter().all(u8::is_ascii_digit)),
+    );
+    if ours { code } else { "NARU-N305".to_owned() }
+}
+
+/// At most [`MAX_MESSAGE`] characters without control characters. Ends of lines stay: the notices of a host have several.
+pub(crate) fn tame_message(message: &str) -> String {
+    message.chars().filter(|c| *c == '\n' || !c.is_control()).take(MAX_MESSAGE).collect()
 }
 
 fn size_of(mut data: &[u8]) -> Result<Size, FrameError> {
@@ -359,6 +384,25 @@ mod tests {
             }
         }
         assert_eq!(got, samples());
+    }
+
+    #[test]
+    fn a_hostile_end_is_tamed() {
+        let read = |exit: Exit| {
+            let mut buf = BytesMut::new();
+            Frame::Exit { offset: 0, exit }.encode(&mut buf);
+            Frame::decode(&mut buf)
+        };
+        let failed = |code: &str, message: String| Exit::Failed { code: code.into(), message };
+        let tamed = |exit| Ok(Some(Frame::Exit { offset: 0, exit }));
+        let long = format!("no\x1b[2J\u{9b}\nway{}", "é".repeat(1000));
+        assert_eq!(read(failed("NARU-N301", long)), tamed(failed("NARU-N301", format!("no[2J\nway{}", "é".repeat(491)))));
+        for code in ["", "N301", "NARU-N3010", "NARU-n301", "NARU-N30\n", "NARU-É01"] {
+            assert_eq!(read(failed(code, "x".into())), tamed(failed("NARU-N305", "x".into())), "{code:?}");
+        }
+        for name in ["", "TERM\n", "term", "A23456789"] {
+            assert_eq!(read(Exit::Signal { name: name.into(), core: false }), Err(FrameError::Malformed), "{name:?}");
+        }
     }
 
     #[test]

@@ -115,6 +115,8 @@ pub enum GrantError {
     OtherRequest,
     #[error("too many grants at once")]
     Busy,
+    #[error("the authority's word on the grant keys has ended")]
+    OldKeys,
 }
 
 /// Signs claims with the grant key.
@@ -193,10 +195,23 @@ impl Gate {
         Self { install, agent, proxy, epoch, keys, used: HashMap::new() }
     }
 
+    /// Takes a later statement about the keys. What was used stays used.
+    pub fn renew(&mut self, keys: GrantKeys) -> Result<(), GrantError> {
+        // One that was replaced never comes back.
+        if keys.iat < self.keys.iat {
+            return Err(GrantError::OldKeys);
+        }
+        self.keys = keys;
+        Ok(())
+    }
+
     /// Believes a token for this request body, once.
     pub fn admit(&mut self, token: &str, body: &[u8], now: Timestamp) -> Result<VerifiedGrant, GrantError> {
         if token.len() > MAX_TOKEN {
             return Err(GrantError::Malformed);
+        }
+        if now.as_secs() > self.keys.exp {
+            return Err(GrantError::OldKeys);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| GrantError::Malformed)?;
         let kid = header.kid.ok_or(GrantError::UnknownKey)?;
@@ -290,9 +305,12 @@ mod tests {
         }
     }
 
+    fn gate_keys(public: &str) -> GrantKeys {
+        GrantKeys { iss: "inst".parse().expect("id"), iat: 0, exp: i64::MAX, keys: [("k1".to_owned(), public.to_owned())].into() }
+    }
+
     fn gate(public: &str) -> Gate {
-        let keys =
-            GrantKeys { iss: "inst".parse().expect("id"), iat: 0, exp: i64::MAX, keys: [("k1".to_owned(), public.to_owned())].into() };
+        let keys = gate_keys(public);
         Gate::new("inst".parse().expect("id"), "agent-1".parse().expect("id"), "ab".into(), "e1".into(), keys)
     }
 
@@ -306,6 +324,23 @@ mod tests {
         assert_eq!(gate.admit(&good, b"body", NOW).err(), Some(GrantError::Used));
         let late = NOW.plus(MAX_LIFE).plus(CLOCK_SKEW).plus(Duration::from_secs(1));
         assert_eq!(gate.admit(&good, b"body", late).err(), Some(GrantError::NotNow));
+    }
+
+    #[test]
+    fn new_keys_forget_no_grant_and_old_keys_sign_none() {
+        let signer = signer();
+        let mut gate = gate(&signer.public);
+        let token = encode(&claims(), "k1", &signer.key).expect("signs");
+        assert!(gate.admit(&token, b"body", NOW).is_ok());
+        let keys = |iat, exp| GrantKeys { iat, exp, ..gate_keys(&signer.public) };
+        gate.renew(keys(5, NOW.as_secs())).expect("renewed");
+        assert_eq!(gate.admit(&token, b"body", NOW).err(), Some(GrantError::Used));
+        let late = NOW.plus(Duration::from_secs(1));
+        let other = encode(&Claims { jti: "j2".into(), ..claims() }, "k1", &signer.key).expect("signs");
+        assert_eq!(gate.admit(&other, b"body", late).err(), Some(GrantError::OldKeys));
+        assert_eq!(gate.renew(keys(4, i64::MAX)), Err(GrantError::OldKeys));
+        gate.renew(keys(6, i64::MAX)).expect("renewed");
+        assert!(gate.admit(&other, b"body", late).is_ok());
     }
 
     type Edit = fn(&mut Claims);

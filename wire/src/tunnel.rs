@@ -7,7 +7,7 @@ use access::event::SessionKind;
 use access::words::{AgentId, Login, NodeName, SessionId};
 use serde::{Deserialize, Serialize};
 
-use crate::frames::Size;
+use crate::frames::{self, Size};
 
 /// ALPN of a tunnel.
 pub const ALPN: &[u8] = b"naru-agent/1";
@@ -126,4 +126,26 @@ pub struct Refusal {
     pub code: String,
     /// One sentence.
     pub message: String,
+}
+
+impl Refusal {
+    /// Reads what an agent answered: its code is one of ours, and its message is short and plain text. None when it is no refusal.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let Self { code, message } = serde_json::from_slice(body).ok()?;
+        Some(Self { code: frames::tame_code(code), message: frames::tame_message(&message) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hostile_agent_answers_is_tamed() {
+        let refusal = Refusal { code: "NARU-P201\r\n".into(), message: format!("\x1b]0;title\x07{}", "x".repeat(600)) };
+        let read = Refusal::parse(&serde_json::to_vec(&refusal).expect("json")).expect("a refusal");
+        assert_eq!((read.code.as_str(), read.message.len()), ("NARU-N305", 500));
+        assert!(read.message.starts_with("]0;titlex"), "{}", read.message);
+        assert_eq!(Refusal::parse(b"{}"), None);
+    }
 }

@@ -141,16 +141,17 @@ impl<'a> Here<'a> {
     fn fitting(
         &self,
         part: fn(&RoleSpec) -> &Vec<SshRule>,
+        fits: fn(&SshRule, &NodeFacts) -> bool,
     ) -> impl Iterator<Item = (&'a RoleName, &'a RoleSpec, usize, &'a SshRule)> + use<'a> {
         let (roles, node) = (self.roles, self.node);
         roles.iter().flat_map(move |(name, spec)| {
             let rules = part(spec).iter().enumerate();
-            rules.filter(|(_, rule)| fits(rule, node)).map(move |(i, rule)| (name, *spec, i, rule))
+            rules.filter(move |(_, rule)| fits(rule, node)).map(move |(i, rule)| (name, *spec, i, rule))
         })
     }
 
     fn allows(&self) -> impl Iterator<Item = (&'a RoleName, &'a RoleSpec, usize, &'a SshRule)> + use<'a> {
-        self.fitting(|spec| &spec.allow)
+        self.fitting(|spec| &spec.allow, allow_fits)
     }
 
     /// Whether any role reaches the node at all.
@@ -166,7 +167,7 @@ impl<'a> Here<'a> {
 
     /// The first deny that hits.
     fn denied(&self, login: &Login, kind: SessionKind) -> Option<String> {
-        self.fitting(|spec| &spec.deny)
+        self.fitting(|spec| &spec.deny, deny_fits)
             .find(|(.., rule)| speaks_of(rule, kind) && rule.logins.iter().any(|pattern| pattern.matches(login, self.traits)))
             .map(|(name, _, i, _)| format!("{name}/deny[{i}]"))
     }
@@ -175,7 +176,9 @@ impl<'a> Here<'a> {
     fn allowing(&self, login: &Login, kind: SessionKind) -> impl Iterator<Item = (String, &'a RoleOptions)> {
         self.roles.iter().filter_map(move |(name, spec)| {
             let hit = |rule: &SshRule| {
-                speaks_of(rule, kind) && fits(rule, self.node) && rule.logins.iter().any(|pattern| allows(pattern, login, self.traits))
+                speaks_of(rule, kind)
+                    && allow_fits(rule, self.node)
+                    && rule.logins.iter().any(|pattern| allows(pattern, login, self.traits))
             };
             spec.allow.iter().position(hit).map(|i| (format!("{name}/allow[{i}]"), &spec.options))
         })
@@ -189,7 +192,7 @@ impl<'a> Here<'a> {
                 left.entry(login).or_default().extend(kinds(rule));
             }
         }
-        for (.., rule) in self.fitting(|spec| &spec.deny) {
+        for (.., rule) in self.fitting(|spec| &spec.deny, deny_fits) {
             let any = rule.logins.contains(&LoginPattern::Any);
             let named: BTreeSet<Login> = rule.logins.iter().flat_map(|pattern| pattern.expand(self.traits)).collect();
             for (_, kinds_left) in left.iter_mut().filter(|(login, _)| any || named.contains(*login)) {
@@ -213,13 +216,23 @@ impl<'a> Here<'a> {
     }
 }
 
+/// Whether an allow rule fits this node: what only the agent says of itself counts where the rule says so.
+fn allow_fits(rule: &SshRule, node: &NodeFacts) -> bool {
+    fits(rule, node, rule.agent_labels)
+}
+
+/// Whether a deny rule fits this node: labels of any origin count, since a doubtful label is a reason to deny as good as any.
+fn deny_fits(rule: &SshRule, node: &NodeFacts) -> bool {
+    fits(rule, node, true)
+}
+
 /// Whether a rule's labels fit this node. Empty fits nothing.
-fn fits(rule: &SshRule, node: &NodeFacts) -> bool {
+fn fits(rule: &SshRule, node: &NodeFacts, agent_labels: bool) -> bool {
     let one = |key: &String, patterns: &Vec<crate::policy::Pattern>| {
         if key == "*" {
             return patterns.iter().any(crate::policy::Pattern::is_any);
         }
-        let believed = node.labels.get(key).filter(|label| label.origin != Origin::Agent || rule.agent_labels);
+        let believed = node.labels.get(key).filter(|label| label.origin != Origin::Agent || agent_labels);
         believed.is_some_and(|label| patterns.iter().any(|pattern| pattern.matches(&label.value)))
     };
     !rule.node_labels.is_empty() && rule.node_labels.iter().all(|(key, patterns)| one(key, patterns))

@@ -30,7 +30,9 @@ pub(super) struct Account {
 impl Account {
     /// Looks the login up and applies the host's own rules: expiry (a `!` or `*` for a password is no lock: such accounts log in
     /// by other means), the shell, `/etc/nologin`.
-    pub(super) fn admit(login: &Login) -> Result<Self, Refused> {
+    ///
+    /// Root is a uid and not a name: an account of another name with uid 0 needs `allow_root` too.
+    pub(super) fn admit(login: &Login, allow_root: bool) -> Result<Self, Refused> {
         let name = login.to_string();
         let user = User::from_name(&name).map_err(|e| Refused::host("look up the account", e))?;
         let Some(user) = user else {
@@ -42,6 +44,7 @@ impl Account {
             let message = format!("The agent on this host does not run as root and opens sessions only for {own}, not for {name}.");
             return Err(Refused::new(code::OWN_ACCOUNT_ONLY, message));
         }
+        root_is_listed(&name, user.uid, allow_root)?;
         let shell = if user.shell.as_os_str().is_empty() { PathBuf::from("/bin/sh") } else { user.shell };
         not_expired(&name)?;
         is_login_shell(&name, &shell)?;
@@ -68,6 +71,16 @@ impl Account {
         }
         Ok(())
     }
+}
+
+fn root_is_listed(name: &str, uid: Uid, allow_root: bool) -> Result<(), Refused> {
+    if !uid.is_root() || allow_root {
+        return Ok(());
+    }
+    let message = format!(
+        "The account {name} is root on this host (uid 0), and this host does not list root among the logins that its agent may open."
+    );
+    Err(Refused::new(code::ROOT, message))
 }
 
 fn not_expired(name: &str) -> Result<(), Refused> {
@@ -123,6 +136,12 @@ mod tests {
         let refused = no_notice(&path).expect_err("refused");
         assert_eq!(refused.code, code::NOLOGIN);
         assert!(refused.message.ends_with("\nback at nine[2J"), "{}", refused.message);
+    }
+
+    #[test]
+    fn root_by_any_name_needs_to_be_listed() {
+        let code = |uid, allow| root_is_listed("toor", Uid::from_raw(uid), allow).err().map(|refused| refused.code);
+        assert_eq!((code(0, false).as_deref(), code(0, true), code(1000, false)), (Some(code::ROOT), None, None));
     }
 
     #[test]

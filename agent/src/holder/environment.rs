@@ -129,6 +129,7 @@ mod tests {
             pty: Some(Pty { term: "../../x".into(), size: Size::default(), modes: vec![] }),
             env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             grace: 1,
+            allow_root: true,
             motd: false,
         }
     }

@@ -43,6 +43,8 @@ pub struct SpawnSpec {
     pub env: Vec<(String, String)>,
     /// Seconds that the program outlives its last attachment.
     pub grace: u32,
+    /// Whether the account may have uid 0: the host's own list names `root`.
+    pub allow_root: bool,
     /// Whether a login shell on a terminal is preceded by `/etc/motd`.
     pub motd: bool,
 }
@@ -122,4 +124,6 @@ pub mod code {
     pub const NOT_YOURS: &str = "NARU-N311";
     /// Output before the offset asked for is gone.
     pub const GONE: &str = "NARU-N312";
+    /// The account has uid 0, and the host does not list root.
+    pub const ROOT: &str = "NARU-N313";
 }

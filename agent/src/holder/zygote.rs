@@ -251,7 +251,7 @@ fn prepare(zygote: &Zygote, spec: &SpawnSpec) -> Result<(SignalFd, Child), Refus
     let host = |e: io::Error| Refused::host("set up the holder", e);
     detach().map_err(host)?;
     let signals = signals(&[NixSignal::SIGCHLD, NixSignal::SIGTERM]).map_err(host)?;
-    let account = Account::admit(&spec.login)?;
+    let account = Account::admit(&spec.login, spec.allow_root)?;
     if agent.is_root() {
         place::enter_cgroup(&spec.session);
     }

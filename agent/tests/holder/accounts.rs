@@ -18,6 +18,12 @@ async fn accounts_that_may_not_log_in_are_refused_with_a_sentence() {
     let refused = host.open(&asked).await.expect_err("refused");
     let want = if Uid::effective().is_root() { code::NO_SHELL } else { code::OWN_ACCOUNT_ONLY };
     assert_eq!(refused.code, want, "{refused}");
+
+    // Root is a uid: whatever the account is called, it has to be listed.
+    asked = exec("id");
+    asked.allow_root = false;
+    let opened = host.open(&asked).await;
+    assert_eq!(opened.err().map(|refused| refused.code).as_deref(), Uid::effective().is_root().then_some(code::ROOT));
     // Nothing is left of them.
     host.gone(&asked).await;
 }

@@ -1,6 +1,8 @@
 //! `naru agent join` and `naru agent run`.
 
+use std::ffi::OsString;
 use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use access::words::{Login, NodeName};
@@ -51,6 +53,29 @@ fn token(given: &str) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
+/// The command line that runs what has joined.
+pub(crate) fn run_words(config: Option<&Path>, state: Option<&Path>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["agent".into(), "run".into()];
+    for (flag, path) in [("--config", config), ("--state", state)] {
+        words.extend(path.into_iter().map(|path| {
+            // In one word: a path may begin with `-`.
+            let mut word = OsString::from(flag);
+            word.push("=");
+            word.push(path);
+            word
+        }));
+    }
+    words
+}
+
+/// Goes on as this program with another command line: the join token leaves the process list. Comes back only when that fails.
+pub(crate) fn become_this(words: &[OsString]) -> Result<(), Failure> {
+    let failed =
+        |error| Failure::new("NARU-C026", 1, format!("joined, but the agent could not be started: {error}")).hint("naru agent run");
+    let program = std::env::current_exe().map_err(failed)?;
+    Err(failed(std::process::Command::new(program).args(words).exec()))
+}
+
 /// Runs the agent until it is stopped.
 pub(crate) async fn run(config: Option<&Path>, state: Option<PathBuf>, end_sessions: bool) -> Result<(), Failure> {
     let state = state_dir(state, "/var/lib/naru-agent", "agent")?;
@@ -80,4 +105,23 @@ pub(crate) fn own_login() -> Result<Login, Failure> {
     let user = User::from_uid(geteuid()).ok().flatten();
     let name = user.map(|user| user.name).unwrap_or_default();
     name.parse().map_err(|error| Failure::new("NARU-C027", 1, format!("the account that runs this cannot be a login: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Agent, Cli, Command, Server};
+
+    #[test]
+    fn what_runs_after_a_join_is_the_same_agent_without_the_token() {
+        let words = run_words(Some(Path::new("a b.yaml")), Some(Path::new("-s")));
+        let cli = Cli::try_parse_from(std::iter::once("naru".into()).chain(words)).expect("a command line");
+        let Command::Server(Server::Agent { what: Agent::Run { config, state, end_sessions } }) = cli.command else {
+            panic!("another command")
+        };
+        assert_eq!((config.as_deref(), state.as_deref(), end_sessions), (Some(Path::new("a b.yaml")), Some(Path::new("-s")), false));
+        assert_eq!(run_words(None, None), ["agent", "run"]);
+    }
 }

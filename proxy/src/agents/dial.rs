@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use access::decide::{OpenSession, Permit};
-use access::words::InstallId;
+use access::words::{AgentId, InstallId};
 use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -52,10 +52,11 @@ pub(crate) struct Dialler {
 }
 
 impl Dialler {
-    /// Opens or resumes the session that was permitted.
+    /// Opens or resumes the session that was permitted, at the agent whose labels were decided about.
     pub(crate) async fn dial(
         &self,
         permit: &Permit<OpenSession>,
+        agent: &AgentId,
         _logged: &Logged,
         request: &SessionRequest,
         fence: u64,
@@ -65,7 +66,7 @@ impl Dialler {
             How::Open { terminal: None, .. } => Purpose::Bulk,
             _ => Purpose::Terminals,
         };
-        let tunnel = self.agents.tunnel(node, purpose).ok_or_else(|| DialError::NotConnected(node.clone()))?;
+        let tunnel = self.agents.tunnel(node, agent, purpose).ok_or_else(|| DialError::NotConnected(node.clone()))?;
         let body = serde_json::to_vec(request).unwrap_or_default();
         let place = Place { install: &self.install, agent: &tunnel.agent, proxy: &self.own_pin, epoch: &tunnel.hello.epoch };
         let ask = grant(permit, place, request, &body, fence, crate::clock::now());
@@ -87,7 +88,7 @@ async fn upgrade(tunnel: &Tunnel, token: String, body: Vec<u8>) -> Result<Far, D
     let answer = sender.send_request(request).await.map_err(io::Error::other)?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         let text = Limited::new(answer.into_body(), MAX_REFUSAL).collect().await.map_err(io::Error::other)?.to_bytes();
-        let refusal = serde_json::from_slice(&text).map_err(|_| io::Error::other("its answer is not understood"))?;
+        let refusal = Refusal::parse(&text).ok_or_else(|| io::Error::other("its answer is not understood"))?;
         return Err(DialError::Refused(refusal));
     }
     let upgraded = hyper::upgrade::on(answer).await.map_err(io::Error::other)?;

@@ -8,6 +8,7 @@ use access::words::AgentId;
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use tokio_util::sync::CancellationToken;
 use wire::tunnel::{self, Hello, HelloBack};
 
 use super::Tunnel;
@@ -21,9 +22,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 const MAX_LABELS: (usize, usize) = (64, 256);
 
 /// Says hello and gives the tunnel with what the agent answered.
-pub(super) async fn hello(mux: Mux, agent: AgentId, keys: &Keys, now: Timestamp) -> io::Result<Tunnel> {
-    let grant_keys = keys.ask(StateGrantKeys { now }).map_err(io::Error::other)?;
-    let body = serde_json::to_vec(&Hello { grant_keys }).unwrap_or_default();
+pub(super) async fn hello(mux: Mux, agent: AgentId, cut: CancellationToken, keys: &Keys, now: Timestamp) -> io::Result<Tunnel> {
     let unnamed = HelloBack {
         agent: agent.clone(),
         purpose: tunnel::Purpose::Terminals,
@@ -32,9 +31,8 @@ pub(super) async fn hello(mux: Mux, agent: AgentId, keys: &Keys, now: Timestamp)
         labels: Default::default(),
         only_login: None,
     };
-    let mut tunnel = Tunnel { agent, hello: unnamed, mux, connections: tokio_util::task::TaskTracker::new() };
-    let request = Request::post(tunnel::HELLO).header(header::HOST, "agent").body(Full::new(Bytes::from(body)));
-    let answer = ask(&tunnel, request.map_err(io::Error::other)?).await?;
+    let mut tunnel = Tunnel { agent, hello: unnamed, mux, connections: tokio_util::task::TaskTracker::new(), cut };
+    let answer = greet(&tunnel, keys, now).await?;
     let hello: HelloBack = serde_json::from_slice(&answer).map_err(|_| io::Error::other("its hello is not understood"))?;
     if hello.agent != tunnel.agent {
         return Err(io::Error::other("it says another name than its certificate"));
@@ -48,13 +46,19 @@ pub(super) async fn hello(mux: Mux, agent: AgentId, keys: &Keys, now: Timestamp)
     Ok(tunnel)
 }
 
-/// Beats until the agent misses one.
+/// Says with which keys grants are signed: first of all, and again before an agent would not believe it any more.
+pub(super) async fn greet(tunnel: &Tunnel, keys: &Keys, now: Timestamp) -> io::Result<Bytes> {
+    let grant_keys = keys.ask(StateGrantKeys { now }).map_err(io::Error::other)?;
+    let body = serde_json::to_vec(&Hello { grant_keys }).unwrap_or_default();
+    let request = Request::post(tunnel::HELLO).header(header::HOST, "agent").body(Full::new(Bytes::from(body)));
+    ask(tunnel, request.map_err(io::Error::other)?).await
+}
+
+/// One heartbeat, after the pause before it.
 pub(super) async fn beat(tunnel: &Tunnel) -> io::Result<()> {
-    loop {
-        tokio::time::sleep(Duration::from_secs(tunnel::BEAT_EVERY_S)).await;
-        let request = Request::get(tunnel::BEAT).header(header::HOST, "agent").body(Full::default());
-        ask(tunnel, request.map_err(io::Error::other)?).await?;
-    }
+    tokio::time::sleep(Duration::from_secs(tunnel::BEAT_EVERY_S)).await;
+    let request = Request::get(tunnel::BEAT).header(header::HOST, "agent").body(Full::default());
+    ask(tunnel, request.map_err(io::Error::other)?).await.map(|_| ())
 }
 
 async fn ask(tunnel: &Tunnel, request: Request<Full<Bytes>>) -> io::Result<Bytes> {

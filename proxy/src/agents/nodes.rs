@@ -8,6 +8,7 @@ use access::time::Timestamp;
 use access::words::{AgentId, NodeName};
 use serde::{Deserialize, Serialize};
 use store::kv::{Kv, KvError};
+use wire::tunnel::HelloBack;
 
 use crate::live::scan;
 
@@ -53,8 +54,14 @@ impl Nodes {
     /// One, as `decide` sees it.
     pub(crate) fn facts(&self, name: &NodeName) -> Result<Option<(NodeFacts, AgentId)>, KvError> {
         let Some((node, _)) = self.get(name)? else { return Ok(None) };
-        let labels = self.agents.with_own_labels(name, node.labels());
+        let labels = self.agents.with_own_labels(name, &node.agent, node.labels());
         Ok(Some((NodeFacts { name: name.clone(), labels }, node.agent)))
+    }
+
+    /// What its agent said of itself, while that is connected.
+    pub(crate) fn said(&self, name: &NodeName) -> Option<HelloBack> {
+        let (node, _) = self.get(name).ok().flatten()?;
+        self.agents.said(name, &node.agent)
     }
 
     /// All, by name.
@@ -64,7 +71,7 @@ impl Nodes {
             let damaged = || KvError::Damaged(entry.key.clone());
             let name: NodeName = entry.key.trim_start_matches(NODES).parse().map_err(|_| damaged())?;
             let node: StoredNode = serde_json::from_slice(&entry.at.value).map_err(|_| damaged())?;
-            let labels = self.agents.with_own_labels(&name, node.labels());
+            let labels = self.agents.with_own_labels(&name, &node.agent, node.labels());
             all.push((NodeFacts { name, labels }, node.agent));
         }
         Ok(all)

@@ -3,19 +3,24 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use access::event::{Actor, Event, What};
 use access::words::{AgentId, NodeName};
 use recorder::Log;
 use store::kv::KvError;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use super::nodes::Nodes;
 use super::{Agents, hello, mux};
-use crate::authority::ask::Keys;
+use crate::authority::ask::{GRANT_KEYS_LIFE, Keys};
 
 /// Which node an agent serves: written at the join beside the node.
 pub(crate) const AGENTS: &str = "agent/";
+
+/// Why an agent that has a certificate is not served.
+const NOT_ITS: &str = "its node is gone or was taken over";
 
 /// What serving tunnels needs.
 #[derive(Clone)]
@@ -35,25 +40,40 @@ impl Tunnels {
         let node = match self.node_of(&agent) {
             Ok(Some(node)) => node,
             Ok(None) => {
-                let cause = "its node is gone or was taken over".to_owned();
-                self.say(&agent, What::AgentRefused { cause });
+                if self.agents.tells_refusal(&agent, Instant::now()) {
+                    self.say(&agent, What::AgentRefused { cause: NOT_ITS.to_owned() });
+                }
                 return;
             }
             Err(error) => return tracing::error!(%error, "the store could not be read"),
         };
+        let arrival = self.agents.arrive(&agent);
         let (mux, drive) = mux::start(stream);
         let ended = tokio::select! {
             ended = drive => ended,
-            ended = self.attend(mux, &agent, &node) => ended,
+            ended = self.attend(mux, &agent, &node, &arrival.cut) => ended,
+            () = arrival.cut.cancelled() => Err(io::Error::other("a newer one took its place")),
         };
         let cause = ended.err().map_or_else(|| "it closed the tunnel".to_owned(), |error| error.to_string());
         tracing::info!(%agent, %node, %from, cause, "a tunnel ended");
     }
 
-    async fn attend(&self, mux: mux::Mux, agent: &AgentId, node: &NodeName) -> io::Result<()> {
-        let tunnel = Arc::new(hello::hello(mux, agent.clone(), &self.keys, crate::clock::now()).await?);
+    async fn attend(&self, mux: mux::Mux, agent: &AgentId, node: &NodeName, cut: &CancellationToken) -> io::Result<()> {
+        let mut greeted = crate::clock::now();
+        let tunnel = Arc::new(hello::hello(mux, agent.clone(), cut.clone(), &self.keys, greeted).await?);
         let _registered = Registered::new(self, node.clone(), tunnel.clone());
-        hello::beat(&tunnel).await
+        loop {
+            // The node may have been taken over since the tunnel came: at once, while it said hello, or by another proxy.
+            if self.node_of(agent).map_err(io::Error::other)?.as_ref() != Some(node) {
+                return Err(io::Error::other(NOT_ITS));
+            }
+            hello::beat(&tunnel).await?;
+            let now = crate::clock::now();
+            if now.since(greeted) > GRANT_KEYS_LIFE / 2 {
+                hello::greet(&tunnel, &self.keys, now).await?;
+                greeted = now;
+            }
+        }
     }
 
     fn node_of(&self, agent: &AgentId) -> Result<Option<NodeName>, KvError> {

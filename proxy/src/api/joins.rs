@@ -43,10 +43,13 @@ pub(crate) async fn join(
     let agent: AgentId = format!("{node}-{}", by.get(..12).unwrap_or_default()).parse().map_err(No::ours)?;
     let stored = StoredNode { agent: agent.clone(), labels: labels.clone(), joined: now };
     let taken = app.sessions.nodes.get(&node)?;
-    let expect = match &taken {
-        None => Expect::Absent,
-        Some((old, revision)) if *replace || (redeemed.is_again() && old.agent == agent) => Expect::Revision(*revision),
-        Some(_) => {
+    let expect = match (redeemed.chosen(), &taken) {
+        // It has let this very agent join: only a lost answer is made good, and nothing is taken over a second time.
+        (Some(chosen), Some((old, revision))) if chosen == node.as_str() && old.agent == agent => Expect::Revision(*revision),
+        (Some(chosen), _) => return Err(refused("NARU-J104", format!("the join token is refused: it was used before, for {chosen}"))),
+        (None, None) => Expect::Absent,
+        (None, Some((_, revision))) if *replace => Expect::Revision(*revision),
+        (None, Some(_)) => {
             let why = format!("the name {node} is taken");
             return Err(refused(NAME_TAKEN, why).hint("Make a token with --replace, or with another name."));
         }
@@ -63,16 +66,19 @@ pub(crate) async fn join(
         .keys
         .ask(SignAgent { agent: &agent, csr_pem: &asked.csr_pem, now, logged })
         .map_err(|error| No::bad("NARU-J107", error.to_string()))?;
-    put(&app, &node, &stored, expect)?;
+    put(&app, &node, &stored, expect, redeemed.choose(node.as_str()))?;
     let public = app.keys.public();
     Ok(Json(Joined { agent_id: agent, node, x509_chain_pem, ca_pem: public.ca_pem, install: public.install }))
 }
 
-fn put(app: &App, node: &NodeName, stored: &StoredNode, expect: Expect) -> Result<(), KvError> {
+/// The node, its agent and what the token is bound to, all or none; whoever served the node before is cut off.
+fn put(app: &App, node: &NodeName, stored: &StoredNode, expect: Expect, chosen: Change) -> Result<(), KvError> {
     let value = serde_json::to_vec(stored).unwrap_or_default();
     let name = serde_json::to_vec(node).unwrap_or_default();
     let by_agent = Change::put(format!("{AGENTS}{}", stored.agent), name, Expect::Any);
-    app.store.batch(&[Change::put(format!("{NODES}{node}"), value, expect), by_agent]).map(|_| ())
+    app.store.batch(&[Change::put(format!("{NODES}{node}"), value, expect), by_agent, chosen])?;
+    app.sessions.dialler.agents.cut_others(node, &stored.agent);
+    Ok(())
 }
 
 /// The token's name, or the host's wish where the token has a pattern that it fits.
@@ -130,4 +136,97 @@ pub(crate) async fn renew(
         .ask(SignAgent { agent: &agent, csr_pem: &asked.csr_pem, now, logged })
         .map_err(|error| No::bad("NARU-J107", error.to_string()))?;
     Ok(Json(Renewed { x509_chain_pem }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt as _;
+    use rcgen::{CertificateParams, KeyPair};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::agents::serve::Tunnels;
+    use crate::agents::tests::speak;
+    use crate::api::refusals::{Stage, stage};
+
+    impl Stage {
+        fn token(&self, node: &str, replace: bool) -> String {
+            let purpose = Purpose::Node { node: node.to_owned(), labels: Default::default(), replace };
+            self.proxy.app.once.make(purpose, Duration::from_secs(60), clock::now()).expect("made").secret
+        }
+
+        /// The agent that joined, or the code of the refusal.
+        async fn join(&self, token: &str, key: &KeyPair, node: &str) -> Result<AgentId, String> {
+            let csr_pem = CertificateParams::default().serialize_request(key).and_then(|csr| csr.pem()).expect("a request");
+            let asked = Join {
+                token: token.to_owned(),
+                csr_pem,
+                node: Some(node.parse().expect("a name")),
+                labels: Default::default(),
+                version: "1".to_owned(),
+            };
+            let body = Body::from(serde_json::to_vec(&asked).expect("json"));
+            let mut request = Request::post("/v1/join").header("content-type", "application/json").body(body).expect("a request");
+            request.extensions_mut().insert(Peer { from: (std::net::Ipv4Addr::LOCALHOST, 1).into(), subject: None });
+            let answer = self.front.0.clone().oneshot(request).await.expect("an answer");
+            let joined = answer.status() == StatusCode::OK;
+            let body = answer.into_body().collect().await.expect("a body").to_bytes();
+            let said: serde_json::Value = serde_json::from_slice(&body).expect("json");
+            let text = |key: &str| said[key].as_str().expect("text").to_owned();
+            if joined { Ok(text("agent_id").parse().expect("an id")) } else { Err(text("code")) }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_lets_one_name_join_and_takes_over_once() {
+        let stage = stage().await;
+        let (one, two) = (KeyPair::generate().expect("key"), KeyPair::generate().expect("key"));
+        let token = stage.token("web-*", true);
+        let first = stage.join(&token, &one, "web-1").await.expect("joined");
+        assert_eq!(stage.join(&token, &one, "web-1").await, Ok(first), "a lost answer");
+        assert_eq!(stage.join(&token, &one, "web-2").await.err().as_deref(), Some("NARU-J104"), "another name");
+        let taken = stage.join(&stage.token("web-1", true), &two, "web-1").await.expect("taken over");
+        assert_eq!(stage.join(&token, &one, "web-1").await.err().as_deref(), Some("NARU-J104"), "it does not take over again");
+        let node = "web-1".parse().expect("a name");
+        assert_eq!(stage.proxy.app.sessions.nodes.get(&node).expect("read").map(|(node, _)| node.agent), Some(taken));
+        let missed = stage.token("web-*", false);
+        assert_eq!(stage.join(&missed, &two, "web-1").await.err().as_deref(), Some("NARU-J106"));
+        assert!(stage.join(&missed, &two, "web-3").await.is_ok(), "a name that was taken binds nothing");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_taken_over_is_cut_off_at_once_and_does_not_come_back() {
+        let stage = stage().await;
+        let sessions = &stage.proxy.app.sessions;
+        let nodes = sessions.nodes.clone();
+        let tunnels =
+            Tunnels { agents: nodes.agents.clone(), nodes: nodes.clone(), keys: stage.proxy.app.keys.clone(), log: sessions.log.clone() };
+        let key = || KeyPair::generate().expect("key");
+        let node: NodeName = "demo".parse().expect("a name");
+        let old = stage.join(&stage.token("demo", false), &key(), "demo").await.expect("joined");
+        let serve = |agent: &AgentId| {
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            let (tunnels, agent) = (tunnels.clone(), agent.clone());
+            tokio::spawn(speak(far, agent.clone()));
+            tokio::spawn(async move { tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await })
+        };
+        let mut changed = nodes.agents.watch();
+        let served = serve(&old);
+        while nodes.said(&node).is_none() {
+            changed.changed().await.expect("a change");
+        }
+        let new = stage.join(&stage.token("demo", true), &key(), "demo").await.expect("taken over");
+        served.await.expect("the old tunnel ends");
+        assert!(nodes.said(&node).is_none() && nodes.agents.said(&node, &old).is_none());
+        serve(&old).await.expect("the old agent is refused");
+        let _served = serve(&new);
+        while nodes.said(&node).is_none() {
+            changed.changed().await.expect("a change");
+        }
+        assert!(nodes.agents.said(&node, &old).is_none());
+    }
 }

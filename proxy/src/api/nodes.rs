@@ -20,7 +20,7 @@ pub(crate) async fn list(State(app): State<App>, person: Person) -> Result<Json<
         if logins.is_empty() {
             continue;
         }
-        let said = app.sessions.dialler.agents.said(&node.name);
+        let said = app.sessions.dialler.agents.said(&node.name, &agent_id);
         let label = |(key, label): (String, access::identity::LabelValue)| LabelRow { key, value: label.value, origin: label.origin };
         items.push(NodeRow {
             name: node.name,

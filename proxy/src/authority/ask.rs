@@ -21,7 +21,7 @@ pub(crate) const USER_LIFE: Duration = Duration::from_secs(12 * 3600);
 /// Life of an agent's certificate.
 pub(crate) const AGENT_LIFE: Duration = Duration::from_secs(7 * 86_400);
 /// Life of the statement about grant keys; a tunnel gets a new one with each hello.
-const GRANT_KEYS_LIFE: Duration = Duration::from_secs(86_400);
+pub(crate) const GRANT_KEYS_LIFE: Duration = Duration::from_secs(86_400);
 /// The id of the only grant key so far.
 const GRANT_KEY_ID: &str = "g1";
 

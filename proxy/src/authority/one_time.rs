@@ -10,7 +10,7 @@ use access::words::UserName;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use store::kv::{Expect, Kv, KvError};
+use store::kv::{Change, Expect, Kv, KvError};
 
 /// Life of a sign-in link where no other is set.
 #[cfg(test)]
@@ -48,7 +48,7 @@ pub(crate) const LOGIN_LINK: &str = "login_link";
 /// Kind of join tokens.
 pub(crate) const NODE: &str = "node";
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
     id: String,
@@ -56,6 +56,9 @@ struct Record {
     expires: Timestamp,
     /// Hash of the key that used it.
     used_by: Option<String>,
+    /// The node that joined with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chosen: Option<String>,
 }
 
 /// A secret, shown once.
@@ -70,11 +73,22 @@ pub(crate) struct Made {
 pub(crate) struct Redeemed {
     purpose: Purpose,
     id: String,
-    again: bool,
     sign_in: u64,
+    record: Record,
+    key: String,
+    revision: u64,
 }
 
 impl Redeemed {
+    /// The node that has joined with it, if any has.
+    pub(crate) fn chosen(&self) -> Option<&str> {
+        self.record.chosen.as_deref()
+    }
+    /// The change that binds it to this node, for the batch in which that joins.
+    pub(crate) fn choose(&self, node: &str) -> Change {
+        let record = Record { chosen: Some(node.to_owned()), ..self.record.clone() };
+        Change::put(self.key.clone(), serde_json::to_vec(&record).unwrap_or_default(), Expect::Revision(self.revision))
+    }
     /// What it was good for.
     pub(crate) fn purpose(&self) -> &Purpose {
         &self.purpose
@@ -86,10 +100,6 @@ impl Redeemed {
     /// The sign-in that it begins: always the same one, however often it is used by its holder.
     pub(crate) fn sign_in(&self) -> u64 {
         self.sign_in
-    }
-    /// Whether the same key had used it before.
-    pub(crate) fn is_again(&self) -> bool {
-        self.again
     }
 }
 
@@ -124,7 +134,7 @@ impl OneTime {
         let id = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect::<String>();
         let expires = now.plus(life);
         let key = key_of(purpose.kind(), &secret);
-        let record = Record { id: id.clone(), purpose, expires, used_by: None };
+        let record = Record { id: id.clone(), purpose, expires, used_by: None, chosen: None };
         self.0.put(&key, &serde_json::to_vec(&record).unwrap_or_default(), Expect::Absent)?;
         Ok(Made { secret, id, expires })
     }
@@ -142,16 +152,18 @@ impl OneTime {
         if now >= record.expires {
             return Err(RedeemError::Expired(record.expires));
         }
+        let mut revision = stored.revision;
         if !again {
             record.used_by = Some(by.to_owned());
             let value = serde_json::to_vec(&record).unwrap_or_default();
             match self.0.put(&key, &value, Expect::Revision(stored.revision)) {
-                Ok(_) => {}
+                Ok(written) => revision = written,
                 Err(KvError::Conflict { .. }) => return Err(RedeemError::Used),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Redeemed { purpose: record.purpose, id: record.id, again, sign_in: sign_in_of(&key) })
+        let sign_in = sign_in_of(&key);
+        Ok(Redeemed { purpose: record.purpose.clone(), id: record.id.clone(), sign_in, record, key, revision })
     }
 }
 
@@ -183,13 +195,13 @@ mod tests {
     fn a_secret_works_once_in_time_for_its_kind_and_whole() {
         let once = OneTime::new(Arc::new(store::kv::memory()));
         let made = once.make(link(), LINK_LIFE, NOW).expect("made");
-        let redeem = |kind: &str, secret: &str, by: &str, now| once.redeem(kind, secret, by, now).map(|r| r.is_again());
+        let redeem = |kind: &str, secret: &str, by: &str, now| once.redeem(kind, secret, by, now).map(|_| ());
         assert!(matches!(redeem(NODE, &made.secret, "k1", NOW), Err(RedeemError::Unknown)), "another kind");
         let cut = &made.secret[..made.secret.len() - 1];
         assert!(matches!(redeem(LOGIN_LINK, cut, "k1", NOW), Err(RedeemError::Unknown)), "cut");
         assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k1", NOW.plus(LINK_LIFE)), Err(RedeemError::Expired(_))));
-        assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k1", NOW), Ok(false)));
-        assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k1", NOW), Ok(true)), "the same key again");
+        assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k1", NOW), Ok(())));
+        assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k1", NOW), Ok(())), "the same key again");
         assert!(matches!(redeem(LOGIN_LINK, &made.secret, "k2", NOW), Err(RedeemError::Used)));
     }
 

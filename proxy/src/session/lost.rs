@@ -250,6 +250,9 @@ mod tests {
         let open = begin(2, &log, &recordings);
         let mut off = Event::new(NOW, Actor::system(), What::SessionStart { command: None, terminal: None, recording: "off".into() });
         off.session = Some(SessionRef { id: id(3), kind: SessionKind::Exec, connection: None, offset_ms: None });
+        off.actor.name = "alice".to_owned();
+        let login = "root".parse().ok();
+        off.target = Some(Target { kind: TargetKind::Ssh, name: "demo".into(), labels: Default::default(), agent_id: None, login });
         let _logged = log.append(&off).expect("logged");
         copy(dir.path(), copied.path());
 
@@ -268,6 +271,8 @@ mod tests {
         assert_eq!(found[2], (id(3), "proxy_lost".into(), None));
         let row = table.get(&id(1)).expect("a store").expect("a row");
         assert_eq!((row.reason.as_deref(), row.output_bytes, row.user.as_str()), (Some("killed"), 5, "alice"));
+        let row = table.get(&id(3)).expect("a store").expect("a row");
+        assert_eq!((row.recording.as_str(), row.reason.as_deref(), row.live), ("off", Some("proxy_lost"), false));
         assert!(log.unended().expect("read").is_empty());
         finish_lost(&Recovered::default(), &recordings, &log, &table).expect("nothing left");
         assert_eq!(ends(&log).len(), 3);

@@ -125,7 +125,7 @@ impl Sessions {
             return Err(NotOpened::new("NARU-S105", "the proxy has as many sessions as it may have; try again later"));
         }
         let id = table::new_id(now);
-        let target = target(&permit, Some(agent));
+        let target = target(&permit, Some(agent.clone()));
         let recording = self.record(id, &permit, &asker, &wanted, now)?;
         let mode = permit.obligations().recording.as_str();
         let mut start = self.event(
@@ -152,7 +152,7 @@ impl Sessions {
             login: wanted.login,
             how: How::Open { kind: wanted.kind, command: wanted.command, terminal: wanted.terminal, env: wanted.env, grace_s: GRACE_S },
         };
-        let far = match self.dialler.dial(&permit, &logged, &request, 1).await {
+        let far = match self.dialler.dial(&permit, &agent, &logged, &request, 1).await {
             Ok(far) => far,
             Err(error) => {
                 let not_opened = unreachable(&error);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
 use access::event::What;
+use access::words::AgentId;
 use tokio::time::Instant;
 use wire::tunnel::SessionRequest;
 
@@ -33,18 +34,18 @@ pub(super) struct Back {
 
 /// The same question with the person and the node of now.
 pub(super) fn again(host: &Sessions, permit: &Permit<OpenSession>) -> Result<Permit<OpenSession>, Denial> {
-    decide_now(host, permit.question())
+    decide_now(host, permit.question()).map(|(permit, _)| permit)
 }
 
-fn decide_now(host: &Sessions, question: &OpenSession) -> Result<Permit<OpenSession>, Denial> {
+fn decide_now(host: &Sessions, question: &OpenSession) -> Result<(Permit<OpenSession>, AgentId), Denial> {
     let now = clock::now();
     let view = host.live.now();
     let OpenSession { identity, node, login, kind } = question;
     let unknown = || unknown_node(identity, login, &node.name, now);
     let current = view.identity(&identity.name, identity.expires).filter(|current| current.user == identity.user);
     let identity = current.ok_or_else(unknown)?;
-    let (node, _) = host.nodes.facts(&node.name).ok().flatten().ok_or_else(unknown)?;
-    decide(OpenSession { identity, node, login: login.clone(), kind: *kind }, &view.policy, now)
+    let (node, agent) = host.nodes.facts(&node.name).ok().flatten().ok_or_else(unknown)?;
+    decide(OpenSession { identity, node, login: login.clone(), kind: *kind }, &view.policy, now).map(|permit| (permit, agent))
 }
 
 /// Waits for the agent and dials again, until it works or cannot work any more. The session bounds how long.
@@ -53,13 +54,13 @@ pub(super) async fn redial(resuming: Resuming, since: Instant) -> Result<Back, N
     let mut tunnels = host.dialler.agents.watch();
     loop {
         tunnels.mark_unchanged();
-        if host.dialler.agents.said(&request.node).is_some() {
-            let permit = decide_now(&host, &question).map_err(|denial| NotOpened::denied(&denial))?;
+        if host.nodes.said(&request.node).is_some() {
+            let (permit, agent) = decide_now(&host, &question).map_err(|denial| NotOpened::denied(&denial))?;
             fence += 1;
             let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             let event = host.event(&asker, request.session, question.kind, What::SessionResumed { away_ms, fence });
             let logged = host.log.append(&event)?;
-            match host.dialler.dial(&permit, &logged, &request, fence).await {
+            match host.dialler.dial(&permit, &agent, &logged, &request, fence).await {
                 Ok(far) => return Ok(Back { far, permit, fence }),
                 Err(error @ DialError::Refused(_)) => return Err(unreachable(&error)),
                 Err(error) => tracing::debug!(%error, "not yet"),

@@ -20,6 +20,9 @@ const CHUNK: usize = 256 * 1024;
 /// How often input that is only counted leaves a mark.
 const MARK: Duration = Duration::from_secs(10);
 
+/// How often the terminal's size is recorded at most.
+const SIZE_EVERY: Duration = Duration::from_millis(50);
+
 /// Why something was not recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
@@ -108,6 +111,11 @@ pub struct OpenRecording {
     degraded: Option<String>,
     input: Missed,
     marked: Option<(Instant, u64)>,
+    /// A size of the terminal that is not recorded yet, and when the last one was.
+    size: Option<Size>,
+    sized: Option<Instant>,
+    /// Streams that have ended.
+    ended: [Option<Stream>; 2],
     open: bool,
 }
 
@@ -131,6 +139,9 @@ impl OpenRecording {
             degraded: None,
             input: Missed::default(),
             marked: None,
+            size: None,
+            sized: None,
+            ended: [None; 2],
             open: mode.recording != Recording::Off,
         }
     }
@@ -153,6 +164,8 @@ impl OpenRecording {
             let left = self.mode.max_output.map_or(u64::MAX, |most| most.saturating_sub(self.recorded));
             let keep = data.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let (kept, over) = data.split_at(keep);
+            // What is drawn from here on is drawn at that size.
+            self.tell_size()?;
             match self.try_output(stream, offset, kept) {
                 Ok(()) => self.recorded += kept.len() as u64,
                 Err(error) if self.lets_by(&error) => {
@@ -212,14 +225,32 @@ impl OpenRecording {
         Ok(())
     }
 
-    /// The terminal has a new size.
+    /// The terminal has a new size. Of many at once the last is recorded, when there is room for it: a person drags a window, and a
+    /// client that sends sizes without end takes nobody else's room.
     pub fn resize(&mut self, size: Size) -> Result<(), RecordError> {
-        let entry = self.entry(Kind::Resize, None, 0);
-        self.note(&entry, &size)
+        self.size = self.open.then_some(size);
+        let due = self.sized.is_none_or(|at| at.elapsed() >= SIZE_EVERY);
+        if due { self.tell_size() } else { Ok(()) }
     }
 
-    /// A stream of output ended.
+    fn tell_size(&mut self) -> Result<(), RecordError> {
+        let Some(size) = self.size else { return Ok(()) };
+        let payload = serde_json::to_vec(&size).map_err(|error| RecordError::Io(error.to_string()))?;
+        match self.append(&self.entry(Kind::Resize, None, 0), &payload) {
+            // It waits for what is recorded next.
+            Err(RecordError::Backlog) => return Ok(()),
+            other => self.allowed(other)?,
+        }
+        (self.size, self.sized) = (None, Some(Instant::now()));
+        Ok(())
+    }
+
+    /// A stream of output ended. It ends once: what is said again needs no record.
     pub fn output_eof(&mut self, stream: Stream) -> Result<(), RecordError> {
+        if self.ended.contains(&Some(stream)) {
+            return Ok(());
+        }
+        self.ended = [self.ended[1], Some(stream)];
         let entry = self.entry(Kind::Eof, Some(stream), self.position);
         self.note(&entry, &())
     }
@@ -247,6 +278,7 @@ impl OpenRecording {
         }
         self.open = true;
         // What does not fit any more is lost to the recording, but the end is not.
+        let _ = self.tell_size();
         let _ = self.tell_missed();
         if self.cut.bytes > 0 {
             let entry = self.entry(Kind::Gap, None, self.cut.offset);

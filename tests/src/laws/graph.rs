@@ -55,7 +55,8 @@ fn text(value: &Value) -> &str {
 
 /// Our crates and which of ours each names, for tests too.
 fn ours(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
-    let local = |package: &&Value| package["source"].is_null();
+    let copied = |package: &Value| text(&package["manifest_path"]).contains("/vendor/");
+    let local = |package: &&Value| package["source"].is_null() && !copied(package);
     let named = |package: &Value| {
         let paths = list(&package["dependencies"]).filter(|dependency| dependency["path"].is_string());
         (text(&package["name"]).to_owned(), paths.map(|dependency| text(&dependency["name"]).to_owned()).collect())
