@@ -31,6 +31,11 @@ pub(crate) async fn speak(socket: DuplexStream, agent: AgentId) {
     }
 }
 
+/// Whether a tunnel was told to end.
+pub(crate) fn is_cut(tunnel: &Tunnel) -> bool {
+    tunnel.cut.is_cancelled()
+}
+
 fn tunnel(agent: &AgentId, purpose: Purpose) -> Arc<Tunnel> {
     let (mux, _) = mux::start(tokio::io::duplex(64).0);
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());

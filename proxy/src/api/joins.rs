@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::agents::serve::Tunnels;
-    use crate::agents::tests::speak;
+    use crate::agents::tests::{is_cut, speak};
     use crate::api::refusals::{Stage, stage};
 
     impl Stage {
@@ -219,7 +219,9 @@ mod tests {
         while nodes.said(&node).is_none() {
             changed.changed().await.expect("a change");
         }
+        let tunnel = nodes.agents.tunnel(&node, &old, wire::tunnel::Purpose::Terminals).expect("a tunnel");
         let new = stage.join(&stage.token("demo", true), &key(), "demo").await.expect("taken over");
+        assert!(is_cut(&tunnel), "not only at its next beat");
         served.await.expect("the old tunnel ends");
         assert!(nodes.said(&node).is_none() && nodes.agents.said(&node, &old).is_none());
         serve(&old).await.expect("the old agent is refused");
