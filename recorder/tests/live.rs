@@ -107,6 +107,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// What is stored of the live session; none while a frame is being written.
+fn stored_text(dir: &Path) -> Option<Vec<u8>> {
+    let folder = dir.join(format!("recordings/{}/cast", session(2)));
+    let mut names: Vec<_> = fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names.iter().try_fold(Vec::new(), |text, name| Some([text, zstd::decode_all(fs::File::open(name).ok()?).ok()?].concat()))
+}
+
 /// A state as a kill leaves it, and a copy of it to change: one closed session, one live session that is stored in several segments and
 /// told to a journal of several files, all under HEAD.
 async fn killed() -> (tempfile::TempDir, tempfile::TempDir) {
@@ -127,7 +135,7 @@ async fn killed() -> (tempfile::TempDir, tempfile::TempDir) {
             let cast = dir.path().join(format!("recordings/{}/cast", session(2)));
             fs::read_dir(cast).map_or(0, |entries| entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum())
         };
-        while stored() == 0 || told() != stored() || zstdcat(dir.path(), &session(2)) != cast(&recordings, &session(2)) {
+        while stored() == 0 || told() != stored() || stored_text(dir.path()) != Some(cast(&recordings, &session(2))) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let logged = log.append(&parts::denied("the last")).unwrap();

@@ -25,7 +25,8 @@ impl Lines {
         Ok(Self { file, line: Vec::new(), skipped: 0 })
     }
 
-    /// The next line is in `line`, without its line feed: true when it had one. None at the end.
+    /// The next line is in `line`, without its line feed: true when it had one. None at the end, and after a line without one: of a file
+    /// that is being written the rest may come later, and is no line.
     pub(super) fn next(&mut self) -> io::Result<Option<bool>> {
         let Some(file) = &mut self.file else { return Ok(None) };
         self.line.clear();
@@ -37,6 +38,7 @@ impl Lines {
             return Ok(Some(true));
         }
         if self.line.len() <= MAX_LINE {
+            self.file = None;
             return Ok(Some(false));
         }
         loop {
