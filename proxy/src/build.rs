@@ -14,7 +14,6 @@ use rustls_pki_types::PrivateKeyDer;
 use store::kv::Kv;
 use store::state::{StateDir, StateError};
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
 
 use crate::agents::Agents;
 use crate::agents::dial::Dialler;
@@ -27,7 +26,7 @@ use crate::authority::one_time::OneTime;
 use crate::authority::people::People;
 use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
-use crate::listen::{Arrived, Fronts, Ticket};
+use crate::listen::{Arrived, Connections, Fronts, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
 use crate::refusals::{Refusals, SUMMARY_EVERY};
@@ -107,7 +106,7 @@ pub struct Proxy {
     log: Log,
     sinks: Sinks,
     table: Table,
-    connections: TaskTracker,
+    connections: Connections,
     /// Last, so that it is held until everything else is closed.
     _state: StateDir,
 }
@@ -173,7 +172,7 @@ impl Proxy {
             http: HttpFront::new(app.clone()),
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
-        let connections = TaskTracker::new();
+        let connections = Connections::default();
         Ok(Self {
             app,
             listener,
@@ -244,6 +243,10 @@ impl Proxy {
         };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!(sessions = table.count(), "sessions did not end in time; the next start finishes their recordings");
+        }
+        // What connections say at their end is still committed.
+        if tokio::time::timeout(DRAIN, connections.end()).await.is_err() {
+            tracing::warn!("connections did not end in time");
         }
         kept.abort();
         summarise(&refusals);

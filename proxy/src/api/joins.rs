@@ -17,6 +17,7 @@ use crate::authority::ask::{AGENT_LIFE, SignAgent};
 use crate::authority::one_time::{NODE, Purpose, RedeemError};
 use crate::authority::tls::{Subject, csr_key_hash};
 use crate::clock;
+use crate::refusals::Told;
 
 /// A conflict and no denial: another name, or a token that replaces, would do.
 const NAME_TAKEN: &str = "NARU-J106";
@@ -102,7 +103,8 @@ fn refuse(app: &App, client: &Client, code: &str, why: String) -> No {
     let mut event = Event::new(clock::now(), Actor::anonymous(), What::AgentRefused { cause: why.clone() });
     event.outcome = Outcome::denied(code, why.clone());
     event.client = Some(client.clone());
-    match app.sessions.log.append(&event) {
+    match app.sessions.refusals.tell(event) {
+        Ok(Told::Counted) => No::too_many(),
         Ok(_) if code == NAME_TAKEN => No::new(StatusCode::CONFLICT, code, exit::CONFLICT, why),
         Ok(_) => No::new(StatusCode::FORBIDDEN, code, exit::DENIED, why),
         Err(error) => error.into(),

@@ -130,7 +130,8 @@ impl OneTime {
     pub(crate) fn make(&self, purpose: Purpose, life: Duration, now: Timestamp) -> Result<Made, KvError> {
         let mut bytes = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| std::io::Error::other("no random numbers"))?;
-        let secret = URL_SAFE_NO_PAD.encode(bytes);
+        // Begins with a letter, so that no command line takes it for an option.
+        let secret = format!("s{}", URL_SAFE_NO_PAD.encode(bytes));
         let id = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect::<String>();
         let expires = now.plus(life);
         let key = key_of(purpose.kind(), &secret);

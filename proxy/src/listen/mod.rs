@@ -15,6 +15,7 @@ use access::words::NodeName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::preface::{First, MAX_PREFACE, first};
 
@@ -69,6 +70,22 @@ impl Arrived {
     }
 }
 
+/// The connections of a proxy: counted, and ended together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connections {
+    tasks: TaskTracker,
+    ending: CancellationToken,
+}
+
+impl Connections {
+    /// Ends all, and waits until what they still say is said.
+    pub(crate) async fn end(&self) {
+        self.ending.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
 /// Where arrived connections go. The ticket of a stranger counts against the limits before sign-in and is dropped by the front when it
 /// knows who is there.
 pub(crate) trait Fronts: Clone + Send + Sync + 'static {
@@ -77,7 +94,7 @@ pub(crate) trait Fronts: Clone + Send + Sync + 'static {
 }
 
 /// Accepts until the future is dropped; the connections, at most `most` at once, go on in `connections`.
-pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts: F, connections: TaskTracker, most: usize) {
+pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts: F, connections: Connections, most: usize) {
     let admission = Admission::new();
     loop {
         let (socket, from) = match listener.accept().await {
@@ -90,7 +107,7 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
             }
         };
         // Those before sign-in have a table of their own: they take no place from those after it.
-        if connections.len().saturating_sub(admission.count()) >= most {
+        if connections.tasks.len().saturating_sub(admission.count()) >= most {
             tracing::warn!(%from, "as many connections as there may be");
             continue;
         }
@@ -99,7 +116,8 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
             continue;
         };
         let (tls, fronts) = (tls.clone(), fronts.clone());
-        connections.spawn(async move {
+        let ending = connections.ending.clone();
+        let served = async move {
             let arrived = tokio::time::timeout(HANDSHAKE_TIMEOUT, arrive(socket, &tls)).await;
             match arrived {
                 Ok(Ok(Some(arrived))) => {
@@ -112,7 +130,8 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
                 Ok(Err(error)) => tracing::debug!(%from, %error, "a connection ended before its protocol was known"),
                 Err(_) => tracing::debug!(%from, "a connection was too slow"),
             }
-        });
+        };
+        connections.tasks.spawn(ending.run_until_cancelled_owned(served));
     }
 }
 

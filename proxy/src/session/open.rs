@@ -191,7 +191,7 @@ impl Sessions {
             agent_id: None,
             login: Some(wanted.login.clone()),
         });
-        if let Err(error) = self.log.append(&event) {
+        if let Err(error) = self.refusals.tell(event) {
             return error.into();
         }
         NotOpened::denied(denial)

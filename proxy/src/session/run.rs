@@ -37,8 +37,6 @@ const TICK: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(30);
 /// How long the last frame to the holder may take.
 const LAST_FRAMES: Duration = Duration::from_secs(5);
-/// How long storing a recording may take before the end is logged without its hash.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What can wake a session.
 enum Wake<'a> {
@@ -148,7 +146,9 @@ impl Session {
         };
         let writer = self.writer.take();
         let offset = self.recording.position();
-        let closing = tokio::time::timeout(CLOSE_TIMEOUT, self.recording.close(ended.ending()));
+        // Not bounded: an end without its manifest's hash would be no proof. A stop of the proxy does not wait for it, and the next start
+        // finishes what is left.
+        let closing = self.recording.close(ended.ending());
         let last_words = async {
             let show = match seen {
                 Some(show) => Some(show),
@@ -164,7 +164,6 @@ impl Session {
             }
         };
         let (closed, (), ()) = tokio::join!(closing, last_words, last_frames);
-        let closed = closed.unwrap_or_else(|_| unstored(&ended));
         (ended, closed, self.place)
     }
 
@@ -444,19 +443,6 @@ async fn next_frame<'a>(far: Option<&mut FarReader>, out: &'a mpsc::Sender<Show>
     match out.reserve().await {
         Ok(slot) => Wake::Far(slot, far.next().await),
         Err(_) => Wake::ClientGone,
-    }
-}
-
-/// The recording could not be stored in time: it will be, at the latest by the next start, but the log's line does not wait.
-fn unstored(ended: &Ended) -> ClosedRecording {
-    ClosedRecording {
-        manifest: None,
-        output_bytes: 0,
-        input_bytes: 0,
-        duration: Duration::ZERO,
-        reason: ended.reason.to_owned(),
-        exit: ended.exit.clone(),
-        gaps: 0,
     }
 }
 

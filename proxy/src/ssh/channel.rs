@@ -96,7 +96,7 @@ fn tell(who: &Who, sessions: &Sessions, not_opened: NotOpened) -> NotOpened {
     let mut event = Event::new(clock::now(), actor, What::AccessDenied { asked: format!("a session as {:?}", who.user) });
     event.outcome = Outcome::denied(&not_opened.code, not_opened.sentence.clone());
     event.client = Some(who.client.clone());
-    match sessions.log.append(&event) {
+    match sessions.refusals.tell(event) {
         Ok(_) => not_opened,
         Err(error) => error.into(),
     }

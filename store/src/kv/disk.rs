@@ -48,11 +48,48 @@ pub fn open(dir: &Path) -> Result<impl Kv, StartError> {
         Err(fs::TryLockError::Error(source)) => return Err(StartError::Io { path: lock_path, source }),
     }
     let (folder, mark_path) = (dir.join("db"), dir.join("mark"));
+    probe(&folder, &dir.join("probe"))?;
     let (db, summary, orphans) = guarded(&folder)?;
     let file = File::open(folder.join("db")).map_err(io_at(&folder))?;
     let mark = mark(&mark_path, summary)?;
     let engine = Disk { db, file, mark, blobs: folder.join("blobs"), synced_blobs: Mutex::default(), _lock: lock };
     Rules::resume(engine, summary, &orphans).map_err(|error| StartError::Damaged { file: folder, cause: error.to_string() })
+}
+
+/// sled mends what it takes for a torn write, which may be damage. So a copy is opened first: a store that is refused keeps every byte.
+fn probe(folder: &Path, probe: &Path) -> Result<(), StartError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let io = |source| StartError::Io { path: probe.to_owned(), source };
+    let remove = || match fs::remove_dir_all(probe) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io(error)),
+        _ => Ok(()),
+    };
+    remove()?;
+    copy_folder(folder, probe).map_err(io)?;
+    let found = guarded(probe).map(drop);
+    remove()?;
+    found.map_err(|error| match error {
+        StartError::Damaged { cause, .. } => StartError::Damaged { file: folder.join("db"), cause },
+        StartError::Newer(_) => StartError::Newer(folder.to_owned()),
+        other => other,
+    })
+}
+
+/// Two levels, as sled has: its files, and its blobs.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_folder(&source, &target)?;
+        } else {
+            fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
 }
 
 fn private() -> OpenOptions {
