@@ -21,7 +21,7 @@ fn a_terminal_has_its_size_and_its_keys() {
         let mut command = alice.command(way);
         command.args(if way == "ssh" { &["-tt", "demo.naru", "exec /bin/sh"][..] } else { &["ssh", "-t", "demo", "exec /bin/sh"] });
         let mut terminal = Terminal::start(&command, 91, 17).unwrap();
-        terminal.send(b"stty size; echo is $((40+2))\n").unwrap();
+        terminal.send(b"PS1=next' >'; stty size; echo is $((40+2))\n").unwrap();
         let text = terminal.wait_for("is 42", PATIENCE).unwrap();
         assert!(text.contains("17 91"), "{way}: {text}");
         terminal.resize(101, 27).unwrap();
@@ -29,11 +29,13 @@ fn a_terminal_has_its_size_and_its_keys() {
         terminal.send(b"until [ \"$(stty size)\" = '27 101' ]; do sleep 0.05; done; echo re$((0))sized\n").unwrap();
         terminal.wait_for("re0sized", PATIENCE).unwrap();
         terminal.send(b"sleep 1000; echo not $((1+1))\n").unwrap();
-        wait("the sleep", || {
+        // A key that interrupts throws away what was typed around it, so the prompt is waited for.
+        wait("the end of the sleep", || {
             terminal.send(b"\x03").unwrap();
-            terminal.send(b"echo still $((60+6))\n").unwrap();
-            terminal.wait_for("still 66", Duration::from_secs(2)).ok()
+            terminal.wait_for("next >", Duration::from_secs(2)).ok()
         });
+        terminal.send(b"echo still $((60+6))\n").unwrap();
+        terminal.wait_for("still 66", PATIENCE).unwrap();
         terminal.send(b"exit 5\n").unwrap();
         assert_eq!(terminal.wait().unwrap().code(), Some(5), "{way}");
         let id = newest(&olga);
