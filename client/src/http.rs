@@ -122,7 +122,7 @@ impl Api {
         let late = "no answer within 10 seconds";
         // One port serves both, and a hello that is late (a laptop with much to do) is greeted as SSH: then we are quicker the next time.
         for _ in 0..GREETED_AS_SSH {
-            match self.dial_once(&reach, &late).await? {
+            match self.dial_once(&reach, late).await? {
                 Ok(stream) => return Ok(stream),
                 Err(e) if is_no_tls(&e) => {}
                 Err(e) => return Err(tls_failure(&self.address, &e).unwrap_or_else(|| reach(&e))),
