@@ -32,6 +32,8 @@ use crate::session::open::{NotOpened, Wanted};
 
 /// The subprotocol.
 const PROTOCOL: &str = "naru-frames/1";
+/// How long the client may take to close after the end.
+const LINGER: Duration = Duration::from_secs(5);
 /// From the upgrade to the client's first message.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two pings.
@@ -191,6 +193,12 @@ impl NearRead for WsRead {
             // When the writer is behind, a later acknowledgement covers this one.
             self.ack.send_replace(seq);
         }
+    }
+
+    /// Closing with input unread is a reset, which takes the exit along: what still comes is read until the client has closed.
+    async fn linger(&mut self) {
+        let drained = async { while let Some(Ok(_)) = self.receive.next().await {} };
+        let _ = tokio::time::timeout(LINGER, drained).await;
     }
 
     async fn next(&mut self) -> NearEvent {

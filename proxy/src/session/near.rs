@@ -22,6 +22,10 @@ pub(crate) trait NearRead: Send {
     fn next(&mut self) -> impl Future<Output = NearEvent> + Send;
     /// The target took this many bytes of input: that much more may come.
     fn took(&mut self, bytes: usize);
+    /// After the last words: lets the person hear them where closing with input unread would cut them off. Bounded.
+    fn linger(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// The connection to the person is gone.

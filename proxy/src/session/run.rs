@@ -131,12 +131,12 @@ impl Session {
     }
 
     /// Runs to the end; the person has seen it when this returns, and the recording is closed.
-    pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, near: R, show: W) -> (Ended, ClosedRecording, Place) {
+    pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, mut near: R, show: W) -> (Ended, ClosedRecording, Place) {
         let (out, shown) = mpsc::channel(SHOWING);
         let mut showing = Box::pin(show_all(show, shown));
         let mut seen = None;
         let ended = {
-            let mut main = std::pin::pin!(self.main(near, out));
+            let mut main = std::pin::pin!(self.main(&mut near, out));
             loop {
                 tokio::select! {
                     ended = &mut main => break ended,
@@ -156,6 +156,7 @@ impl Session {
             };
             if let Some(mut show) = show {
                 let _ = tokio::time::timeout(LAST_WORDS, say_end(&mut show, &ended, offset)).await;
+                near.linger().await;
             }
         };
         let last_frames = async {
@@ -167,7 +168,7 @@ impl Session {
         (ended, closed, self.place)
     }
 
-    async fn main<R: NearRead>(&mut self, mut near: R, out: mpsc::Sender<Show>) -> Ended {
+    async fn main<R: NearRead>(&mut self, near: &mut R, out: mpsc::Sender<Show>) -> Ended {
         if let Some(notice) = self.notice.take() {
             let _ = out.try_send(Show::Note(notice));
         }
@@ -176,7 +177,7 @@ impl Session {
         }
         // Whatever changed between the decision and here counts before anything is shown.
         let ended = match self.decide_again() {
-            Ok(()) => self.wakes(&mut near, &out).await,
+            Ok(()) => self.wakes(near, &out).await,
             Err(ended) => ended,
         };
         self.let_go(&ended);
