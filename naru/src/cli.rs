@@ -489,7 +489,8 @@ pub(crate) enum Agent {
         /// The proxy.
         url: String,
         /// The join token; `-` reads it from stdin, so that it stands in no process list.
-        #[arg(long)]
+        // A token is base64url, so one in 64 begins with a dash.
+        #[arg(long, allow_hyphen_values = true)]
         token: String,
         /// The pin of the proxy's authority: `sha256:…`.
         #[arg(long)]
@@ -560,6 +561,7 @@ mod tests {
             "naru proxy run",
             "naru agent run --state d",
             "naru agent join https://h:1 --token T --ca-pin sha256:x --label a=b",
+            "naru agent join https://h:1 --token -f_x --ca-pin sha256:x",
             "naru zygote --dir /x -y",
             "naru login https://h --device",
             "naru login --no-browser",
