@@ -74,6 +74,7 @@ impl Tunnel {
         self.greet(&id, keys).map_err(|error| {
             Refused::new(StatusCode::FORBIDDEN, "NARU-G102", format!("the grant keys are older than those said before: {error}"))
         })?;
+        tracing::info!(purpose = ?self.purpose, "connected");
         let back = HelloBack {
             agent: id.agent.clone(),
             purpose: self.purpose,

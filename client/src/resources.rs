@@ -1,5 +1,7 @@
 //! `naru apply`, `naru get`, `naru delete`: declared resources.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use wire::api::{Applied, Apply, Change, Items};
 
@@ -11,6 +13,13 @@ use crate::out::{Answer, Table};
 pub async fn apply(api: &Api, resources: Vec<Value>, dry_run: bool) -> Result<Answer, Failure> {
     let applied: Applied = api.post("/v1/apply", &Apply { resources, dry_run }).await?;
     Ok(said(&applied))
+}
+
+/// The traits that people have, by name.
+pub async fn known_traits(api: &Api) -> Result<BTreeSet<String>, Failure> {
+    let all: Items<Value> = api.get(&path("user", None)).await?;
+    let traits = all.items.iter().filter_map(|user| user.pointer("/spec/traits")?.as_object());
+    Ok(traits.flat_map(|traits| traits.keys().cloned()).collect())
 }
 
 /// All resources of a kind, or one.

@@ -186,7 +186,7 @@ async fn session<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream
     Frame::Output { offset, stream: Stream::Stderr, data: Bytes::from(offset.to_string()) }.encode(&mut out);
     let exit = match command.strip_prefix("exit ") {
         Some(code) => Exit::Code(code.parse().expect("a code")),
-        None => Exit::Failed { code: "NARU-N302".into(), message: "demo was lost".into() },
+        None => Exit::Failed { code: "NARU-N321".into(), message: "demo was lost".into() },
     };
     Frame::Exit { offset, exit }.encode(&mut out);
     ws.send(Message::binary(out.freeze())).await.expect("sent");
@@ -236,7 +236,7 @@ fn what_fails_before_the_command_is_255_with_the_code() {
     assert!(stderr(&denied).starts_with("error[NARU-P201]: root@demo is not allowed"), "{}", stderr(&denied));
     let lost = naru(&server, &["ssh", "demo", "fail"], b"");
     assert_eq!(lost.status.code(), Some(255));
-    assert!(stderr(&lost).contains("error[NARU-N302]: demo was lost"), "{}", stderr(&lost));
+    assert!(stderr(&lost).contains("error[NARU-N321]: demo was lost"), "{}", stderr(&lost));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use recorder::commit::Commits;
 use recorder::log::{Log, LogError, LogSettings};
 use recorder::{RecorderSettings, Recordings};
 use rustls_pki_types::PrivateKeyDer;
-use store::kv::Kv;
+use store::kv::{Expect, Kv, KvError};
 use store::state::{StateDir, StateError};
 use tokio::net::TcpListener;
 
@@ -74,6 +74,8 @@ pub enum BuildError {
     #[error(transparent)]
     Store(#[from] store::kv::StartError),
     #[error(transparent)]
+    Kv(#[from] KvError),
+    #[error(transparent)]
     Log(#[from] recorder::log::StartError),
     #[error(transparent)]
     Append(#[from] LogError),
@@ -131,7 +133,7 @@ impl Proxy {
         let sinks = Sinks::open(&settings.webhooks, &log, &store)?;
         set_aside(&log, &recovered)?;
         finish_lost(&recovered, &recordings, &log, &table)?;
-        began(&log)?;
+        began(&log, boot(store.as_ref())?)?;
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = bind(settings.listen).await?;
@@ -284,8 +286,17 @@ fn summarise(refusals: &Refusals) {
 }
 
 /// Every session of the run before is ended: nothing that came before this event is looked at again by a later start.
-fn began(log: &Log) -> Result<(), LogError> {
-    let started = What::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot: 0 };
+/// Which boot of this install it is, from 1; durable before the first event names it.
+fn boot(store: &dyn Kv) -> Result<u64, KvError> {
+    const KEY: &str = "boot";
+    let before = store.get(KEY)?.and_then(|stored| serde_json::from_slice::<u64>(&stored.value).ok()).unwrap_or(0);
+    let boot = before + 1;
+    store.put(KEY, boot.to_string().as_bytes(), Expect::Any)?;
+    Ok(boot)
+}
+
+fn began(log: &Log, boot: u64) -> Result<(), LogError> {
+    let started = What::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot };
     log.append(&Event::new(clock::now(), Actor::system(), started)).map(|_| ())
 }
 

@@ -325,7 +325,7 @@ pub(crate) fn tame_code(code: String) -> String {
     let ours = code.strip_prefix("NARU-").is_some_and(
         |rest| matches!(rest.as_bytes(), [area, number @ ..] if area.is_ascii_uppercase() && number.len() == 3 && number.iter().all(u8::is_ascii_digit)),
     );
-    if ours { code } else { "NARU-N305".to_owned() }
+    if ours { code } else { "NARU-N324".to_owned() }
 }
 
 /// At most [`MAX_MESSAGE`] characters without control characters. Ends of lines stay: the notices of a host have several.
@@ -398,7 +398,7 @@ mod tests {
         let long = format!("no\x1b[2J\u{9b}\nway{}", "é".repeat(1000));
         assert_eq!(read(failed("NARU-N301", long)), tamed(failed("NARU-N301", format!("no[2J\nway{}", "é".repeat(491)))));
         for code in ["", "N301", "NARU-N3010", "NARU-n301", "NARU-N30\n", "NARU-É01"] {
-            assert_eq!(read(failed(code, "x".into())), tamed(failed("NARU-N305", "x".into())), "{code:?}");
+            assert_eq!(read(failed(code, "x".into())), tamed(failed("NARU-N324", "x".into())), "{code:?}");
         }
         for name in ["", "TERM\n", "term", "A23456789"] {
             assert_eq!(read(Exit::Signal { name: name.into(), core: false }), Err(FrameError::Malformed), "{name:?}");

@@ -144,7 +144,7 @@ mod tests {
     fn what_a_hostile_agent_answers_is_tamed() {
         let refusal = Refusal { code: "NARU-P201\r\n".into(), message: format!("\x1b]0;title\x07{}", "x".repeat(600)) };
         let read = Refusal::parse(&serde_json::to_vec(&refusal).expect("json")).expect("a refusal");
-        assert_eq!((read.code.as_str(), read.message.len()), ("NARU-N305", 500));
+        assert_eq!((read.code.as_str(), read.message.len()), ("NARU-N324", 500));
         assert!(read.message.starts_with("]0;titlex"), "{}", read.message);
         assert_eq!(Refusal::parse(b"{}"), None);
     }

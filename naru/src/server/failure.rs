@@ -10,7 +10,7 @@ pub(crate) fn of_proxy(error: &proxy::BuildError) -> Failure {
         E::State(_) => ("NARU-C101", "naru up --state DIR with another directory, or mend this one"),
         E::Install(_) => ("NARU-C102", "restore the state directory from a backup"),
         E::Keys(_) => ("NARU-C103", "restore the keys from a backup, or set their owner and mode right"),
-        E::Store(_) => ("NARU-C104", "restore the state directory from a backup"),
+        E::Store(_) | E::Kv(_) => ("NARU-C104", "restore the state directory from a backup"),
         E::Log(_) | E::Append(_) | E::Lost(_) => ("NARU-C105", "naru audit verify DIR says what is wrong"),
         E::Recorder(_) => ("NARU-C106", "free space, or mend the folder"),
         E::Live(_) => ("NARU-C107", "restore the state directory from a backup"),

@@ -56,7 +56,7 @@ impl Ended {
     }
 
     pub(super) fn confused(what: &str) -> Self {
-        Self::because("target_lost", "NARU-N305", format!("the target's holder {what}"))
+        Self::because("target_lost", "NARU-N324", format!("the target's holder {what}"))
     }
 
     pub(super) fn ending(&self) -> Ending {

@@ -337,11 +337,11 @@ fn ended_row(row: SessionRow, ended: &Ended, closed: &ClosedRecording) -> Sessio
 pub(super) fn unreachable(error: &DialError) -> NotOpened {
     match error {
         DialError::NotConnected(node) => NotOpened {
-            code: "NARU-N302".into(),
+            code: "NARU-N321".into(),
             sentence: format!("{node} is known but not connected"),
             hint: Some("Its agent has no tunnel to this proxy at the moment; see `naru ls`.".into()),
         },
         DialError::Refused(refusal) => NotOpened { code: refusal.code.clone(), sentence: refusal.message.clone(), hint: None },
-        DialError::Io(error) => NotOpened::new("NARU-N303", format!("the target's agent did not answer: {error}")),
+        DialError::Io(error) => NotOpened::new("NARU-N322", format!("the target's agent did not answer: {error}")),
     }
 }

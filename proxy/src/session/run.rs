@@ -343,7 +343,7 @@ impl Session {
         }
         if self.away.is_some_and(|since| since.elapsed() >= Duration::from_secs(GRACE_S)) {
             let sentence = format!("{} did not come back within {GRACE_S} seconds", self.request.node);
-            return Err(Ended::because("target_lost", "NARU-N304", sentence));
+            return Err(Ended::because("target_lost", "NARU-N323", sentence));
         }
         Ok(())
     }
