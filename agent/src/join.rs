@@ -50,7 +50,7 @@ const PENDING: &str = "joining.key";
 /// Joins and stores the identity.
 pub async fn join(state: &Path, request: &JoinRequest) -> Result<Stored, JoinError> {
     let key = pending_key(state)?;
-    let tls = wire::pinned::client_config(request.pin, None).map_err(|error| JoinError::Key(error.to_string()))?;
+    let tls = wire::pinned::client_config(request.pin).map_err(|error| JoinError::Key(error.to_string()))?;
     let asked = Join {
         token: request.token.clone(),
         csr_pem: csr(&key)?,

@@ -2,28 +2,17 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, Error, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wire::link::Pin;
 
 use crate::failure::Failure;
 
 /// For the first contact: believes a chain that ends in the authority with this pin.
 pub fn pinned(pin: Pin) -> Result<ClientConfig, Failure> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(PinnedCa { pin, provider: provider.clone() });
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(broken)?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    wire::pinned::client_config(pin).map_err(broken)
 }
 
 /// For everything later: believes only this authority, and shows the certificate of the sign-in. `tls` is key and chain in PEM.
@@ -55,56 +44,11 @@ fn broken(e: Error) -> Failure {
     Failure::new("NARU-T100", 1, "TLS cannot be set up").because(e)
 }
 
-/// Finds the pinned authority among the certificates that the server shows, then checks chain, time and name against it alone.
-#[derive(Debug)]
-struct PinnedCa {
-    pin: Pin,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for PinnedCa {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let wrong = || Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let ca = others.iter().find(|der| Pin::of_der(der) == self.pin).ok_or_else(wrong)?;
-        let mut roots = RootCertStore::empty();
-        roots.add(ca.clone().into_owned())?;
-        let normal = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone()).build().map_err(|_| wrong())?;
-        normal.verify_server_cert(leaf, others, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    use rustls_pki_types::{ServerName, UnixTime};
 
     use super::*;
 
@@ -126,7 +70,7 @@ mod tests {
     }
 
     fn check(pin: Pin, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], name: &str) -> bool {
-        let verifier = PinnedCa { pin, provider: Arc::new(aws_lc_rs::default_provider()) };
+        let verifier = wire::pinned::verifier(pin);
         let name = ServerName::try_from(name.to_owned()).expect("name");
         verifier.verify_server_cert(leaf, others, &name, &[], UnixTime::now()).is_ok()
     }

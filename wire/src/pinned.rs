@@ -7,25 +7,25 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use crate::link::Pin;
 
 /// TLS 1.3 that trusts the pinned CA alone, speaking HTTP/1.1.
-pub fn client_config(pin: Pin, identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(PinnedCa { pin, provider: provider.clone() });
-    let builder = ClientConfig::builder_with_provider(provider)
+pub fn client_config(pin: Pin) -> Result<ClientConfig, Error> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    let mut config = match identity {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
-        None => builder.with_no_client_auth(),
-    };
+        .with_custom_certificate_verifier(verifier(pin))
+        .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Finds the pinned CA among the certificates that the server shows, then checks chain, time and name against it alone.
+pub fn verifier(pin: Pin) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(PinnedCa { pin, provider: Arc::new(aws_lc_rs::default_provider()) })
 }
 
 /// The pin of the first certificate of a PEM text.
@@ -49,12 +49,12 @@ impl ServerCertVerifier for PinnedCa {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let ca = intermediates.iter().find(|der| Pin::of_der(der) == self.pin);
-        let ca = ca.ok_or_else(|| Error::General(format!("the server's certificate is not of the CA that was pinned ({})", self.pin)))?;
+        let ca = ca.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         let mut roots = RootCertStore::empty();
         roots.add(ca.clone().into_owned())?;
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
             .build()
-            .map_err(|error| Error::General(error.to_string()))?;
+            .map_err(|_| Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
