@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::AsyncWriteExt as _;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -20,6 +21,8 @@ use crate::serve::Tunnel;
 
 /// TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes read at once: rustls by itself reads a record at a time, at most. Only what was ever filled takes memory.
+const READ_AHEAD: usize = 64 * 1024;
 /// Streams of one tunnel at once.
 const MAX_STREAMS: usize = 4096;
 
@@ -47,7 +50,7 @@ pub(crate) enum TunnelError {
 
 /// A connection that is up, before yamux.
 pub(crate) struct Connected {
-    stream: tokio_rustls::client::TlsStream<TcpStream>,
+    stream: tokio_rustls::client::TlsStream<BufReader<TcpStream>>,
     /// The pin of the proxy's certificate.
     pub(crate) proxy: String,
 }
@@ -59,7 +62,7 @@ pub(crate) async fn connect(address: &Address, tls: Arc<ClientConfig>) -> Result
         let tcp = TcpStream::connect((address.host(), address.port())).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(address.host().to_owned()).map_err(io::Error::other)?;
-        TlsConnector::from(tls).connect(name, tcp).await
+        TlsConnector::from(tls).connect(name, BufReader::with_capacity(READ_AHEAD, tcp)).await
     };
     let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, dialling).await.map_err(timed_out).flatten().map_err(reach)?;

@@ -40,6 +40,10 @@ fn shell_word(text: &str) -> Result<String, CannotWrite> {
     Ok(format!("'{}'", text.replace('\'', r"'\''").replace('%', "%%")))
 }
 
+/// What a proxy offers, fastest first: OpenSSH by itself would begin with a cipher and a separate MAC, which cost both ends three times
+/// as much. ChaCha20 comes second, so that it is taken where the proxy's processor has no AES.
+const CIPHERS: &str = "aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr";
+
 /// What the block is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Block<'a> {
@@ -64,6 +68,7 @@ pub fn block(of: &Block<'_>) -> Result<String, Failure> {
     Ok(format!(
         "{BEGIN}\nHost *.naru\n  ProxyCommand {command} proxy-connect --fdpass -- %h\n  ProxyUseFdpass yes\n  IdentityFile {}\n  \
          CertificateFile {}\n  IdentitiesOnly yes\n  UserKnownHostsFile {}\n  StrictHostKeyChecking yes\n  UpdateHostKeys no\n\
+         \x20 Ciphers {CIPHERS}\n\
          Match all\n{END}\n",
         path(file::SSH_KEY)?,
         path(file::SSH_CERT)?,

@@ -36,10 +36,13 @@ pub(crate) fn run(command: &Server, json: bool) -> ExitCode {
 }
 
 fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new("NARU-C021", 1, format!("the runtime could not be started: {error}")))?;
+    // An agent passes bytes on and waits: one thread does that with the fewest wakes on the way of a keystroke.
+    let mut threads = match command {
+        Server::Agent { .. } => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime =
+        threads.enable_all().build().map_err(|error| Failure::new("NARU-C021", 1, format!("the runtime could not be started: {error}")))?;
     let mut next = None;
     let done = runtime.block_on(async {
         match command {

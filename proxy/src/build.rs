@@ -235,6 +235,7 @@ impl Proxy {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             () = leases => {}
             () = summaries => {}
+            () = crate::heap::keep_small() => {}
             () = stop => {}
         }
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });

@@ -9,6 +9,7 @@ mod api;
 mod authority;
 mod build;
 mod clock;
+mod heap;
 mod listen;
 mod live;
 mod notify;

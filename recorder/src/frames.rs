@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access::words::SessionId;
 use wire::journal::{Kind, Opened, Position, Record, Sealed};
 
 use crate::journal::{AppendError, Cursor, Entry, Step};
 use crate::open::{ClosedRecording, Live, Shared};
+use crate::pace::{Now, Pace};
 use crate::segment::{Cast, Squeeze, folder};
 
 /// How often it looks for new records while sessions are open.
@@ -47,13 +48,15 @@ pub(crate) struct Maker {
     squeeze: Squeeze,
     making: HashMap<SessionId, Making>,
     pending: usize,
+    pace: Pace,
 }
 
 impl Maker {
     pub(crate) fn new(shared: Arc<Shared>) -> io::Result<Self> {
         let (head, _) = shared.journal.snapshot();
         shared.journal.all_consumed();
-        Ok(Self { shared, cursor: Cursor::new(head), squeeze: Squeeze::new()?, making: HashMap::new(), pending: 0 })
+        let pace = Pace::new(Instant::now(), shared.limits.age);
+        Ok(Self { shared, cursor: Cursor::new(head), squeeze: Squeeze::new()?, making: HashMap::new(), pending: 0, pace })
     }
 
     /// Until the recorder is dropped; then everything is stored once more.
@@ -62,6 +65,10 @@ impl Maker {
         let _ = rustix::process::nice(19);
         loop {
             let stop = self.shared.stop.load(Ordering::Acquire);
+            if !stop && self.rests() {
+                std::thread::park_timeout(TICK);
+                continue;
+            }
             let result = self.round(stop);
             if let Err(error) = &result {
                 self.shared.free_reserve();
@@ -77,6 +84,9 @@ impl Maker {
             if result_ok && !self.drained() && (stop || self.behind()) {
                 continue;
             }
+            if self.drained() {
+                self.pace.caught_up();
+            }
             if self.making.is_empty() && self.drained() {
                 self.cursor.shrink();
                 std::thread::park_timeout(TICK * 40);
@@ -84,6 +94,17 @@ impl Maker {
                 std::thread::park_timeout(TICK);
             }
         }
+    }
+
+    fn rests(&mut self) -> bool {
+        let journal = &self.shared.journal;
+        self.pace.rests(Now {
+            at: Instant::now(),
+            appended: journal.appended(),
+            backlog: journal.backlog(),
+            most: journal.most_backlog(),
+            awaited: self.shared.is_awaited(),
+        })
     }
 
     fn drained(&self) -> bool {

@@ -6,6 +6,7 @@ mod files;
 mod frames;
 mod journal;
 mod open;
+mod pace;
 mod read;
 mod recover;
 mod segment;

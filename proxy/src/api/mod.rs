@@ -29,13 +29,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use store::kv::Kv;
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::authority::ask::Keys;
 use crate::authority::one_time::OneTime;
 use crate::authority::tls::Subject;
-use crate::listen::{Rewind, Ticket};
+use crate::listen::{Incoming, Ticket};
 use crate::session::open::Sessions;
 
 /// Most bytes of a request's body.
@@ -125,13 +124,7 @@ impl HttpFront {
     }
 
     /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in.
-    pub(crate) async fn serve(
-        &self,
-        stream: TlsStream<Rewind<TcpStream>>,
-        subject: Option<Subject>,
-        from: SocketAddr,
-        ticket: Option<Ticket>,
-    ) {
+    pub(crate) async fn serve(&self, stream: TlsStream<Incoming>, subject: Option<Subject>, from: SocketAddr, ticket: Option<Ticket>) {
         let stranger = subject.is_none();
         let router = self.0.clone().layer(axum::Extension(Peer { from, subject }));
         let mut server = Builder::new(TokioExecutor::new());

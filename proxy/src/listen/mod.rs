@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::words::NodeName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An SSH client may wait for our banner: this much silence means SSH. Hardly any does, and a busy laptop may be this late with TLS.
 const SILENCE_IS_SSH: Duration = Duration::from_millis(1000);
 
+/// What lies under TLS. rustls by itself reads a record at a time, at most; a busy tunnel has many in one read.
+pub(crate) type Incoming = BufReader<Rewind<TcpStream>>;
+
 /// A connection whose protocol is known.
 pub(crate) enum Arrived {
     /// SSH, raw or inside TLS; the node is what the preface named.
@@ -43,14 +46,14 @@ pub(crate) enum Arrived {
     /// HTTPS; `subject` is the verified client certificate's, when one was shown.
     Http {
         /// The bytes.
-        stream: TlsStream<Rewind<TcpStream>>,
+        stream: TlsStream<Incoming>,
         /// Whose certificate.
         subject: Option<Subject>,
     },
     /// An agent's tunnel.
     Tunnel {
         /// The bytes.
-        stream: TlsStream<Rewind<TcpStream>>,
+        stream: TlsStream<Incoming>,
         /// The agent, by its certificate.
         agent: access::words::AgentId,
     },

@@ -7,15 +7,19 @@ use access::words::InstallId;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Arrived, Rewind};
+use super::{Arrived, Incoming, Rewind};
 use crate::authority::tls::{Subject, ca_der, peer};
 
 /// ALPN of SSH inside TLS.
 const ALPN_SSH: &[u8] = b"naru-ssh/1";
+
+/// Bytes read at once. Of a quiet connection only the first few of them ever take memory.
+const READ_AHEAD: usize = 64 * 1024;
 
 /// The acceptor, with what it needs to read a peer's certificate.
 pub(crate) struct Tls {
@@ -28,7 +32,7 @@ pub(crate) struct Tls {
 /// What ALPN said.
 pub(super) enum Told {
     /// SSH inside TLS: its first bytes may be a preface.
-    Ssh(TlsStream<Rewind<TcpStream>>),
+    Ssh(TlsStream<Incoming>),
     /// Something that needs no further look.
     Other(Arrived),
 }
@@ -62,7 +66,7 @@ impl Tls {
 
     /// The handshake, and what ALPN and certificate together make of it.
     pub(super) async fn accept(&self, socket: Rewind<TcpStream>) -> io::Result<Told> {
-        let mut stream = self.acceptor.accept(socket).await?;
+        let mut stream = self.acceptor.accept(BufReader::with_capacity(READ_AHEAD, socket)).await?;
         let (_, connection) = stream.get_mut();
         connection.set_buffer_limit(Some(256 * 1024));
         let shown = connection.peer_certificates().and_then(|chain| chain.first());

@@ -149,6 +149,16 @@ impl Journal {
         self.appended.load(Ordering::Acquire).saturating_sub(self.consumed.load(Ordering::Acquire))
     }
 
+    /// Bytes appended since the start.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// The backlog at which sessions wait.
+    pub(crate) fn most_backlog(&self) -> u64 {
+        self.backlog
+    }
+
     /// Whether a session may append.
     pub(crate) fn has_room(&self) -> bool {
         self.backlog() < self.backlog && !self.crowded.load(Ordering::Acquire)

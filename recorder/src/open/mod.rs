@@ -246,6 +246,11 @@ impl Shared {
         self.appended.notify_waiters();
     }
 
+    /// Whether somebody waits for a recording to be closed.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !locked(&self.waiters).is_empty()
+    }
+
     pub(crate) fn take_endings(&self) -> Vec<(SessionId, u64, Ending)> {
         std::mem::take(&mut *locked(&self.endings))
     }

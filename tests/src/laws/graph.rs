@@ -8,7 +8,7 @@ use std::process::Command;
 /// Every arrow that there may be between our crates.
 const ARROWS: [(&str, &[&str]); 13] = [
     ("naru", &["proxy", "agent", "client", "config"]),
-    ("proxy", &["recorder", "store", "web", "config", "wire", "access"]),
+    ("proxy", &["recorder", "store", "web", "config", "wire", "access", "sys"]),
     ("recorder", &["store", "wire", "access"]),
     ("agent", &["config", "wire", "access", "sys"]),
     ("client", &["config", "wire", "access"]),
