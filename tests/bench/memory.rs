@@ -5,7 +5,7 @@ use crate::processes::{Part, family, part, pss};
 use crate::report::{Goal, Report};
 use crate::route::Route;
 use crate::series::Series;
-use crate::setup::Setup;
+use crate::setup::{Naru, Setup};
 use crate::transfer::drain;
 use std::fs::File;
 use std::process::Child;
@@ -33,7 +33,9 @@ pub(crate) fn measure(setup: &Setup, report: &mut Report) -> Result<(), String> 
     let after = family(setup.target.pid()).into_iter().filter(|pid| is_sshd(*pid)).filter_map(pss).sum::<f64>();
     one(report, "memory per idle session on shared connections", "KiB", "direct", (after - before) / many.count(), None);
     drop(many);
-    let (Some((demo, _)), Some(route)) = (&setup.naru, setup.routes.iter().find(|route| route.name == "naru")) else { return Ok(()) };
+    let (Some(Naru { demo, .. }), Some(route)) = (&setup.naru, setup.routes.iter().find(|route| route.name == "naru")) else {
+        return Ok(());
+    };
     // After everything else was measured a proxy is warm; one at rest is seen with one just started.
     let fresh = Demo::start(&[])?;
     std::thread::sleep(Duration::from_secs(2));

@@ -14,6 +14,8 @@ const ROUTES: [&str; 3] = ["direct", "jump", "naru"];
 pub(crate) enum Goal {
     /// So many times direct's value or more.
     AtLeast(f64),
+    /// So many times direct's value or more, and so many times the jump host's.
+    BothAtLeast(f64, f64),
     /// So many times direct's value or less.
     AtMost(f64),
     /// Direct's value and this much more.
@@ -28,6 +30,7 @@ impl Goal {
     fn words(self) -> String {
         match self {
             Self::AtLeast(times) => format!(">= {times} x"),
+            Self::BothAtLeast(direct, jump) => format!(">= {direct} x, {jump} x jump"),
             Self::AtMost(times) => format!("<= {times} x"),
             Self::Plus(more) => format!("<= direct + {more}"),
             Self::Figure(most) => format!("<= {most}"),
@@ -36,10 +39,11 @@ impl Goal {
     }
 
     /// Whether it is reached, if that can be said.
-    fn met(self, direct: Option<f64>, naru: Option<f64>) -> Option<bool> {
+    fn met(self, [direct, jump, naru]: [Option<f64>; 3]) -> Option<bool> {
         let naru = naru?;
         match self {
             Self::AtLeast(times) => Some(naru >= times * direct?),
+            Self::BothAtLeast(of_direct, of_jump) => Some(naru >= of_direct * direct? && naru >= of_jump * jump?),
             Self::AtMost(times) => Some(naru <= times * direct?),
             Self::Plus(more) => Some(naru <= direct? + more),
             Self::Figure(most) => Some(naru <= most),
@@ -87,15 +91,15 @@ impl Report {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
         let _ = writeln!(
             out,
-            "{:width$}  {:>5}  {:>9}  {:>9}  {:>9}  {:>8}  {:>7}  {:16}",
+            "{:width$}  {:>5}  {:>9}  {:>9}  {:>9}  {:>8}  {:>7}  {:22}",
             "measure", "unit", "direct", "jump", "naru", "/direct", "/jump", "to reach"
         );
         for row in &self.rows {
             let [direct, jump, naru] = row.values;
-            let met = row.goal.met(direct, naru).map_or("", |met| if met { "reached" } else { "MISSED" });
+            let met = row.goal.met(row.values).map_or("", |met| if met { "reached" } else { "MISSED" });
             let _ = writeln!(
                 out,
-                "{:width$}  {:>5}  {:>9}  {:>9}  {:>9}  {:>8}  {:>7}  {:16} {met}",
+                "{:width$}  {:>5}  {:>9}  {:>9}  {:>9}  {:>8}  {:>7}  {:22} {met}",
                 row.name,
                 row.unit,
                 number(direct),
@@ -118,7 +122,7 @@ impl Report {
             json!({
                 "measure": row.name, "unit": row.unit, "samples": row.samples, "values": values,
                 "to_direct": ratio(row.values[2], row.values[0]), "to_jump": ratio(row.values[2], row.values[1]),
-                "goal": row.goal.words(), "met": row.goal.met(row.values[0], row.values[2]),
+                "goal": row.goal.words(), "met": row.goal.met(row.values),
             })
         };
         let rows: Vec<Value> = self.rows.iter().map(row).collect();

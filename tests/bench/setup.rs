@@ -2,9 +2,51 @@
 
 use crate::route::{Route, time};
 use crate::sshd::{Sshd, keygen};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use tests::harness::{Demo, Person};
+
+/// A demo, and the people in it.
+pub(crate) struct Naru {
+    pub(crate) demo: Demo,
+    /// Whose sessions are measured.
+    _alice: Person,
+    olga: Person,
+    admin: Person,
+}
+
+impl Naru {
+    /// Waits until the last session is over: its recording is stored and signed. So nothing of it is left to do while the next route
+    /// has its turn.
+    pub(crate) fn settle(&self) -> Result<Duration, String> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let out = self.olga.naru(&["--json", "sessions", "ls", "--limit", "1"]);
+            let list: Value = serde_json::from_slice(&out.stdout).map_err(|e| format!("sessions ls: {e}"))?;
+            if list["items"][0]["live"] == false {
+                return Ok(start.elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err("the last recording was not closed".into())
+    }
+
+    /// From now on input is kept, and not only its hash.
+    pub(crate) fn keep_input(&self) -> Result<(), String> {
+        let out = self.admin.naru(&["--json", "get", "role", "engineer"]);
+        let mut role: Value = serde_json::from_slice(&out.stdout).map_err(|e| format!("get role: {e}"))?;
+        role["spec"]["options"]["record_input"] = true.into();
+        let file = self.admin.home().join("engineer.yaml");
+        std::fs::write(&file, role.to_string()).map_err(|e| e.to_string())?;
+        let out = self.admin.naru(&["apply", "-f", &file.to_string_lossy()]);
+        if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+    }
+}
+
+/// How long a recording may take to be closed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that runs during the measurements, and ends with it.
 pub(crate) struct Setup {
@@ -13,7 +55,7 @@ pub(crate) struct Setup {
     /// In the order in which they take turns.
     pub(crate) routes: Vec<Route>,
     /// Naru, if it could be started.
-    pub(crate) naru: Option<(Demo, Person)>,
+    pub(crate) naru: Option<Naru>,
     /// Why Naru is missing, and the like.
     pub(crate) notes: Vec<String>,
     /// For whatever a measure needs.
@@ -46,17 +88,18 @@ impl Setup {
     }
 }
 
-fn start_naru(routes: &mut Vec<Route>) -> Result<(Demo, Person), String> {
+fn start_naru(routes: &mut Vec<Route>) -> Result<Naru, String> {
     if std::env::var_os("NARU_BIN").is_none() {
         return Err("there is no binary (NARU_BIN)".into());
     }
     let demo = Demo::start(&[])?;
-    let alice = demo.sign_in("alice")?;
+    let [alice, olga, admin] = ["alice", "olga", "admin"].map(|name| demo.sign_in(name));
+    let alice = alice?;
     let env = vec![("NARU_HOME".into(), alice.home().join("naru")), ("HOME".into(), alice.home().into())];
     let route = Route { name: "naru", config: alice.ssh_config(), host: format!("{}.naru", demo.ready("node")), env };
     time(&mut route.ssh(&[], "true"))?;
     routes.push(route);
-    Ok((demo, alice))
+    Ok(Naru { demo, _alice: alice, olga: olga?, admin: admin? })
 }
 
 fn ssh_config(folder: PathBuf, target: &Sshd, hop: &Sshd) -> Result<PathBuf, String> {

@@ -2,7 +2,7 @@
 
 use crate::report::{Goal, Report};
 use crate::series::Series;
-use crate::setup::Setup;
+use crate::setup::{Naru, Setup};
 use crate::transfer::drain;
 use std::path::Path;
 use std::process::Command;
@@ -33,7 +33,9 @@ fn settle(folder: &Path) -> (u64, Duration) {
 
 /// One terminal session that shows the corpus over and over, a stretch of `seq` between.
 pub(crate) fn measure(setup: &Setup, report: &mut Report) -> Result<(), String> {
-    let (Some((demo, _)), Some(route)) = (&setup.naru, setup.routes.iter().find(|route| route.name == "naru")) else { return Ok(()) };
+    let (Some(Naru { demo, .. }), Some(route)) = (&setup.naru, setup.routes.iter().find(|route| route.name == "naru")) else {
+        return Ok(());
+    };
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join("corpus");
     let whole = setup.folder.path().join("screen");
     let line = format!("cat {}/*.zst | zstd -dc > {1} && seq 1 100000 >> {1}", corpus.display(), whole.display());

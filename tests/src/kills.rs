@@ -4,13 +4,11 @@ use crate::harness::{Demo, Person, fast};
 use crate::recordings::{cast, newest, verify, wait};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Kills in the inner loop, and in the whole run.
 const FEW: u32 = 10;
 const MANY: u32 = 200;
-/// The whole run ends its rounds after this time and says how many there were.
-const LONGEST: Duration = Duration::from_secs(300);
 /// A demo is given up after so many rounds, so that checking it stays quick.
 const ROUNDS_A_DEMO: u32 = 20;
 
@@ -78,23 +76,20 @@ fn round(demo: &mut Demo, alice: &Person, olga: &Person, number: u32, seed: &mut
 fn what_was_received_was_recorded_whenever_everything_is_killed() {
     let rounds = if fast() { FEW } else { MANY };
     let mut seed = 0x2545_F491_4F6C_DD1D_u64 ^ u64::from(std::process::id());
-    let (start, first) = (Instant::now(), seed);
+    let first = seed;
+    #[allow(clippy::print_stdout, reason = "how to have the same kills again")]
+    {
+        println!("{rounds} kills, seed {first}");
+    }
     let mut done = 0;
-    while done < rounds && start.elapsed() < LONGEST {
+    while done < rounds {
         let mut demo = Demo::start(&[]).unwrap();
         let (alice, olga) = (demo.sign_in("alice").unwrap(), demo.sign_in("olga").unwrap());
         for _ in 0..ROUNDS_A_DEMO.min(rounds - done) {
-            if start.elapsed() < LONGEST {
-                round(&mut demo, &alice, &olga, done, &mut seed);
-                done += 1;
-            }
+            round(&mut demo, &alice, &olga, done, &mut seed);
+            done += 1;
         }
         let (report, code) = verify(&olga, &demo.server(), &[]);
         assert_eq!(code, 0, "{report}");
     }
-    #[allow(clippy::print_stdout, reason = "how many kills fitted, and how to have them again")]
-    {
-        println!("{done} kills of {rounds}, seed {first}");
-    }
-    assert!(done >= FEW, "only {done} kills in {LONGEST:?}");
 }

@@ -14,6 +14,7 @@ use super::near::{SshRead, SshWrite};
 use crate::authority::people::NobodyError;
 use crate::authority::ssh::SshClaim;
 use crate::clock;
+use crate::session::near::NearWrite as _;
 use crate::session::open::{Asker, NotOpened, Sessions, Wanted};
 
 /// The only subsystem that is carried.
@@ -51,6 +52,21 @@ pub(crate) fn is_env_allowed(name: &str) -> bool {
 struct Asked {
     terminal: Option<Terminal>,
     env: Vec<(String, String)>,
+    /// What was asked beside the session and is not carried.
+    refused: Vec<&'static str>,
+}
+
+impl Asked {
+    fn refuse(&mut self, what: &'static str) {
+        if !self.refused.contains(&what) {
+            self.refused.push(what);
+        }
+    }
+}
+
+/// What a person reads who asks for something that is not carried.
+pub(super) fn not_carried(what: &str) -> String {
+    format!("Naru does not carry {what} yet (NARU-S201)")
 }
 
 enum Start {
@@ -59,9 +75,9 @@ enum Start {
     Sftp,
 }
 
-/// Serves a channel to its end.
-pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, sessions: Sessions) {
-    let mut asked = Asked::default();
+/// Serves a channel to its end. `refused`: what was asked of the connection before, and could not be answered in words.
+pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, sessions: Sessions, refused: Vec<&'static str>) {
+    let mut asked = Asked { refused, ..Asked::default() };
     let Ok(Some(start)) = tokio::time::timeout(START_TIMEOUT, started(&mut channel, &mut asked)).await else {
         let _ = channel.close().await;
         return;
@@ -73,7 +89,9 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
     };
     let (read, write) = channel.split();
     let id = write.id();
-    let show = SshWrite::new(write, handle.clone());
+    let mut show = SshWrite::new(write, handle.clone());
+    // Without a terminal a program reads this stream, and may not expect us in it.
+    let refused = asked.terminal.as_ref().map(|_| std::mem::take(&mut asked.refused)).unwrap_or_default();
     let opened = match wanted(&who, kind, command, asked) {
         Ok(wanted) => match asker(&who, &sessions) {
             Ok(asker) => sessions.open(asker, wanted).await,
@@ -84,6 +102,10 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
     match opened {
         Ok(opened) => {
             let near = SshRead::new(read, handle, id, sessions.budget.share());
+            for what in refused {
+                // Whoever is gone is noticed by the session.
+                let _ = show.note(&not_carried(what)).await;
+            }
             sessions.run(opened, near, show).await;
         }
         Err(not_opened) => show.refuse(&not_opened.text()).await,
@@ -124,6 +146,8 @@ async fn started(channel: &mut Channel<Msg>, asked: &mut Asked) -> Option<Start>
             ChannelMsg::RequestShell { .. } => return Some(Start::Shell),
             ChannelMsg::Exec { command, .. } => return Some(Start::Exec(command)),
             ChannelMsg::RequestSubsystem { name, .. } if name == SFTP => return Some(Start::Sftp),
+            ChannelMsg::AgentForward { .. } => asked.refuse("agent forwarding"),
+            ChannelMsg::RequestX11 { .. } => asked.refuse("X11 forwarding"),
             ChannelMsg::Close => return None,
             _ => {}
         }

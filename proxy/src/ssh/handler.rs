@@ -29,6 +29,8 @@ pub(super) struct Connection {
     before: Option<(Option<Ticket>, SignedIn)>,
     who: Option<Who>,
     channels: TaskTracker,
+    /// Refused, and not yet said to the person.
+    unsaid: Vec<&'static str>,
 }
 
 impl Connection {
@@ -40,7 +42,7 @@ impl Connection {
         before: (Option<Ticket>, SignedIn),
     ) -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        Self { sessions, ca, dialled, client, id, before: Some(before), who: None, channels: TaskTracker::new() }
+        Self { sessions, ca, dialled, client, id, before: Some(before), who: None, channels: TaskTracker::new(), unsaid: Vec::new() }
     }
 
     fn target(&self, user: &str) -> Option<(NodeName, Login)> {
@@ -76,6 +78,13 @@ impl Connection {
         }
     }
 
+    /// The protocol has no words for refusing this: the next session on a terminal says it.
+    fn say_later(&mut self, what: &'static str) {
+        if !self.unsaid.contains(&what) {
+            self.unsaid.push(what);
+        }
+    }
+
     /// What Naru does not carry is refused and told.
     fn refuse(&self, asked: &str) {
         let identity = self.who.as_ref().and_then(|who| who.identity(&self.sessions).ok());
@@ -85,6 +94,11 @@ impl Connection {
         event.client = Some(self.client.clone());
         self.say(event);
     }
+}
+
+/// The refusal of a channel, as OpenSSH shows it after "open failed: administratively prohibited".
+fn not_carried(what: &str) -> ChannelOpenFailure {
+    ChannelOpenFailure::Other { code: ChannelOpenFailure::AdministrativelyProhibited.code(), reason: channel::not_carried(what) }
 }
 
 impl Handler for Connection {
@@ -132,7 +146,8 @@ impl Handler for Connection {
             return Ok(());
         }
         reply.accept().await;
-        self.channels.spawn(channel::serve(channel, session.handle(), who, self.sessions.clone()));
+        let refused = std::mem::take(&mut self.unsaid);
+        self.channels.spawn(channel::serve(channel, session.handle(), who, self.sessions.clone(), refused));
         Ok(())
     }
 
@@ -147,7 +162,7 @@ impl Handler for Connection {
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         self.refuse(&format!("direct-tcpip to {}:{port}", host.chars().take(255).collect::<String>()));
-        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        reply.reject(not_carried("port forwarding")).await;
         Ok(())
     }
 
@@ -159,17 +174,19 @@ impl Handler for Connection {
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         self.refuse(&format!("direct-streamlocal to {}", socket_path.chars().take(255).collect::<String>()));
-        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        reply.reject(not_carried("socket forwarding")).await;
         Ok(())
     }
 
     async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _session: &mut Session) -> Result<bool, Self::Error> {
         self.refuse(&format!("tcpip-forward of {}:{port}", address.chars().take(255).collect::<String>()));
+        self.say_later("port forwarding");
         Ok(false)
     }
 
     async fn streamlocal_forward(&mut self, socket_path: &str, _session: &mut Session) -> Result<bool, Self::Error> {
         self.refuse(&format!("streamlocal-forward of {}", socket_path.chars().take(255).collect::<String>()));
+        self.say_later("socket forwarding");
         Ok(false)
     }
 
