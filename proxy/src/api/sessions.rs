@@ -205,6 +205,7 @@ pub(crate) async fn verify(State(app): State<App>, may: May<PlaySessions>, Path(
         head: None,
         unsigned_tail: 0,
         open: verified.open,
+        lost: verified.lost.clone(),
         key: Some(key.fingerprint()),
         faults: verified.faults.iter().map(fault).collect(),
     }))

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use access::event::Lost;
 use access::time::Timestamp;
 use access::words::SessionId;
+use recorder::OpenRecording;
 use store::kv::{Expect, Kv, KvError};
 use tokio::sync::watch;
 use wire::api::SessionRow;
@@ -28,6 +30,7 @@ pub(crate) struct Entry {
     row: SessionRow,
     sign_in: u64,
     output: AtomicU64,
+    lost: Mutex<Lost>,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -47,13 +50,17 @@ pub(crate) struct Place {
 }
 
 impl Entry {
-    /// Counts output.
-    pub(crate) fn output(&self, position: u64) {
-        self.output.store(position, Ordering::Relaxed);
+    /// Counts output, and what of it is not recorded.
+    pub(crate) fn output(&self, recording: &OpenRecording) {
+        self.output.store(recording.recorded(), Ordering::Relaxed);
+        if !recording.lost().is_nothing() {
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone_from(recording.lost());
+        }
     }
     /// As people see it.
     pub(crate) fn row(&self) -> SessionRow {
-        SessionRow { output_bytes: self.output.load(Ordering::Relaxed), ..self.row.clone() }
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        SessionRow { output_bytes: self.output.load(Ordering::Relaxed), lost, ..self.row.clone() }
     }
 }
 
@@ -71,7 +78,7 @@ impl Table {
     /// A session begins.
     pub(crate) fn enter(&self, row: SessionRow, sign_in: u64) -> Place {
         let (stopper, stop) = watch::channel(None);
-        let entry = Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), stop: stopper });
+        let entry = Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), lost: Mutex::default(), stop: stopper });
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.row.id, entry.clone());
         Place { table: self.clone(), entry, stop }
     }
