@@ -240,6 +240,9 @@ impl Sessions {
         kind: SessionKind,
         place: Option<Place>,
     ) {
+        if let Some(place) = &place {
+            place.entry.ends();
+        }
         let mut end = self.event(
             asker,
             row.id,

@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     sign_in: u64,
     output: AtomicU64,
     lost: Mutex<Lost>,
+    /// Its end is being written down: from then on nobody ends it.
+    over: Mutex<bool>,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -57,6 +59,24 @@ impl Entry {
             self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone_from(recording.lost());
         }
     }
+    /// Its end is written down next.
+    pub(crate) fn ends(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Ends it, after `told` has written down that it was asked for; answers whether it was still there. Neither is done of a session
+    /// that has ended, and its end is not written down in between.
+    pub(crate) fn kill<E>(&self, told: impl FnOnce() -> Result<(), E>, stop: Stop) -> Result<bool, E> {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        if *over {
+            return Ok(false);
+        }
+        told()?;
+        // What was said first stays the reason.
+        self.stop.send_if_modified(|said| said.is_none() && said.replace(stop).is_none());
+        Ok(true)
+    }
+
     /// As people see it.
     pub(crate) fn row(&self) -> SessionRow {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -78,7 +98,8 @@ impl Table {
     /// A session begins.
     pub(crate) fn enter(&self, row: SessionRow, sign_in: u64) -> Place {
         let (stopper, stop) = watch::channel(None);
-        let entry = Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), lost: Mutex::default(), stop: stopper });
+        let entry =
+            Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), lost: Mutex::default(), over: Mutex::default(), stop: stopper });
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.row.id, entry.clone());
         Place { table: self.clone(), entry, stop }
     }
@@ -87,14 +108,9 @@ impl Table {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Ends a live session; answers whether there was one.
-    pub(crate) fn stop(&self, id: &SessionId, stop: Stop) -> bool {
-        let entry = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        entry.is_some_and(|entry| {
-            // What was said first stays the reason.
-            entry.stop.send_if_modified(|said| said.is_none() && said.replace(stop).is_none());
-            true
-        })
+    /// A live session.
+    pub(crate) fn live(&self, id: &SessionId) -> Option<Arc<Entry>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Ends every session of a sign-in.
