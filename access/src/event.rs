@@ -342,6 +342,9 @@ pub enum What {
         /// blake3 of the signed manifest as stored, hex: binds the recording to this log.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         manifest: Option<String>,
+        /// Output that the recording does not have; absent where it is whole.
+        #[serde(default, skip_serializing_if = "Lost::is_nothing")]
+        lost: Lost,
     },
     /// A person made a session end.
     #[serde(rename = "session.terminated")]
@@ -369,10 +372,10 @@ pub enum What {
         /// `cast`, `txt`.
         format: String,
     },
-    /// Output went by unrecorded, as the role allows.
+    /// Output begins to go by unrecorded, as the role allows.
     #[serde(rename = "recording.lost")]
     RecordingLost {
-        /// Why.
+        /// Why: [`Lost::MAX_OUTPUT`], or what went wrong.
         cause: String,
     },
     /// A join token or a sign-in link was made.
@@ -467,6 +470,8 @@ impl What {
             | Self::AgentRefused { .. }
             | Self::PolicyChanged { .. }
             | Self::SinkFailed { .. } => Severity::Warning,
+            // The role says so: it is to be seen, and nothing is broken.
+            Self::RecordingLost { cause } if cause == Lost::MAX_OUTPUT => Severity::Warning,
             Self::RecordingLost { .. } | Self::AuditGap { .. } => Severity::Critical,
             Self::SessionTerminated { .. }
             | Self::RecordingViewed { .. }
@@ -477,6 +482,34 @@ impl What {
             | Self::SinkRecovered { .. } => Severity::Notice,
             _ => Severity::Info,
         }
+    }
+}
+
+/// Output of a session that its recording does not have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// In how many places.
+    pub gaps: u64,
+    /// How much, as far as it could be counted.
+    pub bytes: u64,
+    /// Why the first time: [`Lost::MAX_OUTPUT`], or what went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+impl Lost {
+    /// The cause where the role's `max_output` was reached.
+    pub const MAX_OUTPUT: &'static str = "max_output";
+
+    /// Whether the recording has everything.
+    pub fn is_nothing(&self) -> bool {
+        self.gaps == 0 && self.bytes == 0
+    }
+
+    /// A gap begins.
+    pub fn begin(&mut self, cause: &str) {
+        self.gaps += 1;
+        self.cause.get_or_insert_with(|| cause.to_owned());
     }
 }
 

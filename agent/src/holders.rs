@@ -59,7 +59,8 @@ impl Holders {
         })
     }
 
-    /// Hangs up every session that this agent's zygote started: for an agent that goes away for good.
+    /// Hangs up every session that this agent's zygote started, and waits until they are gone (at most seven seconds): for an agent that
+    /// goes away for good.
     pub(crate) async fn end_all(&self) {
         self.zygote.end_all().await;
     }

@@ -47,14 +47,18 @@ pub async fn run(settings: Settings, holding: Holding, stop: impl Future<Output 
     if let Some(login) = agent.only_login() {
         tracing::info!(%login, "not running as root: sessions are for this login only");
     }
+    let stop = async {
+        stop.await;
+        // While the tunnels are there, so that people see how their sessions end, and before this process may end.
+        if holding == Holding::End {
+            agent.holders().end_all().await;
+        }
+    };
     tokio::select! {
         () = keep(agent.clone(), Purpose::Terminals) => {}
         () = keep(agent.clone(), Purpose::Bulk) => {}
         () = keep_certificate(&settings.state, &renewed) => {}
         () = stop => {}
-    }
-    if holding == Holding::End {
-        agent.holders().end_all().await;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod can;
 pub mod events;
 pub mod failure;
+pub mod gap;
 pub mod http;
 pub mod input;
 pub mod keys;

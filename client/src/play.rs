@@ -39,13 +39,14 @@ impl Event {
         match item {
             Item::Event { at, code, text } => Some(Self { time: at, code, data: text.into_bytes() }),
             Item::Bytes { at, code, bytes, .. } => Some(Self { time: at, code, data: bytes }),
-            Item::Header(_) | Item::Fact(_) => None,
+            Item::Fact(_) => crate::gap::event(&item),
+            Item::Header(_) => None,
         }
     }
 
     /// Whether it is output, on a terminal or without one.
     pub fn is_output(&self) -> bool {
-        matches!(self.code, 'o' | 'O' | 'E')
+        matches!(self.code, 'o' | 'O' | 'E' | crate::gap::CODE)
     }
 }
 
@@ -313,7 +314,7 @@ impl Player {
     fn draw(&mut self, event: &Event, out: &mut Vec<u8>) {
         let returned;
         let data = match event.code {
-            'o' => &event.data,
+            'o' | crate::gap::CODE => &event.data,
             // Without a terminal nobody has put the returns in.
             'O' | 'E' => {
                 returned = with_returns(&event.data);

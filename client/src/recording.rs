@@ -82,8 +82,9 @@ impl Export {
         // What is in a comment is ours and derived from the session: facts pass, other players skip them.
         let passes = matches!(item, Some(Item::Header(_) | Item::Fact(_))) || line.starts_with(b"#");
         match (self.format, item.and_then(Event::of)) {
-            (Format::Cast, Some(event)) => self.event(&event, out),
-            (Format::Cast, None) if passes => put(out, &[line, b"\n"]),
+            // A gap is an event to those who look, and stays a fact in a cast.
+            (Format::Cast, Some(event)) if event.code != crate::gap::CODE => self.event(&event, out),
+            (Format::Cast, _) if passes => put(out, &[line, b"\n"]),
             (Format::Txt, Some(event)) if event.time >= self.from && event.is_output() => {
                 if self.raw {
                     return put(out, &[&event.data]);
@@ -141,7 +142,13 @@ pub fn verified(found: &Verified) -> Answer {
         (Some(key), false) => format!("{key} (found beside the data: proves only consistency)"),
         (None, _) => String::new(),
     };
-    let mut rows = vec![vec!["result".to_owned(), if found.ok { "verified" } else { "FAILED" }.to_owned()], vec!["key".to_owned(), key]];
+    let lacks = crate::gap::sentence(&found.lost);
+    let result = match (found.ok, lacks) {
+        (true, Some(lacks)) => format!("verified: whole as recorded, but {lacks}"),
+        (true, None) => "verified".to_owned(),
+        (false, _) => "FAILED".to_owned(),
+    };
+    let mut rows = vec![vec!["result".to_owned(), result], vec!["key".to_owned(), key]];
     rows.extend(found.open.then(|| vec!["state".to_owned(), "the session still goes on".to_owned()]));
     rows.extend(found.head.map(|head| vec!["events".to_owned(), format!("{head} covered by HEAD, {} after it", found.unsigned_tail)]));
     rows.extend(found.faults.iter().map(|fault| vec!["fault".to_owned(), place(fault)]));
@@ -189,7 +196,16 @@ mod tests {
     #[test]
     fn a_fault_is_exit_10_and_names_the_place() {
         let fault = VerifyFault { file: "log/p/000001.jsonl".into(), line: Some(3), offset: None, kind: "hash".into() };
-        let found = Verified { ok: false, trusted: false, head: Some(9), unsigned_tail: 0, open: false, key: None, faults: vec![fault] };
+        let found = Verified {
+            ok: false,
+            trusted: false,
+            head: Some(9),
+            unsigned_tail: 0,
+            open: false,
+            lost: Default::default(),
+            key: None,
+            faults: vec![fault],
+        };
         let answer = verified(&found);
         assert_eq!(answer.exit, 10);
         assert!(crate::out::tsv(&answer.table).contains("log/p/000001.jsonl line 3: hash"));

@@ -48,6 +48,7 @@ pub async fn show(api: &Api, id: SessionId) -> Result<Answer, Failure> {
         ("ended", row.ended.map(|at| at.to_string()).unwrap_or_default()),
         ("state", state(&row)),
         ("output", format!("{} bytes", row.output_bytes)),
+        ("not kept", crate::gap::sentence(&row.lost).unwrap_or_else(|| "nothing: the recording is whole".to_owned())),
         ("recording", row.recording.clone()),
         ("connection", row.connection.clone().unwrap_or_default()),
     ]);

@@ -73,7 +73,7 @@ async fn screen(mut from: Streamed, raw: bool) -> Result<u8, Failure> {
         };
         let Some(event) = event(&mut reader, &line)? else { continue };
         let data = match event.code {
-            'o' => event.data,
+            'o' | crate::gap::CODE => event.data,
             'O' | 'E' => with_returns(&event.data),
             _ => continue,
         };

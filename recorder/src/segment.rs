@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use access::event::Lost;
 use access::time::Timestamp;
 use access::words::{InstallId, SessionId};
 use serde::de::DeserializeOwned;
@@ -25,13 +26,20 @@ pub(crate) struct Convert {
     pub(crate) elapsed: u64,
     pub(crate) output_bytes: u64,
     pub(crate) input_bytes: u64,
-    pub(crate) gaps: u64,
+    pub(crate) lost: Lost,
     pub(crate) ending: Option<Ending>,
 }
 
 impl Convert {
     pub(crate) fn new(about: &About) -> Self {
-        Self { writer: Writer::new(about.terminal.is_some()), elapsed: 0, output_bytes: 0, input_bytes: 0, gaps: 0, ending: None }
+        Self {
+            writer: Writer::new(about.terminal.is_some()),
+            elapsed: 0,
+            output_bytes: 0,
+            input_bytes: 0,
+            lost: Lost::default(),
+            ending: None,
+        }
     }
 
     pub(crate) fn of(framed: &Framed) -> Self {
@@ -40,7 +48,7 @@ impl Convert {
             elapsed: framed.elapsed,
             output_bytes: framed.output_bytes,
             input_bytes: framed.input_bytes,
-            gaps: framed.gaps,
+            lost: framed.lost.clone(),
             ending: None,
         }
     }
@@ -69,8 +77,15 @@ impl Convert {
             Kind::Eof => self.writer.eof(at, stream, out),
             Kind::Gap => {
                 let gap: Gap = json(record)?;
-                self.gaps += 1;
-                let fact = json!({"bytes": gap.bytes, "blake3": gap.blake3, "cause": gap.cause, "at": head.offset});
+                if !gap.continued {
+                    self.lost.begin(&gap.cause);
+                }
+                self.lost.bytes += gap.bytes;
+                // One that only begins has no bytes yet.
+                let fact = match gap.bytes {
+                    0 => json!({"cause": gap.cause, "at": head.offset}),
+                    bytes => json!({"bytes": bytes, "blake3": gap.blake3, "cause": gap.cause, "at": head.offset}),
+                };
                 self.writer.fact(at, "gap", fact, out);
             }
             Kind::Close => return self.end(head.elapsed, json(record)?, out),
@@ -205,8 +220,9 @@ impl Cast {
         }
         // Somebody or something else changed it. It is kept aside and counts as a gap; the rest is still told.
         let _ = fs::rename(&path, self.dir.join(format!("{}.damaged", self.current.file)));
-        self.convert.gaps += 1;
-        let fact = json!({"cause": "a stored segment was damaged", "file": self.current.file});
+        let cause = "a stored segment was damaged";
+        self.convert.lost.begin(cause);
+        let fact = json!({"cause": cause, "file": self.current.file});
         self.convert.writer.fact(self.convert.elapsed, "gap", fact, &mut self.text);
         self.current = empty_segment(self.number() + 1, self.convert.elapsed / 1000);
         self.hash.reset();
@@ -305,7 +321,8 @@ impl Cast {
             elapsed: self.convert.elapsed,
             output_bytes: self.convert.output_bytes,
             input_bytes: self.convert.input_bytes,
-            gaps: self.convert.gaps,
+            gaps: self.convert.lost.gaps,
+            lost: self.convert.lost.clone(),
             writer: self.convert.writer.clone(),
         }
     }
@@ -339,7 +356,8 @@ impl Cast {
             reason: self.convert.ending.as_ref().map_or_else(String::new, |ending| ending.reason.clone()),
             segments,
             output_bytes: self.convert.output_bytes,
-            gaps: self.convert.gaps,
+            gaps: self.convert.lost.gaps,
+            lost: self.convert.lost.clone(),
         };
         let bytes = seal(&manifest, sign);
         files::replace(&self.dir.join("manifest.json"), &bytes)?;

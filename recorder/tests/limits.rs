@@ -91,7 +91,7 @@ async fn without_room_strict_waits_and_with_trouble_it_ends() {
     assert_eq!(lenient.position(), sent as u64);
     strict.close(ending()).await;
     let closed = lenient.close(ending()).await;
-    assert_eq!((closed.gaps, closed.output_bytes + 16_000), (1, sent as u64));
+    assert_eq!((closed.lost.gaps, closed.output_bytes + 16_000), (1, sent as u64));
     let text = cast(&recordings, &second);
     let gaps = facts(&text, "gap");
     assert_eq!(gaps.len(), 1);
@@ -149,24 +149,38 @@ async fn a_cap_counts_what_it_cuts_and_off_writes_nothing() {
     let recorded = recording.output(Stream::Stdout, Bytes::from_static(b"12345678")).unwrap();
     assert_eq!((recorded.offset(), recorded.stream()), (0, Stream::Stdout));
     assert_eq!(recording.output(Stream::Stderr, Bytes::from_static(b"9abcd")).unwrap().into_bytes(), "9abcd");
+    assert_eq!((recording.degraded().as_deref(), recording.degraded()), (Some("max_output"), None), "it is told once");
+    assert_eq!(facts(&cast(&recordings, &recording.session()), "gap")[0], json!({"cause": "max_output", "at": 10}), "who watches sees it");
+    assert_eq!(recordings.verify_recording(&recording.session(), None).unwrap().faults, []);
+    let _shown = recording.output(Stream::Stdout, Bytes::from_static(b"efgh")).unwrap();
     recording.input(b"typed\xff").unwrap();
     recording.output_eof(Stream::Stdout).unwrap();
     let session = recording.session();
     let closed = recording.close(ending()).await;
-    assert_eq!((closed.output_bytes, closed.gaps, closed.input_bytes), (10, 1, 6));
+    assert_eq!((closed.output_bytes, closed.input_bytes), (10, 6));
+    let lost = access::event::Lost { gaps: 1, bytes: 7, cause: Some("max_output".into()) };
+    assert_eq!(closed.lost, lost);
+    assert_eq!(recordings.verify_recording(&session, None).unwrap().lost, lost);
     let text = cast(&recordings, &session);
     let read = |code| asciicast::bytes(&text, code).unwrap();
     assert_eq!((read('O'), read('E'), read('I')), (b"12345678".to_vec(), b"9a".to_vec(), b"typed\xff".to_vec()));
-    assert_eq!(facts(&text, "gap")[0]["cause"], "max_output");
-    assert_eq!(facts(&text, "gap")[0]["bytes"], 3);
+    assert_eq!(facts(&text, "gap")[1]["bytes"], 7);
+    assert_eq!(facts(&text, "gap")[1]["blake3"], wire::proof::Hash::of(b"bcdefgh").to_string());
     assert_eq!(facts(&text, "eof")[0], "O");
+
+    // Nobody works unseen: a terminal is kept whole.
+    let mut seen = open_with(&recordings, 3, true, &capped).unwrap();
+    let _shown = seen.output(Stream::Stdout, Bytes::from_static(b"more than ten bytes")).unwrap();
+    let session_seen = seen.session();
+    let closed = seen.close(ending()).await;
+    assert_eq!((closed.output_bytes, closed.lost.gaps), (19, 0));
 
     let before = recordings.journal().head();
     let mut off = open_with(&recordings, 2, true, &json!({"recording": "off"})).unwrap();
     let _shown = off.output(Stream::Stdout, Bytes::from_static(b"free")).unwrap();
     assert_eq!(off.close(ending()).await.manifest, None);
     assert_eq!(recordings.journal().head(), before);
-    assert_eq!(recordings.sessions().unwrap(), [session]);
+    assert_eq!(recordings.sessions().unwrap(), [session, session_seen]);
 }
 
 #[tokio::test]

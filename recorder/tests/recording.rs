@@ -33,7 +33,7 @@ async fn what_is_shown_is_recorded_and_can_be_proved() {
     assert!(recordings.verify_recording(&session, None).unwrap().open);
     assert_eq!(recording.position(), shown.len() as u64);
     let closed = recording.close(ending()).await;
-    assert_eq!((closed.output_bytes, closed.input_bytes, closed.gaps), (shown.len() as u64, 120, 0));
+    assert_eq!((closed.output_bytes, closed.input_bytes, closed.lost.gaps), (shown.len() as u64, 120, 0));
     let text = cast(&recordings, &session);
     assert_eq!(text, zstdcat(dir.path(), &session));
     assert_eq!(asciicast::bytes(&text, 'o').unwrap(), shown);

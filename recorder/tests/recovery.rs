@@ -98,7 +98,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
             let recorded = asciicast::bytes(&text, if lost.about.terminal.is_some() { 'o' } else { 'O' }).unwrap();
             let shown = fs::read(dir.path().join(format!("shown-{session}"))).unwrap();
             assert!(recorded.starts_with(&shown), "round {round}: {} of {}", recorded.len(), shown.len());
-            assert_eq!((lost.closed.reason.as_str(), lost.closed.gaps), ("proxy_lost", 0));
+            assert_eq!((lost.closed.reason.as_str(), lost.closed.lost.gaps), ("proxy_lost", 0));
             assert_eq!(text, zstdcat(dir.path(), &session));
             assert_eq!(again.verify_recording(&session, Some(&key().public())).unwrap().faults, []);
         }

@@ -37,6 +37,7 @@ fn recording(place: &Place, number: u64) -> String {
         segments: segments.collect(),
         output_bytes: 9,
         gaps: 0,
+        lost: Default::default(),
     };
     let bytes = seal(&manifest, place.key.as_ref());
     fs::write(folder.join("manifest.json"), &bytes).unwrap();

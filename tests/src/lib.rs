@@ -13,6 +13,8 @@ mod agents;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
 mod joining;
 #[cfg(test)]
 mod kills;

@@ -29,7 +29,7 @@
 
 use std::collections::BTreeMap;
 
-use access::event::SessionKind;
+use access::event::{Lost, SessionKind};
 use access::identity::Origin;
 use access::time::Timestamp;
 use access::words::{AgentId, InstallId, Login, NodeName, RoleName, SessionId, UserName};
@@ -293,6 +293,9 @@ pub struct SessionRow {
     pub signal: Option<String>,
     /// Bytes of output recorded so far.
     pub output_bytes: u64,
+    /// Output that the recording does not have; absent where it is whole.
+    #[serde(default, skip_serializing_if = "Lost::is_nothing")]
+    pub lost: Lost,
     /// `strict`, `best_effort`, `off`.
     pub recording: String,
     /// Whether it goes on.
@@ -348,6 +351,9 @@ pub struct Verified {
     /// The session still goes on.
     #[serde(default)]
     pub open: bool,
+    /// Output that was never recorded, where one recording was checked: what is stored may be whole all the same.
+    #[serde(default, skip_serializing_if = "Lost::is_nothing")]
+    pub lost: Lost,
     /// Fingerprint of the key that was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

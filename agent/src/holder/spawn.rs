@@ -27,6 +27,8 @@ use super::{Refused, SpawnSpec, code};
 const QUEUE: usize = 64;
 /// Between two starts of a zygote that does not stay.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long holders may take to end: what a program has after its hang-up, and a little.
+const END_ALL: Duration = Duration::from_secs(7);
 
 /// Why there is no zygote.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +51,7 @@ pub struct Zygote {
 #[derive(Debug)]
 enum Request {
     Spawn(Box<SpawnSpec>, oneshot::Sender<Result<(), Refused>>),
-    EndAll,
+    EndAll(oneshot::Sender<Result<(), Refused>>),
 }
 
 struct Starter {
@@ -92,9 +94,19 @@ impl Zygote {
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// Ends the sessions that this zygote started: they are hung up, and killed after five seconds.
+    /// Ends the sessions that this zygote started: they are hung up, and killed after five seconds. Returns when they are gone, or
+    /// after seven seconds: the caller's process may end then without anything being left.
     pub async fn end_all(&self) {
-        let _ = self.requests.send(Request::EndAll).await;
+        let (answer, answered) = oneshot::channel();
+        let ended = async {
+            // Without a zygote nobody answers.
+            if self.requests.send(Request::EndAll(answer)).await.is_ok() {
+                let _ = answered.await;
+            }
+        };
+        if tokio::time::timeout(END_ALL, ended).await.is_err() {
+            tracing::warn!("some sessions did not end in time");
+        }
     }
 
     /// Connects to a session's holder. `NotFound` when there is none (any more).
@@ -171,23 +183,18 @@ impl Link {
     }
 
     async fn ask(&mut self, request: Request) -> io::Result<()> {
+        self.next += 1;
+        let id = self.next;
         let (ask, answer) = match request {
-            Request::EndAll => (Ask::EndAll {}, None),
-            Request::Spawn(spec, answer) => {
-                self.next += 1;
-                (Ask::Spawn { id: self.next, spec }, Some(answer))
-            }
+            Request::EndAll(answer) => (Ask::EndAll { id }, answer),
+            Request::Spawn(spec, answer) => (Ask::Spawn { id, spec }, answer),
         };
         let message = serde_json::to_vec(&ask)?;
         if message.len() > MESSAGE {
-            if let Some(answer) = answer {
-                let _ = answer.send(Err(Refused::new(code::BAD_REQUEST, "The command or its environment is too long.")));
-            }
+            let _ = answer.send(Err(Refused::new(code::BAD_REQUEST, "The command or its environment is too long.")));
             return Ok(());
         }
-        if let Some(answer) = answer {
-            self.waiting.insert(self.next, answer);
-        }
+        self.waiting.insert(id, answer);
         self.socket.send(&message).await.map(|_| ())
     }
 

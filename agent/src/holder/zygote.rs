@@ -40,11 +40,11 @@ pub(super) enum Ask {
     Hello { dir: PathBuf },
     /// A holder. Answered with the same id.
     Spawn { id: u64, spec: Box<SpawnSpec> },
-    /// All holders of this zygote hang up and end.
-    EndAll {},
+    /// All holders of this zygote hang up and end. Answered with the same id when none is left.
+    EndAll { id: u64 },
 }
 
-/// The answer to [`Ask::Spawn`]; one that comes a second time is of no interest.
+/// The answer to an [`Ask`] with an id; one that comes a second time is of no interest.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Answer {
@@ -75,6 +75,8 @@ struct Zygote {
     /// Holders write here, before they become the login, what only root may record.
     arrivals: (OwnedFd, OwnedFd),
     holders: BTreeMap<i32, Held>,
+    /// Who is to be told when no holder is left.
+    ending: Option<u64>,
 }
 
 /// The zygote's whole life: stdin is its socket to the agent, whose end ends it and leaves the holders alone.
@@ -104,7 +106,7 @@ fn start() -> io::Result<Zygote> {
     let signals = signals(&[NixSignal::SIGCHLD])?;
     let arrivals = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)?;
     let agent_uid = Uid::effective().as_raw();
-    Ok(Zygote { agent, agent_uid, signals, arrivals, holders: BTreeMap::new() })
+    Ok(Zygote { agent, agent_uid, signals, arrivals, holders: BTreeMap::new(), ending: None })
 }
 
 fn signals(wanted: &[NixSignal]) -> io::Result<SignalFd> {
@@ -155,9 +157,14 @@ impl Zygote {
                 match receive(&self.agent)? {
                     None => return Ok(()),
                     Some(Ask::Spawn { id, spec }) => self = self.spawn(id, *spec),
-                    Some(Ask::EndAll {}) => self.end_all(),
+                    Some(Ask::EndAll { id }) => self.end_all(id),
                     Some(Ask::Hello { .. }) => {}
                 }
+            }
+            if self.holders.is_empty()
+                && let Some(id) = self.ending.take()
+            {
+                answer(&self.agent, id, None);
             }
         }
     }
@@ -172,7 +179,7 @@ impl Zygote {
         };
         match sys::fork() {
             Ok(sys::Fork::Child) => {
-                self.holders = BTreeMap::new();
+                (self.holders, self.ending) = (BTreeMap::new(), None);
                 hold(self, id, &spec, place)
             }
             Ok(sys::Fork::Parent(pid)) => {
@@ -189,7 +196,8 @@ impl Zygote {
         self
     }
 
-    fn end_all(&self) {
+    fn end_all(&mut self, id: u64) {
+        self.ending = Some(id);
         for pid in self.holders.keys().filter_map(|pid| Pid::from_raw(*pid)) {
             let _ = rustix::process::kill_process(pid, Signal::TERM);
         }

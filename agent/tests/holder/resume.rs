@@ -168,10 +168,17 @@ async fn all_sessions_can_be_ended() {
     let host = Host::new();
     let (one, two) = (exec("exec sleep 1000"), on_terminal(spec(Kind::Shell)));
     let mut peers = [host.start(&one).await, host.start(&two).await];
-    host.zygote.end_all().await;
-    for peer in &mut peers {
-        peer.finish().await;
-    }
-    host.gone(&one).await;
-    host.gone(&two).await;
+    let (host, [first, second]) = (&host, &mut peers);
+    // It returns when they are gone, so whoever asked may end at once.
+    tokio::join!(
+        async {
+            host.zygote.end_all().await;
+            for spec in [&one, &two] {
+                assert!(host.zygote.attach_socket(&spec.session).await.is_err(), "it is still there");
+            }
+            host.zygote.end_all().await;
+        },
+        first.finish(),
+        second.finish()
+    );
 }

@@ -189,3 +189,26 @@ async fn guesses_are_told_to_wait_and_fill_no_log() {
     let secret = link(&stage);
     assert_eq!(by_link(&stage, &secret, &ssh, &key).await.status(), StatusCode::OK, "a good link works still");
 }
+
+#[tokio::test]
+async fn a_session_that_has_ended_is_not_ended_again_in_the_log() {
+    let stage =
+        stage_of("kind: role\nname: guard\nspec: {audit: {sessions: [list, kill]}}\n---\nkind: user\nname: gil\nspec: {roles: [guard]}\n")
+            .await;
+    let (gil, table) = (stage.signed_in("gil"), &stage.proxy.app.sessions.table);
+    let id = "01933b6c-8b3e-7000-8000-000000000001";
+    let row = serde_json::json!({"id": id, "user": "eve", "node": "demo", "login": "eve", "kind": "shell", "started": "2026-01-01T00:00:00Z",
+        "output_bytes": 0, "recording": "strict", "live": true});
+    let row: wire::api::SessionRow = serde_json::from_value(row).expect("a row");
+    let place = table.enter(row.clone(), 1);
+    let kill = || request(Some(gil.clone()), "POST", &format!("/v1/sessions/{id}/kill"), r#"{"reason":"x"}"#);
+    let before = stage.mark();
+    assert_eq!(stage.send(kill()).await.status(), StatusCode::OK);
+    assert_eq!((stage.mark(), place.stop.borrow().is_some()), (before + 2, true), "told once");
+    place.entry.ends();
+    assert_eq!(stage.send(kill()).await.status(), StatusCode::NOT_FOUND, "its end is being written down");
+    table.ended(&row).expect("listed");
+    drop(place);
+    assert_eq!(stage.send(kill()).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(stage.mark(), before + 3, "and nothing more is told");
+}

@@ -83,13 +83,12 @@ pub(crate) async fn kill(
     let mut event = may.person.event(What::SessionTerminated { reason: reason.clone() });
     event.access = Some(may.permit.access());
     about(&mut event, &row);
-    let _logged = app.sessions.log.append(&event)?;
     let sentence = format!("the session was ended by {}: {reason}", may.person.identity.name);
-    if app.sessions.table.stop(&row.id, Stop { reason: "killed", sentence }) {
-        Ok(Json(Done {}))
-    } else {
-        Err(No::not_found(format!("the session {} has ended", row.id)))
-    }
+    let (table, log) = (&app.sessions.table, &app.sessions.log);
+    // In the log before it happens, and only where it does.
+    let told = || log.append(&event).map(drop);
+    let killed = table.live(&row.id).map(|live| live.kill(told, Stop { reason: "killed", sentence })).transpose()?;
+    if killed == Some(true) { Ok(Json(Done {})) } else { Err(No::not_found(format!("the session {} has ended", row.id))) }
 }
 
 fn about(event: &mut access::event::Event, row: &SessionRow) {
@@ -205,6 +204,7 @@ pub(crate) async fn verify(State(app): State<App>, may: May<PlaySessions>, Path(
         head: None,
         unsigned_tail: 0,
         open: verified.open,
+        lost: verified.lost.clone(),
         key: Some(key.fingerprint()),
         faults: verified.faults.iter().map(fault).collect(),
     }))

@@ -43,6 +43,8 @@ struct End {
     input_bytes: u64,
     duration: Duration,
     manifest: Option<String>,
+    /// What its recording does not have.
+    lacks: access::event::Lost,
 }
 
 /// Ends them all. Comes before `server.started` is logged: the next start looks for such sessions only from there on.
@@ -58,6 +60,7 @@ pub(crate) fn finish_lost(recovered: &Recovered, recordings: &Recordings, log: &
             input_bytes: closed.input_bytes,
             duration: closed.duration,
             manifest: closed.manifest.map(|hash| hash.to_string()),
+            lacks: closed.lost.clone(),
         };
         write(begun, end, log, table)?;
     }
@@ -78,12 +81,20 @@ fn stored(id: &SessionId, begun: &Begun, recordings: &Recordings) -> End {
             input_bytes: 0,
             duration: manifest.ended.since(manifest.started),
             manifest: Some(hash.to_string()),
+            lacks: manifest.lost,
         },
         Err(error) => {
             if !matches!(error, ReadError::Unknown(_)) || begun.recording != RecordingMode::Off.as_str() {
                 tracing::error!(%error, session = %id, "a session of an earlier run has no recording that can be believed");
             }
-            End { reason: "proxy_lost".to_owned(), output_bytes: 0, input_bytes: 0, duration: Duration::ZERO, manifest: None }
+            End {
+                reason: "proxy_lost".to_owned(),
+                output_bytes: 0,
+                input_bytes: 0,
+                duration: Duration::ZERO,
+                manifest: None,
+                lacks: Default::default(),
+            }
         }
     }
 }
@@ -139,6 +150,7 @@ impl Begun {
             exit: None,
             signal: None,
             output_bytes: end.output_bytes,
+            lost: end.lacks.clone(),
             recording: self.recording,
             live: false,
         })
@@ -153,6 +165,7 @@ fn write(begun: Begun, end: End, log: &Log, table: &Table) -> Result<(), LostErr
         input_bytes: end.input_bytes,
         duration_ms: u64::try_from(end.duration.as_millis()).unwrap_or(u64::MAX),
         manifest: end.manifest.clone(),
+        lost: end.lacks.clone(),
     };
     let mut event = Event::new(clock::now(), begun.actor.clone(), what);
     event.outcome.result = OutcomeResult::Unknown;

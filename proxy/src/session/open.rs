@@ -2,7 +2,7 @@
 //! the log. Each step takes what the one before left behind.
 
 use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
-use access::event::{Actor, Client, Event, Outcome, SessionKind, SessionRef, Target, TargetKind, Text, What};
+use access::event::{Actor, Client, Event, Lost, Outcome, SessionKind, SessionRef, Target, TargetKind, Text, What};
 use access::identity::Identity;
 use access::time::Timestamp;
 use access::words::{AgentId, Login, NodeName, SessionId};
@@ -240,6 +240,9 @@ impl Sessions {
         kind: SessionKind,
         place: Option<Place>,
     ) {
+        if let Some(place) = &place {
+            place.entry.ends();
+        }
         let mut end = self.event(
             asker,
             row.id,
@@ -250,6 +253,7 @@ impl Sessions {
                 input_bytes: closed.input_bytes,
                 duration_ms: u64::try_from(closed.duration.as_millis()).unwrap_or(u64::MAX),
                 manifest: closed.manifest.map(|hash| hash.to_string()),
+                lost: closed.lost.clone(),
             },
         );
         end.target = Some(target.clone());
@@ -312,6 +316,7 @@ fn row(id: SessionId, permit: &Permit<OpenSession>, asker: &Asker, wanted: &Want
         exit: None,
         signal: None,
         output_bytes: 0,
+        lost: Lost::default(),
         recording: recording.to_owned(),
         live: true,
     }
@@ -329,6 +334,7 @@ fn ended_row(row: SessionRow, ended: &Ended, closed: &ClosedRecording) -> Sessio
         exit,
         signal,
         output_bytes: closed.output_bytes,
+        lost: closed.lost.clone(),
         live: false,
         ..row
     }

@@ -313,7 +313,7 @@ impl Session {
         match self.recording.output(stream, data.clone()) {
             Ok(recorded) => {
                 slot.send(Show::Output(recorded));
-                self.place.entry.output(self.recording.position());
+                self.place.entry.output(&self.recording);
                 if let Some(cause) = self.recording.degraded() {
                     self.say(What::RecordingLost { cause });
                 }

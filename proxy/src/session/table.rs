@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use access::event::Lost;
 use access::time::Timestamp;
 use access::words::SessionId;
+use recorder::OpenRecording;
 use store::kv::{Expect, Kv, KvError};
 use tokio::sync::watch;
 use wire::api::SessionRow;
@@ -28,6 +30,9 @@ pub(crate) struct Entry {
     row: SessionRow,
     sign_in: u64,
     output: AtomicU64,
+    lost: Mutex<Lost>,
+    /// Its end is being written down: from then on nobody ends it.
+    over: Mutex<bool>,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -47,13 +52,35 @@ pub(crate) struct Place {
 }
 
 impl Entry {
-    /// Counts output.
-    pub(crate) fn output(&self, position: u64) {
-        self.output.store(position, Ordering::Relaxed);
+    /// Counts output, and what of it is not recorded.
+    pub(crate) fn output(&self, recording: &OpenRecording) {
+        self.output.store(recording.recorded(), Ordering::Relaxed);
+        if !recording.lost().is_nothing() {
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone_from(recording.lost());
+        }
     }
+    /// Its end is written down next.
+    pub(crate) fn ends(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Ends it, after `told` has written down that it was asked for; answers whether it was still there. Neither is done of a session
+    /// that has ended, and its end is not written down in between.
+    pub(crate) fn kill<E>(&self, told: impl FnOnce() -> Result<(), E>, stop: Stop) -> Result<bool, E> {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        if *over {
+            return Ok(false);
+        }
+        told()?;
+        // What was said first stays the reason.
+        self.stop.send_if_modified(|said| said.is_none() && said.replace(stop).is_none());
+        Ok(true)
+    }
+
     /// As people see it.
     pub(crate) fn row(&self) -> SessionRow {
-        SessionRow { output_bytes: self.output.load(Ordering::Relaxed), ..self.row.clone() }
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        SessionRow { output_bytes: self.output.load(Ordering::Relaxed), lost, ..self.row.clone() }
     }
 }
 
@@ -71,7 +98,8 @@ impl Table {
     /// A session begins.
     pub(crate) fn enter(&self, row: SessionRow, sign_in: u64) -> Place {
         let (stopper, stop) = watch::channel(None);
-        let entry = Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), stop: stopper });
+        let entry =
+            Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), lost: Mutex::default(), over: Mutex::default(), stop: stopper });
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.row.id, entry.clone());
         Place { table: self.clone(), entry, stop }
     }
@@ -80,14 +108,9 @@ impl Table {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Ends a live session; answers whether there was one.
-    pub(crate) fn stop(&self, id: &SessionId, stop: Stop) -> bool {
-        let entry = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        entry.is_some_and(|entry| {
-            // What was said first stays the reason.
-            entry.stop.send_if_modified(|said| said.is_none() && said.replace(stop).is_none());
-            true
-        })
+    /// A live session.
+    pub(crate) fn live(&self, id: &SessionId) -> Option<Arc<Entry>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Ends every session of a sign-in.

@@ -18,6 +18,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use access::decide::{OpenSession, Permit};
+use access::event::Lost;
 use access::words::{InstallId, SessionId};
 use tokio::sync::{Notify, oneshot, watch};
 use wire::frames::Exit;
@@ -126,8 +127,8 @@ pub struct ClosedRecording {
     pub reason: String,
     /// How the program ended, where it did.
     pub exit: Option<Exit>,
-    /// Gaps in it.
-    pub gaps: u64,
+    /// What it does not have.
+    pub lost: Lost,
 }
 
 impl ClosedRecording {
@@ -140,7 +141,7 @@ impl ClosedRecording {
             duration: Duration::from_micros(convert.elapsed),
             reason: convert.ending.as_ref().map_or_else(String::new, |ending| ending.reason.clone()),
             exit: convert.ending.as_ref().and_then(|ending| ending.exit.clone()),
-            gaps: convert.gaps,
+            lost: convert.lost.clone(),
         }
     }
 }

@@ -46,5 +46,7 @@ pub(super) fn opened(permit: &Permit<OpenSession>, circumstances: Circumstances)
         RecordingMode::BestEffort => Recording::BestEffort,
         RecordingMode::Off => Recording::Off,
     };
-    Opened { about, mode: Mode { recording, record_input: duties.record_input, max_output: duties.max_output } }
+    // The bound is for bulk output. Whoever works at a terminal would be unseen beyond it, so of that everything is kept.
+    let max_output = duties.max_output.filter(|_| about.terminal.is_none());
+    Opened { about, mode: Mode { recording, record_input: duties.record_input, max_output } }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use access::event::Lost;
 use access::words::SessionId;
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -93,7 +94,7 @@ impl Missed {
     }
 
     fn gap(&self) -> Gap {
-        Gap { bytes: self.bytes, blake3: Hash(*self.hash.finalize().as_bytes()), cause: self.cause.clone() }
+        Gap { bytes: self.bytes, blake3: Hash(*self.hash.finalize().as_bytes()), cause: self.cause.clone(), continued: false }
     }
 }
 
@@ -108,6 +109,10 @@ pub struct OpenRecording {
     recorded: u64,
     missed: Missed,
     cut: Missed,
+    /// The beginning of what is cut was not asked for yet; and the recording has it.
+    cut_begins: bool,
+    cut_told: bool,
+    lost: Lost,
     degraded: Option<String>,
     input: Missed,
     marked: Option<(Instant, u64)>,
@@ -136,6 +141,9 @@ impl OpenRecording {
             recorded: 0,
             missed: Missed::default(),
             cut: Missed::default(),
+            cut_begins: false,
+            cut_told: false,
+            lost: Lost::default(),
             degraded: None,
             input: Missed::default(),
             marked: None,
@@ -169,6 +177,10 @@ impl OpenRecording {
             match self.try_output(stream, offset, kept) {
                 Ok(()) => self.recorded += kept.len() as u64,
                 Err(error) if self.lets_by(&error) => {
+                    if self.missed.bytes == 0 {
+                        self.lost.begin(&error.to_string());
+                    }
+                    self.lost.bytes += kept.len() as u64;
                     self.missed.add(offset, kept, &error.to_string());
                     self.degraded.get_or_insert_with(|| error.to_string());
                 }
@@ -178,7 +190,7 @@ impl OpenRecording {
                 }
             }
             if !over.is_empty() {
-                self.cut.add(offset + keep as u64, over, "max_output");
+                self.cut(offset + keep as u64, over);
             }
         }
         self.position += data.len() as u64;
@@ -202,8 +214,21 @@ impl OpenRecording {
         }
     }
 
-    /// What went wrong, once, when output of a session goes by unrecorded as its role allows.
+    /// Bytes of output that are recorded.
+    pub fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
+    /// Output that is not recorded, so far.
+    pub fn lost(&self) -> &Lost {
+        &self.lost
+    }
+
+    /// What went wrong, once, when output of a session begins to go by unrecorded as its role allows.
     pub fn degraded(&mut self) -> Option<String> {
+        if std::mem::take(&mut self.cut_begins) {
+            return Some(Lost::MAX_OUTPUT.to_owned());
+        }
         // It stays taken until what was missed is marked, so that a long outage is told once.
         self.degraded.as_mut().filter(|cause| !cause.is_empty()).map(std::mem::take)
     }
@@ -265,10 +290,9 @@ impl OpenRecording {
             locked(&self.recordings.shared.waiters).insert(session, sender);
         }
         self.finish(ending);
-        let (bytes, duration) = (self.input.bytes, self.began.elapsed());
+        let (bytes, duration, lost) = (self.input.bytes, self.began.elapsed(), self.lost.clone());
         // Dropping our handle may be the last one's drop, which stores everything and then answers.
-        let unrecorded =
-            ClosedRecording { manifest: None, output_bytes: self.recorded, input_bytes: bytes, duration, reason, exit, gaps: 0 };
+        let unrecorded = ClosedRecording { manifest: None, output_bytes: self.recorded, input_bytes: bytes, duration, reason, exit, lost };
         if was_open { stored.await.unwrap_or(unrecorded) } else { unrecorded }
     }
 
@@ -282,13 +306,29 @@ impl OpenRecording {
         let _ = self.tell_missed();
         if self.cut.bytes > 0 {
             let entry = self.entry(Kind::Gap, None, self.cut.offset);
-            let _ = self.recordings.shared.journal.append_json(&entry, &self.cut.gap());
+            let gap = Gap { continued: self.cut_told, ..self.cut.gap() };
+            let _ = self.recordings.shared.journal.append_json(&entry, &gap);
         }
         if !self.mode.record_input && self.input.bytes > 0 {
             let _ = self.mark_input();
         }
         self.open = false;
         self.recordings.shared.end(self.session, self.elapsed(), ending);
+    }
+
+    /// Takes what is over the role's bound. Its beginning is told to the recording at once, so that who watches sees it; how much it
+    /// was, at the end.
+    fn cut(&mut self, offset: u64, over: &[u8]) {
+        if self.cut.bytes == 0 {
+            self.lost.begin(Lost::MAX_OUTPUT);
+            self.cut_begins = true;
+            let begin = Gap { bytes: 0, blake3: Hash::ZERO, cause: Lost::MAX_OUTPUT.to_owned(), continued: false };
+            // Where it does not fit, the end tells all of it.
+            self.cut_told = self.recordings.shared.journal.append_json(&self.entry(Kind::Gap, None, offset), &begin).is_ok();
+            self.recordings.shared.appended.notify_waiters();
+        }
+        self.lost.bytes += over.len() as u64;
+        self.cut.add(offset, over, Lost::MAX_OUTPUT);
     }
 
     fn elapsed(&self) -> u64 {

@@ -7,6 +7,7 @@ pub use text::{CastText, Follow};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 
+use access::event::Lost;
 use access::words::SessionId;
 use wire::journal::{About, LiveRecording};
 use wire::proof::recording::{RecordingCheck, RecordingFault};
@@ -47,6 +48,8 @@ pub struct Verified {
     pub key: Option<PublicKey>,
     /// The manifest, where it is believed.
     pub manifest: Option<Manifest>,
+    /// Output that was never recorded, as the manifest or the journal says.
+    pub lost: Lost,
     /// Everything that is wrong.
     pub faults: Vec<RecordingFault>,
 }
@@ -97,18 +100,20 @@ impl Recordings {
     /// Checks the manifest's signature and every stored byte; of a live recording what the journal has told so far.
     pub fn verify_recording(&self, session: &SessionId, key: Option<&PublicKey>) -> Result<Verified, ReadError> {
         if let Some(live) = self.shared.live(session) {
+            let lost = live.snapshot.framed.lost.clone();
             let mut segments = live.snapshot.segments.clone();
             segments.extend(Some(live.snapshot.framed.current.clone()).filter(|segment| segment.bytes > 0));
             let faults = self.check(session, RecordingCheck::live(&LiveRecording { segments }))?;
-            return Ok(Verified { open: true, key: None, manifest: None, faults });
+            return Ok(Verified { open: true, key: None, manifest: None, lost, faults });
         }
         let bytes = self.manifest_bytes(session)?;
         match RecordingCheck::closed(&bytes, session, key, None) {
             Ok((check, manifest, key)) => {
                 let faults = self.check(session, check)?;
-                Ok(Verified { open: false, key: Some(key), manifest: Some(manifest), faults })
+                let lost = manifest.lost.clone();
+                Ok(Verified { open: false, key: Some(key), manifest: Some(manifest), lost, faults })
             }
-            Err(fault) => Ok(Verified { open: false, key: None, manifest: None, faults: vec![fault] }),
+            Err(fault) => Ok(Verified { open: false, key: None, manifest: None, lost: Lost::default(), faults: vec![fault] }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What journal records say, as types that serialise to JSON.
 
-use access::event::SessionKind;
+use access::event::{Lost, SessionKind};
 use access::identity::UserId;
 use access::time::Timestamp;
 use access::words::{InstallId, Login, NodeName, SessionId, UserName};
@@ -82,7 +82,7 @@ pub struct Mode {
     pub recording: Recording,
     /// Whether the bytes of input are kept, not only their count and hash.
     pub record_input: bool,
-    /// Bytes of output kept; what comes after is counted and hashed.
+    /// Bytes of output kept of a session without a terminal; what comes after is counted and hashed.
     pub max_output: Option<u64>,
 }
 
@@ -116,6 +116,9 @@ pub struct Gap {
     pub blake3: Hash,
     /// Why: `max_output`, or what went wrong.
     pub cause: String,
+    /// It was told when it began, without its bytes: this is the rest of it, and not another gap.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continued: bool,
 }
 
 /// How a session ended.
@@ -146,6 +149,9 @@ pub struct Framed {
     pub input_bytes: u64,
     /// Gaps in the cast.
     pub gaps: u64,
+    /// What they lack.
+    #[serde(default, skip_serializing_if = "Lost::is_nothing")]
+    pub lost: Lost,
     /// What the writer of the cast needs to go on.
     pub writer: Writer,
 }

@@ -5,6 +5,7 @@ pub mod recording;
 
 use std::fmt;
 
+use access::event::Lost;
 use access::time::Timestamp;
 use access::words::{InstallId, SessionId};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -343,6 +344,9 @@ pub struct Manifest {
     pub output_bytes: u64,
     /// Gaps where output went by unrecorded.
     pub gaps: u64,
+    /// What they lack; absent where there are none.
+    #[serde(default, skip_serializing_if = "Lost::is_nothing")]
+    pub lost: Lost,
 }
 
 impl Statement for Manifest {
