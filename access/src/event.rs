@@ -342,7 +342,21 @@ pub enum What {
         /// blake3 of the signed manifest as stored, hex: binds the recording to this log.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         manifest: Option<String>,
+        /// Why the recording is still to be closed, where it could not be yet: `recording.closed` follows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        closing: Option<String>,
         /// Output that the recording does not have; absent where it is whole.
+        #[serde(default, skip_serializing_if = "Lost::is_nothing")]
+        lost: Lost,
+    },
+    /// The recording of a session that had ended before is stored and signed now.
+    #[serde(rename = "recording.closed")]
+    RecordingClosed {
+        /// Bytes of output that were recorded.
+        output_bytes: u64,
+        /// As in `session.end`.
+        manifest: String,
+        /// As in `session.end`.
         #[serde(default, skip_serializing_if = "Lost::is_nothing")]
         lost: Lost,
     },

@@ -302,7 +302,9 @@ impl Work<'_> {
             Some("session.start") if line.text(&["data", "recording"]) != Some("off") => {
                 self.open.insert(id, covered);
             }
-            Some("session.end") => {
+            // Its recording could not be closed yet: `recording.closed` will come.
+            Some("session.end") if line.text(&["data", "closing"]).is_some() => {}
+            Some("session.end" | "recording.closed") => {
                 self.open.remove(&id);
                 if let Some(hash) = line.text(&["data", "manifest"]) {
                     self.stored.insert(id, true);

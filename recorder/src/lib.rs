@@ -12,7 +12,7 @@ mod recover;
 mod segment;
 
 pub use journal::Journal;
-pub use open::{Circumstances, ClosedRecording, OpenRecording, RecordError, Recorded, RecorderSettings, Recordings, StartError};
+pub use open::{Circumstances, ClosedRecording, Closing, OpenRecording, RecordError, Recorded, RecorderSettings, Recordings, StartError};
 pub use read::{CastText, Follow, ReadError, Stored, Verified};
 pub use recover::{Lost, Recovered};
 pub use wire::journal::{About, Ending, Mode, Recording};

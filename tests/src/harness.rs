@@ -43,21 +43,27 @@ pub struct Demo {
 impl Demo {
     /// Starts `naru demo` and waits for the ready line; the error holds what the program said on stderr.
     pub fn start(args: &[&str]) -> Result<Self, String> {
-        Self::launch("demo", args)
+        Self::launch("demo", args, |_| Ok(()))
+    }
+
+    /// Starts `naru demo` in a state directory that `prepare` has made for it.
+    pub fn start_in(prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
+        Self::launch("demo", &[], prepare)
     }
 
     /// Starts `naru up` on a free port of loopback.
     pub fn up() -> Result<Self, String> {
-        Self::launch("up", &["--config", "up.yaml"])
+        Self::launch("up", &["--config", "up.yaml"], |_| Ok(()))
     }
 
-    fn launch(verb: &str, args: &[&str]) -> Result<Self, String> {
+    fn launch(verb: &str, args: &[&str], prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
         let binary = naru_binary().ok_or("there is no naru binary; NARU_BIN names one")?;
         let folder = tempfile::Builder::new().prefix("naru-").tempdir().map_err(|e| e.to_string())?;
         let settings = format!("listen: 127.0.0.1:{}\npublic: [127.0.0.1]\n", free_port());
         std::fs::write(folder.path().join("up.yaml"), settings).map_err(|e| e.to_string())?;
         let mut words: Vec<OsString> = vec![verb.into(), "--json".into(), "--state".into(), folder.path().join("state").into()];
         words.extend(args.iter().map(OsString::from));
+        prepare(&folder.path().join("state"))?;
         let (child, ready) = begin(&binary, folder.path(), &words)?;
         Ok(Self { child, folder, binary, words, ready })
     }

@@ -15,6 +15,8 @@ mod corpus;
 #[cfg(test)]
 mod ends;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod joining;
 #[cfg(test)]
 mod kills;

@@ -9,6 +9,7 @@ use access::event::{Actor, ActorKind, Client, Event, OutcomeResult, SessionRef, 
 use access::policy::RecordingMode;
 use access::time::Timestamp;
 use access::words::SessionId;
+use recorder::log::Unended;
 use recorder::{About, Log, LogError, Lost, ReadError, Recording, Recordings, Recovered};
 use wire::api::SessionRow;
 
@@ -34,6 +35,8 @@ struct Begun {
     command: Option<String>,
     started: Timestamp,
     recording: String,
+    /// Its end was written, and only its recording was not closed.
+    closing: bool,
 }
 
 /// How it ended, as far as that is known.
@@ -50,7 +53,7 @@ struct End {
 /// Ends them all. Comes before `server.started` is logged: the next start looks for such sessions only from there on.
 pub(crate) fn finish_lost(recovered: &Recovered, recordings: &Recordings, log: &Log, table: &Table) -> Result<(), LostError> {
     let mut begun: BTreeMap<SessionId, Begun> =
-        log.unended()?.into_iter().filter_map(|logged| Begun::of_start(logged.event)).map(|begun| (begun.session.id, begun)).collect();
+        log.unended()?.into_iter().filter_map(Begun::of_log).map(|begun| (begun.session.id, begun)).collect();
     for lost in &recovered.sessions {
         let begun = begun.remove(&lost.about.session).unwrap_or_else(|| Begun::of_recording(lost));
         let closed = &lost.closed;
@@ -100,7 +103,8 @@ fn stored(id: &SessionId, begun: &Begun, recordings: &Recordings) -> End {
 }
 
 impl Begun {
-    fn of_start(start: Event) -> Option<Self> {
+    fn of_log(unended: Unended) -> Option<Self> {
+        let start = unended.start.event;
         let What::SessionStart { command, recording, .. } = start.what else { return None };
         Some(Self {
             actor: start.actor,
@@ -110,6 +114,7 @@ impl Begun {
             command: command.map(|command| command.text),
             started: start.time,
             recording,
+            closing: unended.closing,
         })
     }
 
@@ -130,6 +135,7 @@ impl Begun {
             command,
             started,
             recording: recording.as_str().to_owned(),
+            closing: false,
         }
     }
 
@@ -159,19 +165,21 @@ impl Begun {
 
 fn write(begun: Begun, end: End, log: &Log, table: &Table) -> Result<(), LostError> {
     let id = begun.session.id;
-    let what = What::SessionEnd {
-        reason: end.reason.clone(),
-        output_bytes: end.output_bytes,
-        input_bytes: end.input_bytes,
-        duration_ms: u64::try_from(end.duration.as_millis()).unwrap_or(u64::MAX),
-        manifest: end.manifest.clone(),
-        lost: end.lacks.clone(),
+    let what = match (begun.closing, end.manifest.clone()) {
+        (true, Some(manifest)) => What::RecordingClosed { output_bytes: end.output_bytes, manifest, lost: end.lacks.clone() },
+        // What it lacks was said where it was looked for.
+        (true, None) => return Ok(()),
+        (false, manifest) => session_end(&end, manifest),
     };
     let mut event = Event::new(clock::now(), begun.actor.clone(), what);
-    event.outcome.result = OutcomeResult::Unknown;
     event.client = begun.client.clone();
     event.target = begun.target.clone();
     event.session = Some(begun.session.clone());
+    if begun.closing {
+        let _logged = log.append(&event)?;
+        return Ok(());
+    }
+    event.outcome.result = OutcomeResult::Unknown;
     let _logged = log.append(&event)?;
     match begun.row(&end).map(|row| table.ended(&row)) {
         Some(Ok(())) => {}
@@ -179,6 +187,18 @@ fn write(begun: Begun, end: End, log: &Log, table: &Table) -> Result<(), LostErr
         None => tracing::error!(session = %id, "a lost session has a name that is none, and could not be listed"),
     }
     Ok(())
+}
+
+fn session_end(end: &End, manifest: Option<String>) -> What {
+    What::SessionEnd {
+        reason: end.reason.clone(),
+        output_bytes: end.output_bytes,
+        input_bytes: end.input_bytes,
+        duration_ms: u64::try_from(end.duration.as_millis()).unwrap_or(u64::MAX),
+        manifest,
+        closing: None,
+        lost: end.lacks.clone(),
+    }
 }
 
 #[cfg(test)]

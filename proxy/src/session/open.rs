@@ -14,7 +14,7 @@ use wire::tunnel::{How, SessionRequest, Terminal};
 use super::budget::Budget;
 use super::ended::Ended;
 use super::near::{NearRead, NearWrite};
-use super::run::{Session, Start};
+use super::run::{Over, Session, Start};
 use super::table::{self, Place, Table};
 use crate::agents::dial::{DialError, Dialler};
 use crate::agents::nodes::Nodes;
@@ -158,7 +158,7 @@ impl Sessions {
                 let not_opened = unreachable(&error);
                 let ended = Ended::before_it_began(&not_opened);
                 let closed = recording.close(ended.ending()).await;
-                self.finish(closed, ended, row, &asker, &target, kind, None);
+                self.finish(closed, ended, row, &asker, &target, kind, None, None);
                 return Err(not_opened);
             }
         };
@@ -225,8 +225,13 @@ impl Sessions {
     /// Runs a session to its end, and writes that end down.
     pub(crate) async fn run<R: NearRead, W: NearWrite>(&self, opened: Opened, near: R, show: W) {
         let Opened { session, row, asker, target, kind, .. } = opened;
-        let (ended, closed, place) = session.run(near, show).await;
-        self.finish(closed, ended, row, &asker, &target, kind, Some(place));
+        let Over { ended, mut closing, stuck, place } = session.run(near, show).await;
+        let (id, waits) = (row.id, stuck.is_some());
+        self.finish(closing.so_far().clone(), ended, row, &asker, &target, kind, Some(place), stuck);
+        if waits {
+            let closed = closing.stored().await;
+            self.closed_at_last(closed, id, &asker, target, kind);
+        }
     }
 
     #[allow(clippy::too_many_arguments, reason = "the ends of one session")]
@@ -239,6 +244,7 @@ impl Sessions {
         target: &Target,
         kind: SessionKind,
         place: Option<Place>,
+        stuck: Option<String>,
     ) {
         if let Some(place) = &place {
             place.entry.ends();
@@ -253,6 +259,7 @@ impl Sessions {
                 input_bytes: closed.input_bytes,
                 duration_ms: u64::try_from(closed.duration.as_millis()).unwrap_or(u64::MAX),
                 manifest: closed.manifest.map(|hash| hash.to_string()),
+                closing: stuck,
                 lost: closed.lost.clone(),
             },
         );
@@ -271,6 +278,17 @@ impl Sessions {
             // Among the live ones until it is among the ended ones.
             drop(place);
         });
+    }
+
+    /// The recording that could not be closed when its session ended; without a manifest the next start looks again.
+    fn closed_at_last(&self, closed: &ClosedRecording, id: SessionId, asker: &Asker, target: Target, kind: SessionKind) {
+        let Some(manifest) = closed.manifest.map(|hash| hash.to_string()) else { return };
+        let what = What::RecordingClosed { output_bytes: closed.output_bytes, manifest, lost: closed.lost.clone() };
+        let mut event = self.event(asker, id, kind, what);
+        event.target = Some(target);
+        if let Err(error) = self.log.append(&event) {
+            tracing::error!(%error, session = %id, "the close of a recording could not be logged");
+        }
     }
 
     /// An event of a session.

@@ -9,7 +9,7 @@ use access::decide::{OpenSession, Permit};
 use access::event::What;
 use access::policy::RecordingMode;
 use bytes::Bytes;
-use recorder::{ClosedRecording, OpenRecording, RecordError};
+use recorder::{Closing, OpenRecording, RecordError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use wire::frames::{Attach, Frame, Stream};
@@ -37,6 +37,18 @@ const TICK: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(30);
 /// How long the last frame to the holder may take.
 const LAST_FRAMES: Duration = Duration::from_secs(5);
+
+/// A session's end waits this long for a recorder in trouble.
+const TROUBLE: Duration = Duration::from_millis(500);
+
+/// A session that is over.
+pub(super) struct Over {
+    pub(super) ended: Ended,
+    pub(super) closing: Closing,
+    /// Why the recording cannot be closed for now.
+    pub(super) stuck: Option<String>,
+    pub(super) place: Place,
+}
 
 /// What can wake a session.
 enum Wake<'a> {
@@ -130,8 +142,8 @@ impl Session {
         }
     }
 
-    /// Runs to the end; the person has seen it when this returns, and the recording is closed.
-    pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, mut near: R, show: W) -> (Ended, ClosedRecording, Place) {
+    /// Runs to the end; the person has seen it when this returns, and the recording is closed or cannot be for now.
+    pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, mut near: R, show: W) -> Over {
         let (out, shown) = mpsc::channel(SHOWING);
         let mut showing = Box::pin(show_all(show, shown));
         let mut seen = None;
@@ -146,9 +158,16 @@ impl Session {
         };
         let writer = self.writer.take();
         let offset = self.recording.position();
-        // Not bounded: an end without its manifest's hash would be no proof. A stop of the proxy does not wait for it, and the next start
-        // finishes what is left.
-        let closing = self.recording.close(ended.ending());
+        // Bounded by trouble alone: an end without its manifest's hash proves less. A stop of the proxy does not wait for it, and the next
+        // start finishes what is left.
+        let mut closing = self.recording.end(ended.ending());
+        let mut trouble = self.host.recordings.trouble();
+        let stored = async {
+            tokio::select! {
+                _ = closing.stored() => None,
+                cause = stuck(&mut trouble) => Some(cause),
+            }
+        };
         let last_words = async {
             let show = match seen {
                 Some(show) => Some(show),
@@ -164,8 +183,8 @@ impl Session {
                 let _ = tokio::time::timeout(LAST_FRAMES, writer).await;
             }
         };
-        let (closed, (), ()) = tokio::join!(closing, last_words, last_frames);
-        (ended, closed, self.place)
+        let (stuck, (), ()) = tokio::join!(stored, last_words, last_frames);
+        Over { ended, closing, stuck, place: self.place }
     }
 
     async fn main<R: NearRead>(&mut self, near: &mut R, out: mpsc::Sender<Show>) -> Ended {
@@ -411,6 +430,19 @@ impl Session {
         let event = self.host.event(&self.asker, self.request.session, kind, what);
         if let Err(error) = self.host.log.append(&event) {
             tracing::error!(%error, "an event of a session could not be logged");
+        }
+    }
+}
+
+/// Until the recorder's trouble has lasted; what it is.
+async fn stuck(trouble: &mut watch::Receiver<Option<Arc<str>>>) -> String {
+    loop {
+        // A recorder that is gone has no trouble any more, and the recording's own answer comes.
+        let Ok(cause) = trouble.wait_for(Option::is_some).await.map(|cause| cause.as_deref().map(str::to_owned)) else {
+            return std::future::pending().await;
+        };
+        if tokio::time::timeout(TROUBLE, trouble.wait_for(Option::is_none)).await.is_err() {
+            return cause.unwrap_or_default();
         }
     }
 }

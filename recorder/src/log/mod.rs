@@ -29,6 +29,7 @@ pub(crate) use self::writer::Snapshot;
 pub use read::{Entry, LogReader, ReadError};
 pub use search::{Filter, Search};
 pub use start::{Repaired, StartError};
+pub use unended::Unended;
 
 /// What a log needs to know.
 #[derive(Debug, Clone)]

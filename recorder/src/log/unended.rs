@@ -14,10 +14,20 @@ use super::{Log, ReadError};
 
 const BOOT: &[u8] = b"\"type\":\"server.started\"";
 const SESSION: &[u8] = b"\"type\":\"session.";
+const CLOSED: &[u8] = b"\"type\":\"recording.closed\"";
+
+/// A session that the log knows to have begun, and not to be over.
+#[derive(Debug)]
+pub struct Unended {
+    /// Its `session.start`.
+    pub start: LoggedEvent,
+    /// It has a `session.end`; what is missing is that its recording was closed.
+    pub closing: bool,
+}
 
 impl Log {
-    /// The `session.start` of every session without a `session.end`, oldest first. Reads the log twice from the last boot on.
-    pub fn unended(&self) -> Result<Vec<LoggedEvent>, ReadError> {
+    /// Every session without a `session.end`, or whose recording was not closed, oldest first. Reads the log twice from the last boot on.
+    pub fn unended(&self) -> Result<Vec<Unended>, ReadError> {
         let last = *self.last().borrow();
         let mut open = BTreeMap::new();
         let mut reader = self.reader(self.file_of_last_boot(last)?)?;
@@ -25,19 +35,24 @@ impl Log {
             if find(&entry.line, BOOT) {
                 open.clear();
             }
-            if !find(&entry.line, SESSION) {
+            if !find(&entry.line, SESSION) && !find(&entry.line, CLOSED) {
                 continue;
             }
             let logged = entry.event()?;
             let Some(session) = logged.event.session.as_ref().map(|session| session.id) else { continue };
             match logged.event.what {
-                What::SessionStart { .. } => drop(open.insert(session, logged)),
-                What::SessionEnd { .. } => drop(open.remove(&session)),
+                What::SessionStart { .. } => drop(open.insert(session, Unended { start: logged, closing: false })),
+                What::SessionEnd { closing: Some(_), .. } => {
+                    if let Some(begun) = open.get_mut(&session) {
+                        begun.closing = true;
+                    }
+                }
+                What::SessionEnd { .. } | What::RecordingClosed { .. } => drop(open.remove(&session)),
                 _ => {}
             }
         }
-        let mut open: Vec<LoggedEvent> = open.into_values().collect();
-        open.sort_unstable_by_key(|logged| logged.seq);
+        let mut open: Vec<Unended> = open.into_values().collect();
+        open.sort_unstable_by_key(|begun| begun.start.seq);
         Ok(open)
     }
 

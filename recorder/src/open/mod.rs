@@ -1,9 +1,11 @@
 //! The door of the recorder: settings, the recorder that all sessions share, and what it keeps for the frame maker and for readers.
 //! What one session does with its recording is in `session.rs`.
 
+mod closing;
 mod permitted;
 mod session;
 
+pub use closing::Closing;
 pub use permitted::Circumstances;
 pub use session::{OpenRecording, RecordError, Recorded};
 

@@ -12,6 +12,7 @@ use wire::frames::{Size, Stream};
 use wire::journal::{Ending, Gap, InputMark, Kind, Mode, Recording};
 use wire::proof::Hash;
 
+use super::closing::Closing;
 use super::{ClosedRecording, Recordings, locked};
 use crate::files;
 use crate::journal::{AppendError, Class, Entry};
@@ -280,20 +281,23 @@ impl OpenRecording {
         self.note(&entry, &())
     }
 
-    /// Ends the recording and waits until it is stored and signed. How long to wait is the caller's to bound: the recording is closed
-    /// also when the answer is not awaited.
-    pub async fn close(mut self, ending: Ending) -> ClosedRecording {
+    /// Ends the recording; it is stored behind this.
+    pub fn end(mut self, ending: Ending) -> Closing {
         let (session, reason, exit) = (self.session, ending.reason.clone(), ending.exit.clone());
-        let (sender, stored) = oneshot::channel();
-        let was_open = self.open;
-        if was_open {
+        let stored = self.open.then(|| {
+            let (sender, stored) = oneshot::channel();
             locked(&self.recordings.shared.waiters).insert(session, sender);
-        }
+            stored
+        });
         self.finish(ending);
-        let (bytes, duration, lost) = (self.input.bytes, self.began.elapsed(), self.lost.clone());
-        // Dropping our handle may be the last one's drop, which stores everything and then answers.
-        let unrecorded = ClosedRecording { manifest: None, output_bytes: self.recorded, input_bytes: bytes, duration, reason, exit, lost };
-        if was_open { stored.await.unwrap_or(unrecorded) } else { unrecorded }
+        let (input_bytes, duration, lost) = (self.input.bytes, self.began.elapsed(), self.lost.clone());
+        let so_far = ClosedRecording { manifest: None, output_bytes: self.recorded, input_bytes, duration, reason, exit, lost };
+        Closing::new(so_far, stored, self.recordings.clone())
+    }
+
+    /// Ends the recording and waits until it is stored and signed.
+    pub async fn close(self, ending: Ending) -> ClosedRecording {
+        self.end(ending).stored().await.clone()
     }
 
     fn finish(&mut self, ending: Ending) {

@@ -68,7 +68,14 @@ pub(crate) fn start_of(number: u64, user: &str, node: &str) -> Event {
 }
 
 pub(crate) fn end_of(number: u64, user: &str, node: &str, manifest: Option<String>) -> Event {
-    let what =
-        What::SessionEnd { reason: "exit".into(), output_bytes: 9, input_bytes: 0, duration_ms: 5, manifest, lost: Default::default() };
+    let what = What::SessionEnd {
+        reason: "exit".into(),
+        output_bytes: 9,
+        input_bytes: 0,
+        duration_ms: 5,
+        manifest,
+        closing: None,
+        lost: Default::default(),
+    };
     of_session(number, user, node, what)
 }
