@@ -471,6 +471,9 @@ pub enum What {
         cause: String,
         /// Bytes set aside.
         bytes: u64,
+        /// Recordings of live sessions are not as HEAD covered them. Without this, only what no HEAD covered was torn by a crash.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        damage: Option<Damage>,
     },
 }
 
@@ -499,6 +502,17 @@ impl What {
     }
 }
 
+/// Where a start found that recordings of live sessions were changed or removed since HEAD was signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The file of the journal up to which HEAD covered it.
+    pub file: u64,
+    /// And the byte in it.
+    pub offset: u64,
+    /// Sessions whose recordings lack something; as many as fit into one event.
+    pub sessions: Vec<SessionId>,
+}
+
 /// Output of a session that its recording does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
@@ -514,6 +528,8 @@ pub struct Lost {
 impl Lost {
     /// The cause where the role's `max_output` was reached.
     pub const MAX_OUTPUT: &'static str = "max_output";
+    /// The cause where the power failed before anything of the session was durable: there is no recording, and none is missing.
+    pub const NOT_ON_DISK: &'static str = "not_on_disk";
 
     /// Whether the recording has everything.
     pub fn is_nothing(&self) -> bool {

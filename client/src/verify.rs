@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+use access::event::Lost;
 use access::time::Timestamp;
 use access::words::{InstallId, SessionId};
 use serde::Serialize;
@@ -133,12 +134,21 @@ struct Work<'a> {
     key: Option<PublicKey>,
     install: Option<InstallId>,
     report: Report,
-    /// Recorded sessions that began and have not ended, and whether HEAD covers their beginning; as many as live at once.
-    open: BTreeMap<SessionId, bool>,
+    /// Recorded sessions that began and whose recording was not closed; as many as live at once.
+    open: BTreeMap<SessionId, Begun>,
     /// Folders below `recordings`, and whether the log named them.
     stored: BTreeMap<SessionId, bool>,
     done: Progress,
     progress: &'a mut dyn FnMut(Progress),
+}
+
+/// A recorded session without a closed recording.
+#[derive(Clone, Copy)]
+struct Begun {
+    /// HEAD covers its beginning.
+    covered: bool,
+    /// Its end is in the log, and names no recording.
+    ended: bool,
 }
 
 impl Work<'_> {
@@ -266,6 +276,7 @@ impl Work<'_> {
     fn lines(&mut self, file: &str, check: &mut LogCheck, checkpoints: &mut Lines) -> Result<(), VerifyError> {
         let io_at = |source| VerifyError::Io { file: file.to_owned(), source };
         let mut lines = Lines::open(&self.dir.join(file)).map_err(io_at)?;
+        let (mut number, mut offset) = (1, 0);
         while let Some(whole) = lines.next().map_err(io_at)? {
             feed_checkpoints(check, checkpoints).map_err(io_at)?;
             self.done.bytes += lines.line.len() as u64 + 1;
@@ -274,9 +285,14 @@ impl Work<'_> {
                 if self.done.events.is_multiple_of(1000) {
                     (self.progress)(self.done);
                 }
+                if line.text(&["type"]) == Some("audit.gap") && line.body.get("data").is_some_and(|data| data.get("damage").is_some()) {
+                    self.fault(file, Some(number), offset, FaultKind::DamagedWhileLive);
+                }
                 self.event(&line, check.covered(), check.key())?;
             }
             check.skip(lines.skipped);
+            number += 1;
+            offset += lines.line.len() as u64 + lines.skipped + 1;
         }
         Ok(())
     }
@@ -300,15 +316,22 @@ impl Work<'_> {
         let Some(id) = line.text(&["session", "id"]).and_then(|text| text.parse().ok()) else { return Ok(()) };
         match line.text(&["type"]) {
             Some("session.start") if line.text(&["data", "recording"]) != Some("off") => {
-                self.open.insert(id, covered);
+                self.open.insert(id, Begun { covered, ended: false });
             }
             // Its recording could not be closed yet: `recording.closed` will come.
             Some("session.end") if line.text(&["data", "closing"]).is_some() => {}
             Some("session.end" | "recording.closed") => {
-                self.open.remove(&id);
                 if let Some(hash) = line.text(&["data", "manifest"]) {
+                    self.open.remove(&id);
                     self.stored.insert(id, true);
                     self.recording(id, Some(hash), key)?;
+                } else if line.text(&["data", "lost", "cause"]) == Some(Lost::NOT_ON_DISK) {
+                    self.open.remove(&id);
+                    // Its first file may have reached the disk before the power failed.
+                    self.stored.entry(id).and_modify(|named| *named = true);
+                } else if let Some(begun) = self.open.get_mut(&id) {
+                    // A recorder that stopped early leaves it to the next start, which ends the session again with a manifest.
+                    begun.ended = true;
                 }
             }
             _ => {}

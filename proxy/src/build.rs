@@ -122,17 +122,17 @@ impl Proxy {
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
         // A line that a kill cut off was told by the log itself.
-        let (log, _) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
-        let (recordings, recovered) = Recordings::start(RecorderSettings::new(state.path(), install.clone()), keys.checkpoint())?;
+        let (log, found) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
+        let recorder = RecorderSettings { covered: found.journal, ..RecorderSettings::new(state.path(), install.clone()) };
+        let (recordings, recovered) = Recordings::start(recorder, keys.checkpoint())?;
+        let table = Table::new(store.clone());
+        // Before the first event of this run, so that a new receiver hears of it.
+        let sinks = Sinks::open(&settings.webhooks, &log, &store)?;
+        finish_lost(&found, &recovered, &recordings, &log, &table)?;
         let commits = {
             let journal = recordings.clone();
             Commits::start(log.clone(), Box::new(move || journal.journal().sync().map(Some))).map_err(BuildError::Commit)?
         };
-        let table = Table::new(store.clone());
-        // Before the first event of this run, so that a new receiver hears of it.
-        let sinks = Sinks::open(&settings.webhooks, &log, &store)?;
-        set_aside(&log, &recovered)?;
-        finish_lost(&recovered, &recordings, &log, &table)?;
         began(&log, boot(store.as_ref())?)?;
         let live = Live::start(store.clone(), install.clone())?;
 
@@ -263,14 +263,6 @@ impl Proxy {
         // After the last checkpoint has left, so that it is carried away too.
         notifying.stop().await;
     }
-}
-
-fn set_aside(log: &Log, recovered: &recorder::Recovered) -> Result<(), LogError> {
-    if recovered.set_aside_bytes > 0 {
-        let cause = "the recorder's journal ended in bytes that are no record".to_owned();
-        let _told = log.append(&Event::new(clock::now(), Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
-    }
-    Ok(())
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {

@@ -108,6 +108,10 @@ impl Work {
                 return Err(LogError::Io(error));
             }
             self.write_head(&end, journal)?;
+            // Files of the journal before this one may be freed from now on. After a power cut an older HEAD would miss them.
+            if journal.map(|head| head.file) != self.committed.1.map(|head| head.file) {
+                File::open(self.log.0.paths.dir()).and_then(|dir| dir.sync_all()).map_err(LogError::Io)?;
+            }
             self.committed = (end.count, journal);
         }
         self.log.0.synced.send_modify(|synced| synced.upto = end.count);

@@ -1,5 +1,9 @@
 //! What a start does with the journal of the run before: checks its chain, sets a torn tail aside, and finishes every recording that
 //! was open. Doing it twice does no harm: nothing is told to the journal before all of it is stored.
+//!
+//! What a signed HEAD covered was durable, so a crash does not take it: where it is missing or changed, that is damage, and told as such.
+//! The start goes on all the same. A damaged log stops it, since a log can carry nothing on after that; here the log is sound and keeps
+//! the evidence for good, while a proxy that refuses would lock everybody out and could be mended only by removing the evidence.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,6 +11,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use access::event::Damage;
 use access::time::Timestamp;
 use access::words::{InstallId, SessionId};
 use serde::de::DeserializeOwned;
@@ -38,7 +43,12 @@ pub struct Recovered {
     pub sessions: Vec<Lost>,
     /// Bytes of the journal that were no sound records, kept in `journal/` under a name that begins with `torn-`.
     pub set_aside_bytes: u64,
+    /// Something that was durable is missing or changed. To be in the log before a HEAD covers the new journal.
+    pub damage: Option<Damage>,
 }
+
+/// What a recording says where records are missing that HEAD covered.
+const MISSING: &str = "the journal was damaged";
 
 /// What the new journal goes on from.
 pub(crate) struct Old {
@@ -51,23 +61,36 @@ pub(crate) struct Old {
 struct Scanned {
     /// The end of the last sound record, where there is any.
     end: Option<JournalHead>,
+    /// The chain passes through the place that HEAD covers.
+    reached: bool,
     open: BTreeMap<SessionId, Snapshot>,
 }
 
-pub(crate) fn recover(dir: &Path, install: &InstallId, sign: &dyn Sign, limits: &Limits) -> io::Result<(Old, Recovered)> {
+pub(crate) fn recover(
+    dir: &Path,
+    install: &InstallId,
+    sign: &dyn Sign,
+    limits: &Limits,
+    covered: Option<JournalHead>,
+) -> io::Result<(Old, Recovered)> {
     let journal = dir.join("journal");
     let mut files = open_files(&journal)?;
-    let scanned = scan(dir, &files)?;
+    let scanned = scan(dir, &files, covered)?;
     let set_aside_bytes = set_aside(&journal, &mut files, scanned.end)?;
-    let mut recovered = Recovered { sessions: Vec::new(), set_aside_bytes };
-    let mut sealed = Vec::new();
+    let mut recovered = Recovered { sessions: Vec::new(), set_aside_bytes, damage: None };
+    let (mut sealed, mut hit) = (Vec::new(), Vec::new());
     if let Some(end) = scanned.end {
-        for cast in rebuild(dir, scanned.open, &files, end, limits)? {
+        for cast in rebuild(dir, scanned.open, &files, end, limits, scanned.reached)? {
             let manifest = cast.manifest(install, sign)?;
             sealed.push((cast.about.session, manifest));
+            hit.extend(cast.damaged.then_some(cast.about.session));
             let (closed, ended) = (ClosedRecording::of(&cast, manifest), cast.ended());
             recovered.sessions.push(Lost { about: cast.about, mode: cast.mode, closed, ended });
         }
+    }
+    if !scanned.reached || !hit.is_empty() {
+        let place = covered.or(scanned.end).map_or((0, 0), |head| (head.file, head.offset));
+        recovered.damage = Some(Damage { file: place.0, offset: place.1, sessions: hit });
     }
     Ok((Old { last: scanned.end, files, sealed }, recovered))
 }
@@ -84,8 +107,8 @@ fn open_files(journal: &Path) -> io::Result<Files> {
 }
 
 /// Follows the chain as far as it goes.
-fn scan(dir: &Path, files: &Files) -> io::Result<Scanned> {
-    let mut scanned = Scanned { end: None, open: BTreeMap::new() };
+fn scan(dir: &Path, files: &Files, covered: Option<JournalHead>) -> io::Result<Scanned> {
+    let mut scanned = Scanned { end: None, reached: covered.is_none(), open: BTreeMap::new() };
     let (Some(first), Some(last)) = (files.keys().next(), files.keys().next_back()) else { return Ok(scanned) };
     let mut cursor = Cursor::new(Position { file: *first, offset: 0 });
     let until = Position { file: *last, offset: u64::MAX };
@@ -96,6 +119,8 @@ fn scan(dir: &Path, files: &Files) -> io::Result<Scanned> {
         }
         let offset = before.offset + record.size() as u64;
         scanned.end = Some(JournalHead { file: before.file, offset, chain: record.chain });
+        // The chain at that place stands for every byte before it.
+        scanned.reached |= scanned.end == covered;
         learn(dir, &record, before, &mut scanned.open);
     }
     Ok(scanned)
@@ -142,15 +167,27 @@ fn json<T: DeserializeOwned>(record: &Record<'_>) -> Option<T> {
     serde_json::from_slice(record.payload).ok()
 }
 
-/// Makes the casts of the open sessions whole from the records that were not stored.
-fn rebuild(dir: &Path, open: BTreeMap<SessionId, Snapshot>, files: &Files, end: JournalHead, limits: &Limits) -> io::Result<Vec<Cast>> {
+/// Makes the casts of the open sessions whole from the records that were not stored; without `whole` the last of those are missing.
+fn rebuild(
+    dir: &Path,
+    open: BTreeMap<SessionId, Snapshot>,
+    files: &Files,
+    end: JournalHead,
+    limits: &Limits,
+    whole: bool,
+) -> io::Result<Vec<Cast>> {
     let Some(first) = open.values().map(|snapshot| snapshot.framed.upto).min() else { return Ok(Vec::new()) };
     let mut squeeze = Squeeze::new()?;
     let mut casts = BTreeMap::new();
     for (session, snapshot) in open {
         casts.insert(session, Cast::resume(folder(dir, &session), snapshot)?);
     }
-    let mut cursor = Cursor::new(first);
+    // A file is freed only when no open session needs it, so one that is not there was taken away.
+    let there = Position { file: files.keys().next().copied().unwrap_or(end.file), offset: 0 };
+    for cast in casts.values_mut().filter(|cast| cast.upto < there) {
+        cast.damage(MISSING);
+    }
+    let mut cursor = Cursor::new(first.max(there));
     let until = Position { file: end.file, offset: end.offset };
     while let Step::Record(record, before) = cursor.next(files, until)? {
         let after = Position { file: before.file, offset: before.offset + record.size() as u64 };
@@ -163,6 +200,9 @@ fn rebuild(dir: &Path, open: BTreeMap<SessionId, Snapshot>, files: &Files, end: 
         }
     }
     for cast in casts.values_mut() {
+        if !whole && cast.convert.ending.is_none() && !cast.damaged {
+            cast.damage(MISSING);
+        }
         let elapsed = cast.convert.elapsed;
         cast.end(elapsed, Ending { reason: "proxy_lost".into(), exit: None })?;
         cast.store(&mut squeeze, limits)?;

@@ -163,6 +163,8 @@ pub(crate) struct Cast {
     stored_text: u64,
     unsynced: bool,
     new_name: bool,
+    /// What was durable of it is not there any more, or not as it was.
+    pub(crate) damaged: bool,
     /// Its records before this place are in `text` or stored.
     pub(crate) upto: Position,
 }
@@ -188,6 +190,7 @@ impl Cast {
             stored_text: 0,
             unsynced: false,
             new_name: false,
+            damaged: false,
             upto,
         }
     }
@@ -220,13 +223,18 @@ impl Cast {
         }
         // Somebody or something else changed it. It is kept aside and counts as a gap; the rest is still told.
         let _ = fs::rename(&path, self.dir.join(format!("{}.damaged", self.current.file)));
-        let cause = "a stored segment was damaged";
-        self.convert.lost.begin(cause);
-        let fact = json!({"cause": cause, "file": self.current.file});
-        self.convert.writer.fact(self.convert.elapsed, "gap", fact, &mut self.text);
+        self.damage("a stored segment was damaged");
         self.current = empty_segment(self.number() + 1, self.convert.elapsed / 1000);
         self.hash.reset();
         Ok(())
+    }
+
+    /// Says in the recording that something is missing here which was durable.
+    pub(crate) fn damage(&mut self, cause: &str) {
+        self.damaged = true;
+        self.convert.lost.begin(cause);
+        let fact = json!({"cause": cause, "file": self.current.file});
+        self.convert.writer.fact(self.convert.elapsed, "gap", fact, &mut self.text);
     }
 
     fn number(&self) -> usize {

@@ -204,3 +204,64 @@ async fn a_live_recording_is_checked_by_the_journals_word() {
     assert_eq!(check(&bytes), [RecordingFault::Changed { file: "0001.zst".into() }]);
     recording.close(ending()).await;
 }
+
+/// What a start says of a copy of `from` whose journal file `change` has changed.
+fn damage(from: &Path, head: JournalHead, change: impl FnOnce(&Path, Vec<u8>)) -> Option<Vec<u64>> {
+    let copy = tempfile::tempdir().unwrap();
+    assert!(std::process::Command::new("cp").arg("-r").arg(from).arg(copy.path()).status().unwrap().success());
+    let dir = copy.path().join(from.file_name().unwrap());
+    let path = dir.join("journal").join(wire::journal::file_name(head.file));
+    change(&dir, fs::read(&path).unwrap());
+    let settings = recorder::RecorderSettings { covered: Some(head), ..settings(&dir) };
+    let (again, recovered) = Recordings::start(settings, key()).unwrap();
+    for lost in &recovered.sessions {
+        let hit = recovered.damage.as_ref().is_some_and(|damage| damage.sessions.contains(&lost.about.session));
+        assert_eq!(lost.closed.lost.gaps > 0, hit, "the recording says it too: {lost:?}");
+        assert_eq!(String::from_utf8_lossy(&cast(&again, &lost.about.session)).contains("damaged"), hit);
+    }
+    let damage = recovered.damage?;
+    assert_eq!((damage.file, damage.offset), (head.file, head.offset));
+    Some(damage.sessions.iter().map(|id| u64::from(id.as_bytes()[0])).collect())
+}
+
+#[tokio::test]
+async fn what_head_covers_and_is_missing_or_changed_is_damage_and_what_it_does_not_cover_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recordings, _) = start(dir.path());
+    let (_, ended) = write(&recordings, 1, 20);
+    ended.close(ending()).await;
+    let (_, mut recording) = write(&recordings, 2, 20);
+    let before = recordings.journal().head();
+    let stored = dir.path().join("recordings").join(session(2).to_string()).join("cast/0001.zst");
+    let _shown = recording.output(Stream::Stdout, Bytes::from(vec![b'x'; 20000])).unwrap();
+    while check_journal(dir.path(), None).live.get(&session(2)).is_none_or(|live| live.segments.is_empty()) {
+        tokio::task::yield_now().await;
+    }
+    let head = recordings.journal().sync().unwrap();
+    let _shown = recording.output(Stream::Stdout, Bytes::from_static(b"not covered")).unwrap();
+    let path = |dir: &Path| dir.join("journal").join(wire::journal::file_name(head.file));
+    let at = |place: JournalHead| usize::try_from(place.offset).unwrap();
+    let zeros = |from: usize| {
+        move |dir: &Path, mut bytes: Vec<u8>| {
+            bytes[from..].fill(0);
+            fs::write(path(dir), bytes).unwrap();
+        }
+    };
+    assert_eq!(damage(dir.path(), head, |_, _| {}), None);
+    assert_eq!(damage(dir.path(), head, zeros(at(head))), None, "a power cut takes what was not covered");
+    assert_eq!(damage(dir.path(), head, zeros(at(before))), Some(vec![2]));
+    assert_eq!(damage(dir.path(), head, |dir, bytes| fs::write(path(dir), &bytes[..at(before)]).unwrap()), Some(vec![2]));
+    let flip = |dir: &Path, mut bytes: Vec<u8>| {
+        bytes[at(before) + 60] ^= 1;
+        fs::write(path(dir), bytes).unwrap();
+    };
+    assert_eq!(damage(dir.path(), head, flip), Some(vec![2]));
+    let name = stored.strip_prefix(dir.path()).unwrap();
+    assert_eq!(damage(dir.path(), head, |dir, _| fs::remove_file(dir.join(name)).unwrap()), Some(vec![2]), "what is stored is gone");
+    let erase = |dir: &Path, _| {
+        fs::remove_dir_all(dir.join("recordings").join(session(2).to_string())).unwrap();
+        fs::remove_dir_all(dir.join("journal")).unwrap();
+    };
+    assert_eq!(damage(dir.path(), head, erase), Some(vec![]), "the log knows which session that was");
+    drop(recording);
+}

@@ -6,6 +6,7 @@ mod parts;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use access::event::{Actor, Damage, Event, Lost, What};
 use access::time::Timestamp;
 use client::verify::{Report, verify};
 use parts::{Place, denied, end_of, id, start_of};
@@ -227,6 +228,44 @@ fn open_sessions_and_lines_after_head_are_told_and_are_no_faults() {
     fs::create_dir_all(place.temp.path().join(format!("recordings/{}/cast", id(10)))).unwrap();
     let report = check(place.temp.path(), &place.key.public());
     assert_eq!(report.faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [FaultKind::UnknownRecording]);
+}
+
+/// An end without a recording is a fault for good, but where the power failed before there was one, and where a later end names it.
+#[test]
+fn a_recorded_session_that_ended_without_its_recording_is_found() {
+    let place = filled("one", 7);
+    let (log, _) = place.start();
+    let commits = Commits::start(log.clone(), Box::new(|| Ok(None))).unwrap();
+    let end = |number, cause: Option<&str>, manifest| {
+        let mut end = end_of(number, "alice", "db-1", manifest);
+        if let What::SessionEnd { lost, .. } = &mut end.what {
+            cause.into_iter().for_each(|cause| lost.begin(cause));
+        }
+        let _logged = log.append(&end).unwrap();
+    };
+    for number in [20, 21, 22] {
+        let _logged = log.append(&start_of(number, "alice", "db-1")).unwrap();
+    }
+    end(20, None, None);
+    end(21, Some(Lost::NOT_ON_DISK), None);
+    end(22, Some("its recording is gone"), None);
+    let damage = Damage { file: 1, offset: 2, sessions: vec![id(22)] };
+    for damage in [None, Some(damage)] {
+        let gap = What::AuditGap { cause: "x".into(), bytes: 1, damage };
+        let _logged = log.append(&Event::new(Timestamp::from_secs(1), Actor::system(), gap)).unwrap();
+    }
+    end(20, None, Some(recording(&place, 20)));
+    commits.stop().unwrap();
+    let faults = check(place.temp.path(), &place.key.public()).faults;
+    let found: Vec<_> = faults.iter().map(|fault| (fault.kind, fault.file.clone(), fault.line.is_some())).collect();
+    let manifest = format!("recordings/{}/manifest.json", id(22));
+    let log = found.iter().find(|fault| fault.2).unwrap().1.clone();
+    assert!(log.ends_with(".jsonl"), "{faults:?}");
+    assert_eq!(found, [(FaultKind::DamagedWhileLive, log, true), (FaultKind::MissingManifest, manifest, false)]);
+    let gap = faults[0].line.unwrap();
+    let text = fs::read_to_string(place.temp.path().join(&faults[0].file)).unwrap();
+    assert!(text.lines().nth(gap as usize - 1).unwrap().contains("audit.gap"));
+    assert!(text[faults[0].offset as usize..].starts_with(text.lines().nth(gap as usize - 1).unwrap()));
 }
 
 #[test]

@@ -96,3 +96,50 @@ fn found(olga: &crate::harness::Person, server: &Path, file: &Path, bytes: &[u8]
     let named = report["faults"].as_array().unwrap().iter().any(|fault| inside.starts_with(fault["file"].as_str().unwrap_or("?")));
     assert!(named, "{inside} {what} is not named: {report}");
 }
+
+/// A live session whose recording is erased, or zeroed from one record on, while nothing runs: the next start hides nothing.
+#[test]
+fn what_is_erased_of_a_live_recording_is_found_before_and_after_the_next_start() {
+    for erase in [true, false] {
+        let mut demo = Demo::start(&[]).unwrap();
+        let (alice, olga) = (demo.sign_in("alice").unwrap(), demo.sign_in("olga").unwrap());
+        let out = alice.home().join("out");
+        let mut command = alice.command("ssh");
+        command.args(["demo.naru", "seq 1 2000; sleep 60"]).stdin(Stdio::null()).stdout(std::fs::File::create(&out).unwrap());
+        let mut client = command.stderr(Stdio::null()).spawn().unwrap();
+        wait("the output", || std::fs::read_to_string(&out).unwrap().ends_with("\n2000\n").then_some(()));
+        let id = newest(&olga);
+        // What is under HEAD: the next commit, and some.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        demo.kill_all();
+        client.wait().unwrap();
+        let server = demo.server();
+        assert_eq!(verify(&olga, &server, &[]).1, 0, "a kill is no fault");
+        let mut journal = Vec::new();
+        files(&server.join("journal"), &mut journal);
+        if erase {
+            std::fs::remove_dir_all(server.join("recordings").join(&id)).ok();
+            journal.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        } else {
+            let file =
+                journal.iter().find(|file| file.extension().is_some() || std::fs::read(file).unwrap().windows(6).any(|w| w == b"\n1999\n"));
+            let mut bytes = std::fs::read(file.unwrap()).unwrap();
+            let at = bytes.windows(5).position(|w| w == b"1500\n").unwrap();
+            bytes[at..].fill(0);
+            std::fs::write(file.unwrap(), bytes).unwrap();
+        }
+        assert_eq!(verify(&olga, &server, &[]).1, 10, "before a start");
+        demo.start_again().unwrap();
+        for _ in 0..2 {
+            let (report, code) = verify(&olga, &server, &[]);
+            let has = |kind: &str| report["faults"].as_array().unwrap().iter().any(|fault| fault["kind"] == kind);
+            assert!(code == 10 && has("damaged_while_live") && has("missing_manifest") == erase, "{report}");
+            let log = olga.naru(&["events", "search", "--type", "audit.gap", "--json"]);
+            let gap = String::from_utf8_lossy(&log.stdout).into_owned();
+            assert!(gap.contains(&id) && gap.contains("\"damage\""), "{gap}");
+            assert_eq!(ended(&olga, &id)["lost"]["gaps"], 1);
+            demo.end().unwrap();
+            demo.start_again().unwrap();
+        }
+    }
+}

@@ -12,7 +12,7 @@ use wire::proof::log::FaultKind;
 use wire::proof::recording::RecordingCheck;
 use wire::proof::{Head, JournalHead, unseal};
 
-use super::{VerifyError, Work};
+use super::{Begun, VerifyError, Work};
 
 /// How often the journal is read when it changes under the reader.
 const ATTEMPTS: u32 = 5;
@@ -21,12 +21,12 @@ impl Work<'_> {
     /// Checks what the journals must hold as far as their HEADs cover them, and the recordings of sessions that have not ended.
     pub(super) fn live(&mut self, journals: Vec<(String, JournalHead)>) -> Result<(), VerifyError> {
         let open = self.open.clone();
-        self.report.open = open.keys().copied().collect();
+        self.report.open = open.iter().filter(|(_, begun)| !begun.ended).map(|(id, _)| *id).collect();
         let mut reports = Vec::new();
         for (stream, head) in journals {
             reports.push(self.settled(&stream, head)?);
         }
-        for (id, covered) in open {
+        for (id, Begun { covered, ended }) in open {
             if let Some(live) = reports.iter().find_map(|(report, _)| report.live.get(&id)) {
                 self.live_recording(&id, RecordingCheck::live(live))?;
                 continue;
@@ -35,6 +35,10 @@ impl Work<'_> {
             let sealed = reports.iter().find_map(|(report, _)| report.sealed.get(&id));
             if sealed.is_some() || self.dir.join(format!("recordings/{id}/manifest.json")).exists() {
                 self.recording(id, sealed.map(ToString::to_string).as_deref(), self.key)?;
+                continue;
+            }
+            if ended {
+                self.fault(format!("recordings/{id}/manifest.json"), None, 0, FaultKind::MissingManifest);
                 continue;
             }
             // The journal knew of it before the log did. Where it is broken that has been said.

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use access::event::{Actor, ActorKind, Client, Event, OutcomeResult, SessionRef, Target, TargetKind, What};
+use access::event::{Actor, ActorKind, Client, Damage, Event, OutcomeResult, SessionRef, Target, TargetKind, What};
 use access::policy::RecordingMode;
 use access::time::Timestamp;
 use access::words::SessionId;
-use recorder::log::Unended;
-use recorder::{About, Log, LogError, Lost, ReadError, Recording, Recordings, Recovered};
+use recorder::log::{Repaired, Unended};
+use recorder::{About, Log, LogError, Lost, Recording, Recordings, Recovered};
 use wire::api::SessionRow;
 
 use super::table::Table;
@@ -26,6 +26,9 @@ pub enum LostError {
     Append(#[from] LogError),
 }
 
+/// As many ids as surely fit into one event.
+const SESSIONS_AN_EVENT: usize = 500;
+
 /// Whose session it was and what of it is known.
 struct Begun {
     actor: Actor,
@@ -37,6 +40,8 @@ struct Begun {
     recording: String,
     /// Its end was written, and only its recording was not closed.
     closing: bool,
+    /// HEAD covered its beginning, so its recording was durable too.
+    durable: bool,
 }
 
 /// How it ended, as far as that is known.
@@ -50,10 +55,22 @@ struct End {
     lacks: access::event::Lost,
 }
 
-/// Ends them all. Comes before `server.started` is logged: the next start looks for such sessions only from there on.
-pub(crate) fn finish_lost(recovered: &Recovered, recordings: &Recordings, log: &Log, table: &Table) -> Result<(), LostError> {
+/// Ends them all, and says first what was damaged. Comes before `server.started` is logged: the next start looks for such sessions only
+/// from there on. Comes before the first commit too: until HEAD covers what is said here, it covers the journal of the run before, so that
+/// a kill in between hides no damage.
+pub(crate) fn finish_lost(
+    found: &Repaired,
+    recovered: &Recovered,
+    recordings: &Recordings,
+    log: &Log,
+    table: &Table,
+) -> Result<(), LostError> {
     let mut begun: BTreeMap<SessionId, Begun> =
-        log.unended()?.into_iter().filter_map(Begun::of_log).map(|begun| (begun.session.id, begun)).collect();
+        log.unended()?.into_iter().filter_map(|unended| Begun::of_log(unended, found.durable)).map(|b| (b.session.id, b)).collect();
+    let recovers = |id: &SessionId| recovered.sessions.iter().any(|lost| lost.about.session == *id);
+    let gone = begun.values().filter(|b| b.durable && b.is_recorded() && !recovers(&b.session.id));
+    let gone = gone.map(|b| b.session.id).filter(|id| recordings.manifest(id).is_err()).collect();
+    tell(found, recovered, gone, log)?;
     for lost in &recovered.sessions {
         let begun = begun.remove(&lost.about.session).unwrap_or_else(|| Begun::of_recording(lost));
         let closed = &lost.closed;
@@ -74,6 +91,39 @@ pub(crate) fn finish_lost(recovered: &Recovered, recordings: &Recordings, log: &
     Ok(())
 }
 
+/// What was found wrong with the recordings of sessions that were live; `gone` are those of which nothing is left.
+fn tell(found: &Repaired, recovered: &Recovered, gone: Vec<SessionId>, log: &Log) -> Result<(), LogError> {
+    let mut damage = recovered.damage.clone().unwrap_or_default();
+    if recovered.damage.is_none() {
+        (damage.file, damage.offset) = found.journal.map_or((0, 0), |head| (head.file, head.offset));
+    }
+    if recovered.damage.is_none() && gone.is_empty() {
+        if recovered.set_aside_bytes > 0 {
+            let cause = "the recorder's journal ended in bytes that are no record".to_owned();
+            let gap = What::AuditGap { cause, bytes: recovered.set_aside_bytes, damage: None };
+            let _told = log.append(&Event::new(clock::now(), Actor::system(), gap))?;
+        }
+        return Ok(());
+    }
+    tracing::error!(
+        file = damage.file,
+        offset = damage.offset,
+        "recordings of live sessions are missing or changed since HEAD covered them"
+    );
+    damage.sessions.extend(gone);
+    let mut some = damage.sessions.chunks(SESSIONS_AN_EVENT).map(<[_]>::to_vec).collect::<Vec<_>>();
+    if some.is_empty() {
+        some.push(Vec::new());
+    }
+    for sessions in some {
+        let cause = "recordings of live sessions are missing or changed since HEAD covered them".to_owned();
+        let damage = Some(Damage { sessions, ..damage.clone() });
+        let gap = What::AuditGap { cause, bytes: recovered.set_aside_bytes, damage };
+        let _told = log.append(&Event::new(clock::now(), Actor::system(), gap))?;
+    }
+    Ok(())
+}
+
 /// What the manifest says, where there is one that we signed.
 fn stored(id: &SessionId, begun: &Begun, recordings: &Recordings) -> End {
     match recordings.manifest(id) {
@@ -87,23 +137,23 @@ fn stored(id: &SessionId, begun: &Begun, recordings: &Recordings) -> End {
             lacks: manifest.lost,
         },
         Err(error) => {
-            if !matches!(error, ReadError::Unknown(_)) || begun.recording != RecordingMode::Off.as_str() {
+            let mut lacks = access::event::Lost::default();
+            if begun.is_recorded() {
                 tracing::error!(%error, session = %id, "a session of an earlier run has no recording that can be believed");
+                lacks.begin(if begun.durable { "its recording is gone" } else { access::event::Lost::NOT_ON_DISK });
             }
-            End {
-                reason: "proxy_lost".to_owned(),
-                output_bytes: 0,
-                input_bytes: 0,
-                duration: Duration::ZERO,
-                manifest: None,
-                lacks: Default::default(),
-            }
+            End { reason: "proxy_lost".to_owned(), output_bytes: 0, input_bytes: 0, duration: Duration::ZERO, manifest: None, lacks }
         }
     }
 }
 
 impl Begun {
-    fn of_log(unended: Unended) -> Option<Self> {
+    fn is_recorded(&self) -> bool {
+        self.recording != RecordingMode::Off.as_str()
+    }
+
+    fn of_log(unended: Unended, durable: u64) -> Option<Self> {
+        let durable = unended.start.seq <= durable;
         let start = unended.start.event;
         let What::SessionStart { command, recording, .. } = start.what else { return None };
         Some(Self {
@@ -115,6 +165,7 @@ impl Begun {
             started: start.time,
             recording,
             closing: unended.closing,
+            durable,
         })
     }
 
@@ -136,6 +187,7 @@ impl Begun {
             started,
             recording: recording.as_str().to_owned(),
             closing: false,
+            durable: true,
         }
     }
 
@@ -275,7 +327,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let (log, recordings, _) = start(dir.path());
         let table = Table::new(Arc::new(store::kv::memory()));
-        finish_lost(&Recovered::default(), &recordings, &log, &table).expect("nothing to do");
+        finish_lost(&Repaired::default(), &Recovered::default(), &recordings, &log, &table).expect("nothing to do");
         let booted = What::ServerStarted { version: "0".into(), boot: 0 };
         let _logged = log.append(&Event::new(NOW, Actor::system(), booted.clone())).expect("logged");
         let sealed = begin(1, &log, &recordings).close(Ending { reason: "killed".into(), exit: None }).await;
@@ -291,7 +343,7 @@ mod tests {
 
         let (log, recordings, recovered) = start(copied.path());
         assert_eq!(recovered.sessions.len(), 1, "the sealed one is not among them");
-        finish_lost(&recovered, &recordings, &log, &table).expect("ended");
+        finish_lost(&Repaired::default(), &recovered, &recordings, &log, &table).expect("ended");
         let mut found = ends(&log);
         found.sort();
         let stored = |number| {
@@ -307,7 +359,7 @@ mod tests {
         let row = table.get(&id(3)).expect("a store").expect("a row");
         assert_eq!((row.recording.as_str(), row.reason.as_deref(), row.live), ("off", Some("proxy_lost"), false));
         assert!(log.unended().expect("read").is_empty());
-        finish_lost(&Recovered::default(), &recordings, &log, &table).expect("nothing left");
+        finish_lost(&Repaired::default(), &Recovered::default(), &recordings, &log, &table).expect("nothing left");
         assert_eq!(ends(&log).len(), 3);
         drop(open);
     }

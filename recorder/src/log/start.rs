@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use access::event::{Actor, Event, What};
 use wire::proof::log::{FaultKind, MAX_LINE, read_line};
-use wire::proof::{Hash, Head, LogSeal, PublicKey, Sign, SignatureFault, seal, unseal};
+use wire::proof::{Hash, Head, JournalHead, LogSeal, PublicKey, Sign, SignatureFault, seal, unseal};
 
 use super::files::{self, Paths};
 use super::writer::{Current, Writer};
@@ -69,11 +69,15 @@ pub enum StartError {
     },
 }
 
-/// What a start had to repair.
+/// What a start found, and what it had to repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Repaired {
     /// Bytes of a cut line that were set aside into `torn-<time>`; an `audit.gap` event says so.
     pub torn_bytes: u64,
+    /// Events that HEAD covers: these were durable when the run before ended.
+    pub durable: u64,
+    /// Up to where HEAD covers the journal.
+    pub journal: Option<JournalHead>,
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> StartError {
@@ -108,9 +112,9 @@ pub(super) fn start(settings: LogSettings, sign: Arc<dyn Sign>) -> Result<(Log, 
     let log = Log::new(settings, paths, sign, writer, head.count, checkpoints);
     if torn_bytes > 0 {
         let cause = "the last line was cut off by a crash".to_owned();
-        let _logged = log.append(&Event::new(now(), Actor::system(), What::AuditGap { cause, bytes: torn_bytes }))?;
+        let _logged = log.append(&Event::new(now(), Actor::system(), What::AuditGap { cause, bytes: torn_bytes, damage: None }))?;
     }
-    Ok((log, Repaired { torn_bytes }))
+    Ok((log, Repaired { torn_bytes, durable: head.count, journal: head.journal }))
 }
 
 /// HEAD as it stands; of a log that is new a first one is written before anything else, so that it is never missing later.

@@ -25,7 +25,7 @@ use access::words::{InstallId, SessionId};
 use tokio::sync::{Notify, oneshot, watch};
 use wire::frames::Exit;
 use wire::journal::{Ending, Kind, Position, Recording, Snapshot};
-use wire::proof::{Hash, Sign};
+use wire::proof::{Hash, JournalHead, Sign};
 
 use crate::files;
 use crate::frames::Maker;
@@ -52,6 +52,8 @@ pub struct RecorderSettings {
     pub segment: u64,
     /// Bytes kept free for endings when the disk is full.
     pub reserve: u64,
+    /// Up to where the signed HEAD covers the journal: what is not there any more of that is told as damage.
+    pub covered: Option<JournalHead>,
 }
 
 impl RecorderSettings {
@@ -66,6 +68,7 @@ impl RecorderSettings {
             frame_age: Duration::from_secs(5),
             segment: 4 << 20,
             reserve: 4 << 20,
+            covered: None,
         }
     }
 }
@@ -299,7 +302,7 @@ impl Recordings {
         let limits = Limits { frame: settings.frame_text, age: settings.frame_age, segment: settings.segment };
         // Finishing may need the space.
         let _ = fs::remove_file(journal_dir.join("reserve"));
-        let (old, recovered) = recover(&settings.dir, &settings.install, &*sign, &limits).map_err(StartError::Recover)?;
+        let (old, recovered) = recover(&settings.dir, &settings.install, &*sign, &limits, settings.covered).map_err(StartError::Recover)?;
         let size = settings.journal_file.clamp(64 << 10, 2 << 30);
         let journal = Journal::begin(&journal_dir, settings.install.clone(), size, settings.backlog, old.last, old.files)
             .map_err(|error| StartError::Journal(io_error(error)))?;

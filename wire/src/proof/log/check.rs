@@ -89,6 +89,8 @@ pub enum FaultKind {
     UnknownRecording,
     /// The journal, which holds what open sessions wrote, is not what HEAD covers.
     BadJournal,
+    /// A start found that recordings of live sessions were changed or removed since HEAD covered them.
+    DamagedWhileLive,
     /// A file could not be read.
     Unreadable,
 }
