@@ -464,6 +464,18 @@ pub enum What {
         /// How many events waited.
         behind: u64,
     },
+    /// An administrator accepted a store that was older than HEAD says: all sign-ins were ended, all one-time secrets used up.
+    #[serde(rename = "store.restored")]
+    StoreRestored {
+        /// The revision that was found.
+        found: u64,
+        /// The revision that HEAD named.
+        expected: u64,
+        /// Sign-ins that were ended.
+        sign_ins: u64,
+        /// Join tokens and sign-in links that were used up.
+        secrets: u64,
+    },
     /// A start found that lines of the log were lost or torn.
     #[serde(rename = "audit.gap")]
     AuditGap {
@@ -489,7 +501,7 @@ impl What {
             | Self::SinkFailed { .. } => Severity::Warning,
             // The role says so: it is to be seen, and nothing is broken.
             Self::RecordingLost { cause } if cause == Lost::MAX_OUTPUT => Severity::Warning,
-            Self::RecordingLost { .. } | Self::AuditGap { .. } => Severity::Critical,
+            Self::RecordingLost { .. } | Self::AuditGap { .. } | Self::StoreRestored { .. } => Severity::Critical,
             Self::SessionTerminated { .. }
             | Self::RecordingViewed { .. }
             | Self::RecordingExported { .. }

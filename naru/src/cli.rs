@@ -417,14 +417,7 @@ pub(crate) enum Server {
     #[command(
         after_help = "Examples:\n  naru up\n  naru up --config proxy.yaml --state /var/lib/naru\n\nproxy.yaml:\n  listen: 0.0.0.0:8443\n  public: [naru.example.com]"
     )]
-    Up {
-        /// Its settings; without a file port 8443, for root 443.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Where it keeps everything.
-        #[arg(long, value_name = "DIR")]
-        state: Option<PathBuf>,
-    },
+    Up(Proxied),
     /// Start a playground on this machine: server, agent, two people. Needs no root, no network.
     #[command(
         after_help = "It prints three sign-in links and goes on until Ctrl-C. Try in another terminal:\n  naru --profile alice login --link 'LINK'\n  naru --profile alice ssh demo"
@@ -453,17 +446,24 @@ pub(crate) enum Server {
     },
 }
 
+/// How a proxy is started.
+#[derive(Debug, Args)]
+pub(crate) struct Proxied {
+    /// Its settings; without a file port 8443, for root 443.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where it keeps everything.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Start although the store is older than the audit log knows it. Ends all sign-ins, links and join tokens; say it once.
+    #[arg(long)]
+    pub accept_restored_store: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Proxy {
     /// Run it.
-    Run {
-        /// Its settings.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Where it keeps everything.
-        #[arg(long, value_name = "DIR")]
-        state: Option<PathBuf>,
-    },
+    Run(Proxied),
 }
 
 #[derive(Debug, Subcommand)]
@@ -557,6 +557,7 @@ mod tests {
     fn server_words_are_those_of_the_table() {
         for line in [
             "naru up --config f --state d",
+            "naru proxy run --accept-restored-store",
             "naru demo --state d --json",
             "naru proxy run",
             "naru agent run --state d",

@@ -46,8 +46,8 @@ fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
     let mut next = None;
     let done = runtime.block_on(async {
         match command {
-            Server::Up { config, state } => up::run(config.as_deref(), state.clone(), talk, true).await,
-            Server::Proxy { what: Proxy::Run { config, state } } => up::run(config.as_deref(), state.clone(), talk, false).await,
+            Server::Up(given) => up::run(given, talk, true).await,
+            Server::Proxy { what: Proxy::Run(given) } => up::run(given, talk, false).await,
             Server::Demo { state } => demo::run(state.clone(), talk).await,
             Server::Agent { what: Agent::Run { config, state, end_sessions } } => {
                 agent::run(config.as_deref(), state.clone(), *end_sessions).await

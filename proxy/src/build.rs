@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::event::{Actor, Event, What};
+use access::words::InstallId;
 use recorder::commit::Commits;
 use recorder::log::{Log, LogError, LogSettings};
 use recorder::{RecorderSettings, Recordings};
@@ -22,6 +23,7 @@ use crate::agents::serve::Tunnels;
 use crate::api::{App, HttpFront, Parts};
 use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
+use crate::authority::old;
 use crate::authority::one_time::OneTime;
 use crate::authority::people::People;
 use crate::clock;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub link_life: Duration,
     /// Receivers of events.
     pub webhooks: Vec<config::proxy::Webhook>,
+    /// The administrator knows that the store is older than the log, and wants it all the same.
+    pub accept_restored_store: bool,
 }
 
 /// A proxy does not start. Nothing was served.
@@ -75,6 +79,10 @@ pub enum BuildError {
     Store(#[from] store::kv::StartError),
     #[error(transparent)]
     Kv(#[from] KvError),
+    #[error(
+        "the store is older than the audit log knows it: it holds {found} writes of {expected}, so what was revoked since then would be in force again"
+    )]
+    OldStore { found: u64, expected: u64 },
     #[error(transparent)]
     Log(#[from] recorder::log::StartError),
     #[error(transparent)]
@@ -118,22 +126,10 @@ impl Proxy {
     pub async fn build(settings: Settings) -> Result<Self, BuildError> {
         let fresh = format!("n{}", uuid::Uuid::new_v4().simple());
         let state = StateDir::open(&settings.state, &fresh, None)?;
-        let install: access::words::InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
+        let install: InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
-        // A line that a kill cut off was told by the log itself.
-        let (log, found) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
-        let recorder = RecorderSettings { covered: found.journal, ..RecorderSettings::new(state.path(), install.clone()) };
-        let (recordings, recovered) = Recordings::start(recorder, keys.checkpoint())?;
-        let table = Table::new(store.clone());
-        // Before the first event of this run, so that a new receiver hears of it.
-        let sinks = Sinks::open(&settings.webhooks, &log, &store)?;
-        finish_lost(&found, &recovered, &recordings, &log, &table)?;
-        let commits = {
-            let journal = recordings.clone();
-            Commits::start(log.clone(), Box::new(move || journal.journal().sync().map(Some))).map_err(BuildError::Commit)?
-        };
-        began(&log, boot(store.as_ref())?)?;
+        let Kept { log, recordings, table, sinks, commits } = kept(&state, &install, &keys, &store, &settings)?;
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = bind(settings.listen).await?;
@@ -222,6 +218,7 @@ impl Proxy {
                 }
             }
         };
+        let sweeping = sweep_old(app.store.clone());
         let refusals = app.sessions.refusals.clone();
         let summaries = async {
             loop {
@@ -234,6 +231,7 @@ impl Proxy {
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             () = leases => {}
+            () = sweeping => {}
             () = summaries => {}
             () = crate::heap::keep_small() => {}
             () = stop => {}
@@ -265,6 +263,71 @@ impl Proxy {
     }
 }
 
+/// What a run keeps, taken up where the run before left it.
+struct Kept {
+    log: Log,
+    recordings: Recordings,
+    table: Table,
+    sinks: Sinks,
+    commits: Commits,
+}
+
+/// Opens log and recordings against what HEAD says of them and of the store, and finishes what an earlier run left.
+fn kept(state: &StateDir, install: &InstallId, keys: &Keys, store: &Arc<dyn Kv>, settings: &Settings) -> Result<Kept, BuildError> {
+    // A line that a kill cut off was told by the log itself.
+    let (log, found) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
+    let restored = set_back(store.as_ref(), found.store, settings.accept_restored_store)?;
+    let recorder = RecorderSettings { covered: found.journal, ..RecorderSettings::new(state.path(), install.clone()) };
+    let (recordings, recovered) = Recordings::start(recorder, keys.checkpoint())?;
+    let table = Table::new(store.clone());
+    // Before the first event of this run, so that a new receiver hears of it.
+    let sinks = Sinks::open(&settings.webhooks, &log, store)?;
+    if let Some(restored) = restored {
+        log.append(&Event::new(clock::now(), Actor::system(), restored)).map(drop)?;
+    }
+    finish_lost(&found, &recovered, &recordings, &log, &table)?;
+    let commits = {
+        let (journal, store) = (recordings.clone(), store.clone());
+        let journal = Box::new(move || journal.journal().sync().map(Some));
+        Commits::with_store(log.clone(), journal, Box::new(move || Some(store.durable()))).map_err(BuildError::Commit)?
+    };
+    began(&log, boot(store.as_ref())?)?;
+    Ok(Kept { log, recordings, table, sinks, commits })
+}
+
+/// Refuses a store that is behind what HEAD names, unless it is accepted; then nothing that it would let in is in force, and the event
+/// to log is answered. Doing that twice does no harm: until HEAD is signed anew, a start asks again.
+fn set_back(store: &dyn Kv, expected: Option<u64>, accepted: bool) -> Result<Option<What>, BuildError> {
+    let (found, expected) = (store.revision()?, expected.unwrap_or(0));
+    if found >= expected {
+        return Ok(None);
+    }
+    if !accepted {
+        return Err(BuildError::OldStore { found, expected });
+    }
+    let (sign_ins, secrets) = (old::end_all_sign_ins(store)?, old::use_up_all_secrets(store)?);
+    Ok(Some(What::StoreRestored { found, expected, sign_ins, secrets }))
+}
+
+/// Removes what ended long ago, a bounded part of it each minute.
+async fn sweep_old(store: Arc<dyn Kv>) {
+    let mut sweeper = old::Sweeper::default();
+    loop {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let store = store.clone();
+        let round = tokio::task::spawn_blocking(move || {
+            let swept = sweeper.round(store.as_ref(), clock::now());
+            (sweeper, swept)
+        });
+        // The process ends where a round does not.
+        let Ok((again, swept)) = round.await else { return };
+        sweeper = again;
+        if let Err(error) = swept {
+            tracing::warn!(%error, "what ended long ago could not be removed from the store");
+        }
+    }
+}
+
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {
     let failed = |source| BuildError::Port { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -278,7 +341,6 @@ fn summarise(refusals: &Refusals) {
     }
 }
 
-/// Every session of the run before is ended: nothing that came before this event is looked at again by a later start.
 /// Which boot of this install it is, from 1; durable before the first event names it.
 fn boot(store: &dyn Kv) -> Result<u64, KvError> {
     const KEY: &str = "boot";
@@ -288,6 +350,7 @@ fn boot(store: &dyn Kv) -> Result<u64, KvError> {
     Ok(boot)
 }
 
+/// Every session of the run before is ended: nothing that came before this event is looked at again by a later start.
 fn began(log: &Log, boot: u64) -> Result<(), LogError> {
     let started = What::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot };
     log.append(&Event::new(clock::now(), Actor::system(), started)).map(|_| ())

@@ -95,7 +95,7 @@ fn kind(kind: ResourceKind) -> &'static str {
 impl Proxy {
     /// Whether anybody has ever signed in.
     pub fn was_signed_in(&self) -> Result<bool, SeedError> {
-        Ok(!self.app.store.scan(crate::authority::people::SIGN_INS, None, 1)?.is_empty())
+        crate::authority::old::was_signed_in(self.app.store.as_ref()).map_err(Into::into)
     }
 
     /// Completes when this node has a tunnel. To be taken before [`Proxy::run`], and awaited beside it.

@@ -16,6 +16,9 @@ use crate::log::{Log, LogError, Snapshot, now};
 /// Syncs the journal; answers how far it is now on disk, or none when there is no journal.
 pub type JournalSync = Box<dyn FnMut() -> io::Result<Option<JournalHead>> + Send>;
 
+/// The revision of the store that is on disk, or none when HEAD is to name none.
+pub type StoreRevision = Box<dyn FnMut() -> Option<u64> + Send>;
+
 /// What is not yet on disk is at most this old.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// A checkpoint leaves after this many events or this time, whichever comes first.
@@ -32,9 +35,15 @@ pub struct Commits {
 impl Commits {
     /// Starts committing this log, and the journal through `journal`.
     pub fn start(log: Log, journal: JournalSync) -> io::Result<Self> {
+        Self::with_store(log, journal, Box::new(|| None))
+    }
+
+    /// As [`Self::start`], with the store's revision in HEAD.
+    pub fn with_store(log: Log, journal: JournalSync, store: StoreRevision) -> io::Result<Self> {
         let (at, count) = (Instant::now(), log.0.synced.borrow().upto);
         let checkpoints = log.0.old_checkpoints;
-        let mut work = Work { log: log.clone(), journal, committed: (count, None), checkpoint: count, checkpoint_at: at, checkpoints };
+        let mut work =
+            Work { log: log.clone(), journal, store, committed: (count, None, None), checkpoint: count, checkpoint_at: at, checkpoints };
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || work.run())?;
         Ok(Self { log, thread: Some(thread) })
     }
@@ -62,8 +71,9 @@ impl Drop for Commits {
 struct Work {
     log: Log,
     journal: JournalSync,
+    store: StoreRevision,
     /// What HEAD says now.
-    committed: (u64, Option<JournalHead>),
+    committed: (u64, Option<JournalHead>, Option<u64>),
     /// What the last checkpoint says, and when it left.
     checkpoint: u64,
     checkpoint_at: Instant,
@@ -101,18 +111,19 @@ impl Work {
         // The log first: a session is in the journal before the log speaks of it, so what HEAD covers of the log it covers of the journal.
         let end = self.log.snapshot()?;
         let journal = (self.journal)().map_err(LogError::Io)?;
-        if (end.count, journal) != self.committed {
+        let store = (self.store)();
+        if (end.count, journal, store) != self.committed {
             if let Err(error) = end.file.sync_data() {
                 // What a failed sync left on disk cannot be known: nothing more may be promised.
                 self.log.writer()?.stopped = Some("its disk failed to sync");
                 return Err(LogError::Io(error));
             }
-            self.write_head(&end, journal)?;
+            self.write_head(&end, journal, store)?;
             // Files of the journal before this one may be freed from now on. After a power cut an older HEAD would miss them.
             if journal.map(|head| head.file) != self.committed.1.map(|head| head.file) {
                 File::open(self.log.0.paths.dir()).and_then(|dir| dir.sync_all()).map_err(LogError::Io)?;
             }
-            self.committed = (end.count, journal);
+            self.committed = (end.count, journal, store);
         }
         self.log.0.synced.send_modify(|synced| synced.upto = end.count);
         let behind = end.count - self.checkpoint;
@@ -121,7 +132,7 @@ impl Work {
             let (install, stream) = (settings.install.clone(), settings.stream.clone());
             self.leave(Checkpoint { install, stream, count: end.count, hash: end.hash, time: now() }).map_err(LogError::Io)?;
             // HEAD counts the checkpoints, so that a line removed from them shows. It comes second: one more than it says is no fault.
-            self.write_head(&end, journal)?;
+            self.write_head(&end, journal, store)?;
         }
         let mut writer = self.log.writer()?;
         if !writer.reserve && writer.take_reserve().is_ok() {
@@ -131,10 +142,10 @@ impl Work {
     }
 
     /// A new file in the place of the old one: a crash leaves either whole. On a full disk the reserve gives the room.
-    fn write_head(&self, end: &Snapshot, journal: Option<JournalHead>) -> Result<(), LogError> {
+    fn write_head(&self, end: &Snapshot, journal: Option<JournalHead>, store: Option<u64>) -> Result<(), LogError> {
         let settings = &self.log.0.settings;
         let (install, stream) = (settings.install.clone(), settings.stream.clone());
-        let head = Head { install, stream, count: end.count, hash: end.hash, time: now(), checkpoints: self.checkpoints, journal };
+        let head = Head { install, stream, count: end.count, hash: end.hash, time: now(), checkpoints: self.checkpoints, journal, store };
         let bytes = seal(&head, self.log.0.sign.as_ref());
         match replace(&self.log, &bytes) {
             Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {

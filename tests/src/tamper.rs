@@ -1,9 +1,11 @@
 //! One flipped byte or one missing line, anywhere in what was kept: the check fails and names the file. No product code here.
 
-use crate::harness::{Demo, fast};
+use crate::harness::{Demo, fast, signal};
 use crate::recordings::{ended, newest, verify, wait};
+use rustix::process::Signal;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 /// Places in the inner loop, and in the whole run.
 const FEW: usize = 12;
@@ -142,4 +144,65 @@ fn what_is_erased_of_a_live_recording_is_found_before_and_after_the_next_start()
             demo.start_again().unwrap();
         }
     }
+}
+
+/// A server that was started by hand; it ends with this value.
+struct Started(Child, serde_json::Value);
+
+impl Started {
+    fn ends(mut self) {
+        signal(self.0.id(), Signal::TERM);
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+fn up_accepting(demo: &Demo) -> Started {
+    let mut command = demo.naru(&["--json", "up", "--config", "up.yaml", "--accept-restored-store", "--state"]);
+    let mut child = command.arg(demo.state()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    Started(child, serde_json::from_str(&line).unwrap())
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    assert!(std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+/// Sign-ins that were ended and links that were used do not come back with an old copy of the store, even of the same boot.
+#[test]
+fn an_old_store_is_refused_and_when_accepted_lets_nobody_in() {
+    let mut demo = Demo::up().unwrap();
+    let admin = demo.sign_in("admin").unwrap();
+    let (store, old) = (demo.state().join("store"), demo.folder().join("old"));
+    copy(&store, &old);
+    let made = admin.naru(&["--json", "login-link", "create", "admin"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // The next commit carries the store's revision.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    demo.kill_all();
+    let good = demo.folder().join("good");
+    copy(&store, &good);
+    copy(&old, &store);
+    for _ in 0..2 {
+        let why = demo.start_again().unwrap_err();
+        assert!(why.contains("NARU-C114") && why.contains("--accept-restored-store"), "{why}");
+    }
+    copy(&good, &store);
+    demo.start_again().unwrap();
+    assert!(admin.naru(&["ls"]).status.success(), "the store of the log starts as ever");
+    assert!(demo.end().unwrap().success());
+    copy(&old, &store);
+    let accepted = up_accepting(&demo);
+    assert!(!admin.naru(&["ls"]).status.success(), "the sign-in of the old store has ended");
+    let link = accepted.1["sign_in"]["admin"].as_str().unwrap();
+    let said = admin.naru(&["login", "--link", link]);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let log = std::fs::read_to_string(demo.state().join("log/proxy-1/00000001.jsonl")).unwrap();
+    let log = log.lines().find(|line| line.contains("\"store.restored\"")).unwrap();
+    assert!(log.contains("\"sign_ins\":1") && log.contains("\"secrets\":2"), "{log}");
+    accepted.ends();
+    demo.start_again().unwrap();
+    assert!(admin.naru(&["ls"]).status.success(), "it was accepted once and for all");
+    assert_eq!(verify(&admin, &demo.server(), &[]).1, 0);
 }

@@ -11,6 +11,10 @@ pub(crate) fn of_proxy(error: &proxy::BuildError) -> Failure {
         E::Install(_) => ("NARU-C102", "restore the state directory from a backup"),
         E::Keys(_) => ("NARU-C103", "restore the keys from a backup, or set their owner and mode right"),
         E::Store(_) | E::Kv(_) => ("NARU-C104", "restore the state directory from a backup"),
+        E::OldStore { .. } => (
+            "NARU-C114",
+            "restore the state directory as a whole, or start once with --accept-restored-store: all sign-ins and links then end",
+        ),
         E::Log(_) | E::Append(_) | E::Lost(_) => ("NARU-C105", "naru audit verify DIR says what is wrong"),
         E::Recorder(_) => ("NARU-C106", "free space, or mend the folder"),
         E::Live(_) => ("NARU-C107", "restore the state directory from a backup"),

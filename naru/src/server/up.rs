@@ -6,15 +6,19 @@ use std::time::Duration;
 use client::failure::Failure;
 
 use super::failure::{of_proxy, of_seed};
+use crate::cli::Proxied;
+
 use super::{Talk, read, roles, say, state_dir, stopped};
 
 /// Life of the join token in the printed line.
 const JOIN_LIFE: Duration = Duration::from_secs(3600);
 
 /// Runs the proxy until it is stopped.
-pub(crate) async fn run(config: Option<&Path>, state: Option<PathBuf>, talk: Talk, begins: bool) -> Result<(), Failure> {
-    let state = state_dir(state, "/var/lib/naru", "server")?;
-    let proxy = proxy::Proxy::build(settings(config, state.clone())?).await.map_err(|error| of_proxy(&error))?;
+pub(crate) async fn run(given: &Proxied, talk: Talk, begins: bool) -> Result<(), Failure> {
+    let state = state_dir(given.state.clone(), "/var/lib/naru", "server")?;
+    let settings =
+        proxy::Settings { accept_restored_store: given.accept_restored_store, ..settings(given.config.as_deref(), state.clone())? };
+    let proxy = proxy::Proxy::build(settings).await.map_err(|error| of_proxy(&error))?;
     if begins {
         proxy.seed(roles::parse("base.yaml", roles::BASE)?).await.map_err(|error| of_seed(&error))?;
         say(&beginning(&proxy, &state, talk).await?);
@@ -46,6 +50,7 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
         link_life: meant.link_life.duration(),
         max_sessions,
         max_connections,
+        accept_restored_store: false,
     })
 }
 

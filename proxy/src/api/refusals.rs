@@ -74,6 +74,7 @@ pub(super) async fn stage_of(people: &str) -> Stage {
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         public: vec!["127.0.0.1".to_owned()],
         webhooks: Vec::new(),
+        accept_restored_store: false,
         max_sessions: 10,
         max_connections: 10,
         certificate_life: CERTIFICATE_LIFE,

@@ -4,6 +4,7 @@
 pub(crate) mod ask;
 pub(crate) mod grants;
 pub(crate) mod keyring;
+pub(crate) mod old;
 pub(crate) mod one_time;
 pub(crate) mod people;
 pub(crate) mod ssh;

@@ -48,14 +48,17 @@ pub(crate) const LOGIN_LINK: &str = "login_link";
 /// Kind of join tokens.
 pub(crate) const NODE: &str = "node";
 
+/// Where secrets are.
+pub(super) const SECRETS: &str = "once/";
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+pub(super) struct Record {
     id: String,
     purpose: Purpose,
-    expires: Timestamp,
+    pub(super) expires: Timestamp,
     /// Hash of the key that used it.
-    used_by: Option<String>,
+    pub(super) used_by: Option<String>,
     /// The node that joined with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chosen: Option<String>,
@@ -179,7 +182,7 @@ fn key_of(kind: &str, secret: &str) -> String {
     hash.update(kind.as_bytes());
     hash.update(&[0]);
     hash.update(secret.as_bytes());
-    format!("once/{kind}/{}", hash.finalize().to_hex())
+    format!("{SECRETS}{kind}/{}", hash.finalize().to_hex())
 }
 
 #[cfg(test)]

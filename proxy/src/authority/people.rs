@@ -17,12 +17,12 @@ use crate::live::Live;
 /// One sign-in. The certificates name it, so that ending it ends them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SignIn {
+pub(super) struct SignIn {
     user: UserName,
     principal: String,
     method: String,
     started: Timestamp,
-    expires: Timestamp,
+    pub(super) expires: Timestamp,
     /// Signed out. The record stays, so that its link does not begin it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ended: bool,

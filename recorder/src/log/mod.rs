@@ -245,6 +245,7 @@ fn speaks_of_an_end(what: &What) -> bool {
             | What::ServerStopped {}
             | What::SinkFailed { .. }
             | What::AuditGap { .. }
+            | What::StoreRestored { .. }
     )
 }
 

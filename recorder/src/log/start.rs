@@ -78,6 +78,8 @@ pub struct Repaired {
     pub durable: u64,
     /// Up to where HEAD covers the journal.
     pub journal: Option<JournalHead>,
+    /// The revision of the store that HEAD names.
+    pub store: Option<u64>,
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> StartError {
@@ -114,7 +116,7 @@ pub(super) fn start(settings: LogSettings, sign: Arc<dyn Sign>) -> Result<(Log, 
         let cause = "the last line was cut off by a crash".to_owned();
         let _logged = log.append(&Event::new(now(), Actor::system(), What::AuditGap { cause, bytes: torn_bytes, damage: None }))?;
     }
-    Ok((log, Repaired { torn_bytes, durable: head.count, journal: head.journal }))
+    Ok((log, Repaired { torn_bytes, durable: head.count, journal: head.journal, store: head.store }))
 }
 
 /// HEAD as it stands; of a log that is new a first one is written before anything else, so that it is never missing later.
@@ -131,7 +133,7 @@ fn head(paths: &Paths, settings: &LogSettings, sign: &dyn Sign) -> Result<Head, 
         return Err(StartError::Signed { file: path, cause: "it is missing".into() });
     }
     let (install, stream) = (settings.install.clone(), settings.stream.clone());
-    let head = Head { install, stream, count: 0, hash: Hash::ZERO, time: now(), checkpoints: 0, journal: None };
+    let head = Head { install, stream, count: 0, hash: Hash::ZERO, time: now(), checkpoints: 0, journal: None, store: None };
     store::state::replace(&path, &seal(&head, sign), 0o600).map_err(io_at(&path))?;
     Ok(head)
 }

@@ -1,6 +1,7 @@
 //! The rules that every engine shares: revisions, compare-and-swap, leases, watches, one sync for writers that wait together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub(super) struct Rules<E> {
     state: Mutex<State>,
     /// The revision up to which all is synced. Locked before `state`, never after it.
     synced: Mutex<u64>,
+    /// The same, for readers that do not wait for a sync.
+    durable: AtomicU64,
     watches: Mutex<Vec<(String, watch::Sender<u64>)>>,
 }
 
@@ -53,7 +56,7 @@ fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, KvError> {
 
 impl<E: Engine> Rules<E> {
     pub(super) fn new(engine: E) -> Self {
-        Self { engine, state: Mutex::default(), synced: Mutex::default(), watches: Mutex::default() }
+        Self { engine, state: Mutex::default(), synced: Mutex::default(), durable: AtomicU64::new(0), watches: Mutex::default() }
     }
 
     /// Takes up a store that was checked: `summary` as stored, `orphans` the keys whose leases ended with the last process.
@@ -61,6 +64,7 @@ impl<E: Engine> Rules<E> {
         let rules = Self::new(engine);
         lock(&rules.state)?.summary = summary;
         *lock(&rules.synced)? = summary.revision;
+        rules.durable.store(summary.revision, Ordering::Release);
         for some in orphans.chunks(MAX_BATCH) {
             let gone: Vec<_> = some.iter().map(|key| Change::delete(key, Expect::Any)).collect();
             rules.batch(&gone)?;
@@ -122,6 +126,7 @@ impl<E: Engine> Rules<E> {
             return Err(error);
         }
         *synced = upto;
+        self.durable.store(upto, Ordering::Release);
         Ok(())
     }
 
@@ -246,6 +251,10 @@ impl<E: Engine> Kv for Rules<E> {
 
     fn revision(&self) -> Result<u64, KvError> {
         Ok(lock(&self.state)?.summary.revision)
+    }
+
+    fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
     }
 
     fn watch(&self, prefix: &str) -> Result<watch::Receiver<u64>, KvError> {

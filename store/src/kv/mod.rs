@@ -167,6 +167,8 @@ pub trait Kv: Send + Sync + 'static {
     fn batch(&self, changes: &[Change]) -> Result<u64, KvError>;
     /// The revision of the last batch; 0 when there was none.
     fn revision(&self) -> Result<u64, KvError>;
+    /// The revision up to which everything survives a power cut. Never waits.
+    fn durable(&self) -> u64;
     /// A receiver of the revision of the last change below `prefix`. Only the newest is kept: read again when it moves.
     fn watch(&self, prefix: &str) -> Result<watch::Receiver<u64>, KvError>;
     /// A new lease that ends after `ttl` unless renewed.

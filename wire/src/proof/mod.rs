@@ -248,6 +248,9 @@ pub struct Head {
     pub checkpoints: u64,
     /// How far the recorder's journal goes.
     pub journal: Option<JournalHead>,
+    /// The revision of the proxy's store that was durable then: a store that is behind it was set back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<u64>,
 }
 
 impl Statement for Head {
@@ -382,6 +385,7 @@ mod tests {
             time: Timestamp::from_secs(5),
             checkpoints: 0,
             journal: Some(JournalHead { file: 1, offset: 9, chain: Hash::ZERO }),
+            store: Some(4),
         };
         let bytes = seal(&head, &signer);
         assert_eq!(unseal::<Head>(&bytes, Some(&signer.public())), Ok((head, signer.public())));
