@@ -91,14 +91,14 @@ pub(crate) enum Command {
     },
     /// Show resources of a kind, or one.
     Get {
-        /// `role` or `user`.
+        /// `role`, `user` or `node`.
         kind: String,
         /// Its name.
         name: Option<String>,
     },
-    /// Delete a resource.
+    /// Delete a resource. A node's host is cut off at once.
     Delete {
-        /// `role` or `user`.
+        /// `role`, `user` or `node`.
         kind: String,
         /// Its name.
         name: String,
@@ -108,7 +108,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Token,
     },
-    /// Make a one-time sign-in link.
+    /// One-time sign-in links.
     LoginLink {
         #[command(subcommand)]
         what: LoginLink,
@@ -386,6 +386,13 @@ pub(crate) enum Token {
         #[arg(long)]
         replace: bool,
     },
+    /// Those that have not expired, without their secrets.
+    Ls,
+    /// Take one back. A host that joined with it stays: `naru delete node NAME` removes that.
+    Rm {
+        /// Its id, as `ls` shows it.
+        id: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -403,10 +410,20 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LoginLink {
-    /// For this person.
+    /// Make one for this person.
     Create {
         /// The handle.
         user: UserName,
+        /// How long it can be used, at most 24h; as the server's settings say when absent.
+        #[arg(long)]
+        ttl: Option<String>,
+    },
+    /// Those that have not expired, without their secrets.
+    Ls,
+    /// Take one back. Whoever signed in with it stays signed in.
+    Rm {
+        /// Its id, as `ls` shows it.
+        id: String,
     },
 }
 

@@ -10,6 +10,7 @@ use client::http::Api;
 use client::out::{Answer, Out, Table, print};
 use client::profile::{Home, Profile, file};
 use client::recording::{self, Export, Format};
+use client::secrets::{self, Which};
 use client::ssh::Wanted;
 use client::{audit, can, events, login, ls, play, proxy_connect, resources, sessions, ssh_config, token, watch, when};
 use wire::api::{EventQuery, NewToken, OpenSession, Purpose, SessionQuery, TokenKind, exit};
@@ -84,14 +85,23 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
             let resources = read_resources(&file, there)?;
             resources::apply(&place.api()?, resources, dry_run).await?
         }
+        Command::Get { kind, name } if client::nodes::is_kind(&kind) => client::nodes::get(&place.api()?, name.as_deref()).await?,
         Command::Get { kind, name } => resources::get(&place.api()?, &kind, name.as_deref()).await?,
+        Command::Delete { kind, name } if client::nodes::is_kind(&kind) => client::nodes::delete(&place.api()?, &name).await?,
         Command::Delete { kind, name } => resources::delete(&place.api()?, &kind, &name).await?,
         Command::Token { what: cli::Token::Create { kind: cli::Kind::Node, node, labels, ttl, replace } } => {
             let ttl_s = when::duration(&ttl)?.as_secs();
             let new = NewToken { kind: TokenKind::Node, node, labels: labels.into_iter().collect(), ttl_s, replace };
             token::create(&place.api()?, &new).await?
         }
-        Command::LoginLink { what: cli::LoginLink::Create { user } } => token::link(&place.api()?, user).await?,
+        Command::Token { what: cli::Token::Ls } => secrets::ls(&place.api()?, Which::Tokens).await?,
+        Command::Token { what: cli::Token::Rm { id } } => secrets::rm(&place.api()?, Which::Tokens, &id).await?,
+        Command::LoginLink { what: cli::LoginLink::Create { user, ttl } } => {
+            let ttl_s = ttl.as_deref().map(when::duration).transpose()?.map(|ttl| ttl.as_secs());
+            token::link(&place.api()?, user, ttl_s).await?
+        }
+        Command::LoginLink { what: cli::LoginLink::Ls } => secrets::ls(&place.api()?, Which::Links).await?,
+        Command::LoginLink { what: cli::LoginLink::Rm { id } } => secrets::rm(&place.api()?, Which::Links, &id).await?,
         // They were run before.
         Command::ProxyConnect { .. } | Command::Config { .. } | Command::Audit { .. } | Command::Completion { .. } | Command::Server(_) => {
             return Ok(exit::OK);

@@ -103,6 +103,7 @@ struct Registered<'a> {
 impl<'a> Registered<'a> {
     fn new(tunnels: &'a Tunnels, node: NodeName, tunnel: Arc<super::Tunnel>) -> Self {
         if tunnels.agents.add(&node, tunnel.clone()) {
+            tunnels.nodes.note_seen(&node, crate::clock::now());
             tunnels.say(&tunnel.agent, What::AgentConnected { version: tunnel.hello.version.clone() });
         }
         Self { tunnels, node, tunnel }
@@ -112,6 +113,10 @@ impl<'a> Registered<'a> {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         if self.tunnels.agents.remove(&self.node, &self.tunnel) {
+            // A node that was removed is not noted again.
+            if matches!(self.tunnels.nodes.get(&self.node), Ok(Some(_))) {
+                self.tunnels.nodes.note_seen(&self.node, crate::clock::now());
+            }
             self.tunnels.say(&self.tunnel.agent, What::AgentLeft { cause: "its last tunnel ended".to_owned() });
         }
     }

@@ -24,7 +24,7 @@ fn csr() -> String {
 
 fn link(stage: &Stage) -> String {
     let purpose = Purpose::LoginLink { user: "eve".parse().expect("name") };
-    stage.proxy.app.once.make(purpose, LINK_LIFE, clock::now()).expect("a link").secret
+    stage.proxy.app.once.make(purpose, LINK_LIFE, None, clock::now()).expect("a link").secret
 }
 
 async fn by_link(stage: &Stage, secret: &str, ssh: &str, csr: &str) -> Response {

@@ -153,12 +153,12 @@ mod tests {
     use super::*;
     use crate::agents::serve::Tunnels;
     use crate::agents::tests::{is_cut, speak};
-    use crate::api::refusals::{Stage, stage};
+    use crate::api::refusals::{Stage, request, stage, stage_of};
 
     impl Stage {
         fn token(&self, node: &str, replace: bool) -> String {
             let purpose = Purpose::Node { node: node.to_owned(), labels: Default::default(), replace };
-            self.proxy.app.once.make(purpose, Duration::from_secs(60), clock::now()).expect("made").secret
+            self.proxy.app.once.make(purpose, Duration::from_secs(60), None, clock::now()).expect("made").secret
         }
 
         /// The agent that joined, or the code of the refusal.
@@ -198,6 +198,51 @@ mod tests {
         let missed = stage.token("web-*", false);
         assert_eq!(stage.join(&missed, &two, "web-1").await.err().as_deref(), Some("NARU-J106"));
         assert!(stage.join(&missed, &two, "web-3").await.is_ok(), "a name that was taken binds nothing");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_removed_is_gone_at_once() {
+        let people =
+            "kind: role\nname: chief\nspec: {administer: [node, role, user]}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n";
+        let stage = stage_of(people).await;
+        let (admin, sessions) = (stage.signed_in("admin"), &stage.proxy.app.sessions);
+        let (token, key) = (stage.token("web-*", false), KeyPair::generate().expect("key"));
+        let agent = stage.join(&token, &key, "web-1").await.expect("joined");
+        let tunnels = Tunnels {
+            agents: sessions.nodes.agents.clone(),
+            nodes: sessions.nodes.clone(),
+            keys: stage.proxy.app.keys.clone(),
+            log: sessions.log.clone(),
+        };
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(speak(far, agent.clone()));
+        let served = tokio::spawn({
+            let (tunnels, agent) = (tunnels.clone(), agent.clone());
+            async move { tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await }
+        });
+        let (node, mut changed): (NodeName, _) = ("web-1".parse().expect("a name"), sessions.nodes.agents.watch());
+        while sessions.nodes.said(&node).is_none() {
+            changed.changed().await.expect("a change");
+        }
+        let ask = async |method: &str, path: &str| {
+            let answer = stage.send(request(Some(admin.clone()), method, path, "")).await;
+            let body = answer.into_body().collect().await.expect("a body").to_bytes();
+            serde_json::from_slice::<serde_json::Value>(&body).expect("json")
+        };
+        assert_eq!(ask("GET", "/v1/nodes").await["items"], serde_json::json!([]), "an administrator reaches nothing by that");
+        let all = ask("GET", "/v1/nodes?all=true").await;
+        let row = &all["items"][0];
+        assert_eq!((&row["name"], &row["connected"], &row["version"]), (&"web-1".into(), &true.into(), &"1".into()));
+        assert!(row["last_seen"].is_string() && row["joined"].is_string(), "{row}");
+        assert_eq!(ask("DELETE", "/v1/nodes/web-1").await, serde_json::json!({}));
+        served.await.expect("its tunnel ends");
+        assert_eq!(ask("GET", "/v1/nodes/web-1").await["code"], "NARU-W404");
+        assert_eq!(ask("DELETE", "/v1/nodes/web-1").await["code"], "NARU-W404");
+        let renewing = request(Some(Subject::Agent { id: agent.clone() }), "POST", "/v1/agent/renew", r#"{"csr_pem":"x"}"#);
+        assert_eq!(stage.send(renewing).await.status(), StatusCode::FORBIDDEN);
+        let (near, _far) = tokio::io::duplex(64);
+        tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await;
+        assert_eq!(stage.join(&token, &key, "web-1").await.err().as_deref(), Some("NARU-J104"), "its token is used up");
     }
 
     #[tokio::test]

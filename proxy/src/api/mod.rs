@@ -15,6 +15,7 @@ mod problem;
 #[cfg(test)]
 mod refusals;
 mod resources;
+mod secrets;
 mod sessions;
 mod sign_in;
 
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -102,6 +103,7 @@ impl HttpFront {
             .route("/v1/sign-out", post(sign_in::out))
             .route("/v1/status", get(sign_in::status))
             .route("/v1/nodes", get(nodes::list))
+            .route("/v1/nodes/{name}", get(nodes::show).delete(nodes::delete))
             .route("/v1/can", post(nodes::can))
             .route("/v1/sessions", get(sessions::list))
             .route("/v1/sessions/{id}", get(sessions::show))
@@ -112,8 +114,10 @@ impl HttpFront {
             .route("/v1/apply", post(resources::apply))
             .route("/v1/resources/{kind}", get(resources::list))
             .route("/v1/resources/{kind}/{name}", get(resources::show).delete(resources::delete))
-            .route("/v1/tokens", post(links::token))
-            .route("/v1/links", post(links::link))
+            .route("/v1/tokens", get(secrets::tokens).post(links::token))
+            .route("/v1/tokens/{id}", delete(secrets::remove_token))
+            .route("/v1/links", get(secrets::links).post(links::link))
+            .route("/v1/links/{id}", delete(secrets::remove_link))
             .route("/v1/join", post(joins::join).layer(DefaultBodyLimit::max(STRANGER_BODY)))
             .route("/v1/agent/renew", post(joins::renew))
             .route("/v1/ssh", get(native::open))

@@ -141,4 +141,5 @@ rights! {
     ReadEvents: Audit = "to read the audit log", |identity| Audit { identity, action: AuditAsk::Events, own: false };
     MakeTokens: Administer = "to make a join token", |identity| Administer { identity, kind: ResourceKind::Token };
     MakeLinks: Administer = "to make a sign-in link", |identity| Administer { identity, kind: ResourceKind::Link };
+    KeepNodes: Administer = "to administer nodes", |identity| Administer { identity, kind: ResourceKind::Node };
 }

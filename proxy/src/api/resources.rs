@@ -22,7 +22,7 @@ fn kind_of(text: &str) -> Result<ResourceKind, No> {
     [ResourceKind::Role, ResourceKind::User]
         .into_iter()
         .find(|kind| kind.as_str() == text)
-        .ok_or_else(|| No::not_found(format!("there is no kind of resource {text}")).hint("Kinds are role and user."))
+        .ok_or_else(|| No::not_found(format!("there is no kind of resource {text}")).hint("Kinds are role, user and node."))
 }
 
 fn may(app: &App, person: &Person, kind: ResourceKind) -> Result<(), No> {

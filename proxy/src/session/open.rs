@@ -71,7 +71,7 @@ pub(crate) struct NotOpened {
 }
 
 impl NotOpened {
-    fn new(code: &str, sentence: impl Into<String>) -> Self {
+    pub(super) fn new(code: &str, sentence: impl Into<String>) -> Self {
         Self { code: code.to_owned(), sentence: sentence.into(), hint: None }
     }
 
