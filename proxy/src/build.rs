@@ -24,9 +24,10 @@ use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
 use crate::authority::one_time::OneTime;
 use crate::authority::people::People;
+use crate::authority::tls::Subject;
 use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
-use crate::listen::{Arrived, Connections, Fronts, Ticket};
+use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
 use crate::refusals::{Refusals, SUMMARY_EVERY};
@@ -155,6 +156,7 @@ impl Proxy {
             refusals: Refusals::new(log.clone()),
             table: table.clone(),
             budget: Default::default(),
+            seats: Default::default(),
             max_sessions: settings.max_sessions,
         };
         let app = Arc::new(Parts {
@@ -334,6 +336,15 @@ struct AllFronts {
 }
 
 impl Fronts for AllFronts {
+    fn seat(&self, subject: &Subject) -> Option<Seat> {
+        let sessions = &self.ssh.sessions;
+        let known = match subject {
+            Subject::User { name, sign_in } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
+            Subject::Agent { id } => self.tunnels.node_of(id).is_ok_and(|node| node.is_some()),
+        };
+        known.then(|| sessions.seats.take(subject)).flatten()
+    }
+
     async fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Option<Ticket>) {
         match arrived {
             Arrived::Ssh { stream, node } => self.ssh.serve(stream, node, from, ticket).await,

@@ -76,7 +76,8 @@ impl Tunnels {
         }
     }
 
-    fn node_of(&self, agent: &AgentId) -> Result<Option<NodeName>, KvError> {
+    /// Which node it serves, if it still does.
+    pub(crate) fn node_of(&self, agent: &AgentId) -> Result<Option<NodeName>, KvError> {
         let key = format!("{AGENTS}{agent}");
         let Some(stored) = self.nodes.store.get(&key)? else { return Ok(None) };
         let name: NodeName = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key))?;

@@ -9,9 +9,9 @@ use axum::extract::State;
 use wire::api::{Link, NewLink, NewToken, Token, TokenKind};
 use wire::link::{Address, SignInLink};
 
-use super::person::{MakeLinks, MakeTokens, May, Person};
+use super::person::{MakeLinks, MakeTokens, May, Person, Told};
 use super::privilege::reaches;
-use super::problem::{Body, No};
+use super::problem::No;
 use super::{App, pin_of};
 use crate::authority::one_time::{Made, Purpose};
 use crate::clock;
@@ -22,7 +22,7 @@ const MAX_TOKEN_LIFE: Duration = Duration::from_secs(7 * 86_400);
 const MAX_LINK_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// `POST /v1/links`, for who may make links.
-pub(crate) async fn link(State(app): State<App>, may: May<MakeLinks>, Body(asked): Body<NewLink>) -> Result<Json<Link>, No> {
+pub(crate) async fn link(State(app): State<App>, Told(may, asked): Told<May<MakeLinks>, NewLink>) -> Result<Json<Link>, No> {
     let view = app.sessions.live.now();
     let Some(user) = view.users.get(&asked.user) else {
         return Err(No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first."));
@@ -39,7 +39,7 @@ pub(crate) async fn link(State(app): State<App>, may: May<MakeLinks>, Body(asked
 }
 
 /// `POST /v1/tokens`, for who may make join tokens.
-pub(crate) async fn token(State(app): State<App>, may: May<MakeTokens>, Body(asked): Body<NewToken>) -> Result<Json<Token>, No> {
+pub(crate) async fn token(State(app): State<App>, Told(may, asked): Told<May<MakeTokens>, NewToken>) -> Result<Json<Token>, No> {
     let NewToken { kind: TokenKind::Node, node, labels, ttl_s, replace } = asked;
     let life = Duration::from_secs(ttl_s);
     if life.is_zero() || life > MAX_TOKEN_LIFE {

@@ -129,7 +129,7 @@ impl HttpFront {
 
     /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in.
     pub(crate) async fn serve(&self, stream: TlsStream<Incoming>, subject: Option<Subject>, from: SocketAddr, ticket: Option<Ticket>) {
-        let stranger = subject.is_none();
+        let stranger = ticket.is_some();
         let router = self.0.clone().layer(axum::Extension(Peer { from, subject }));
         let mut server = Builder::new(TokioExecutor::new());
         server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);

@@ -11,8 +11,8 @@ use store::kv::{Change, Expect};
 use wire::api::{Can, CanAnswer, Done, Items, LabelRow, NodeQuery, NodeRow, exit};
 
 use super::App;
-use super::person::{KeepNodes, MakeLinks, May, Person, Right as _};
-use super::problem::{Asked, Body, No};
+use super::person::{KeepNodes, MakeLinks, May, Person, Right as _, Told};
+use super::problem::{Asked, No};
 use crate::agents::nodes::{NODES, SEEN};
 use crate::agents::serve::AGENTS;
 use crate::clock;
@@ -102,7 +102,7 @@ pub(crate) async fn delete(State(app): State<App>, may: May<KeepNodes>, Path(nam
 }
 
 /// `POST /v1/can`, for whoever is signed in, about oneself; about others for whoever may make links for them.
-pub(crate) async fn can(State(app): State<App>, person: Person, Body(asked): Body<Can>) -> Result<Json<CanAnswer>, No> {
+pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person, Can>) -> Result<Json<CanAnswer>, No> {
     let (view, now) = (app.sessions.live.now(), clock::now());
     let identity = match asked.as_user {
         Some(name) if name != person.identity.name => {

@@ -28,7 +28,7 @@ use crate::clock;
 use crate::live::View;
 
 /// Frames of output on their way to the person.
-const SHOWING: usize = 16;
+const SHOWING: usize = 6;
 /// Output that the holder may keep without hearing that it is recorded; half of the least that it buffers.
 const ACK_AFTER: u64 = 128 * 1024;
 /// How often limits and the sign-in's end are looked at, and the holder of a quiet session is told what is recorded.
@@ -87,7 +87,8 @@ pub(crate) struct Session {
     pub(super) place: Place,
     pub(super) asker: Asker,
     policy: watch::Receiver<Arc<View>>,
-    notice: Option<String>,
+    /// What the person reads first.
+    notes: Vec<String>,
     attach: Attach,
     far: Option<FarReader>,
     frames: Option<mpsc::Sender<Frame>>,
@@ -124,7 +125,7 @@ impl Session {
             place,
             asker,
             policy,
-            notice,
+            notes: notice.into_iter().collect(),
             attach: Attach { secret: secret(), fence: 1, recorded: 0 },
             far: None,
             frames: None,
@@ -142,6 +143,11 @@ impl Session {
         }
     }
 
+    /// Something of Naru's own that the person reads before all output.
+    pub(super) fn note(&mut self, text: String) {
+        self.notes.insert(0, text);
+    }
+
     /// Runs to the end; the person has seen it when this returns, and the recording is closed or cannot be for now.
     pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, mut near: R, show: W) -> Over {
         let (out, shown) = mpsc::channel(SHOWING);
@@ -156,7 +162,7 @@ impl Session {
                 }
             }
         };
-        let writer = self.writer.take();
+        let last_frames = self.let_go(&ended);
         let offset = self.recording.position();
         // Bounded by trouble alone: an end without its manifest's hash proves less. A stop of the proxy does not wait for it, and the next
         // start finishes what is left.
@@ -178,18 +184,14 @@ impl Session {
                 near.linger().await;
             }
         };
-        let last_frames = async {
-            if let Some(writer) = writer {
-                let _ = tokio::time::timeout(LAST_FRAMES, writer).await;
-            }
-        };
         let (stuck, (), ()) = tokio::join!(stored, last_words, last_frames);
         Over { ended, closing, stuck, place: self.place }
     }
 
     async fn main<R: NearRead>(&mut self, near: &mut R, out: mpsc::Sender<Show>) -> Ended {
-        if let Some(notice) = self.notice.take() {
-            let _ = out.try_send(Show::Note(notice));
+        for note in self.notes.drain(..) {
+            // The queue is new and has room for the few that there are.
+            let _ = out.try_send(Show::Note(note));
         }
         if let Some(far) = self.first.take() {
             self.take_up(far);
@@ -199,18 +201,24 @@ impl Session {
             Ok(()) => self.wakes(near, &out).await,
             Err(ended) => ended,
         };
-        self.let_go(&ended);
         ended
     }
 
     /// The holder may let go: of its output, or of the whole program when it has not ended. Said again after the exit, so that the holder
     /// knows that it did not cross with it. An unreachable holder lets go by itself after its grace period.
-    fn let_go(&mut self, ended: &Ended) {
-        let Some(frames) = self.frames.take() else { return };
+    fn let_go(&mut self, ended: &Ended) -> impl Future<Output = ()> + Send + use<> {
+        let (frames, writer) = (self.frames.take(), self.writer.take());
         let offset = self.recording.position();
         let last = if ended.exit.is_some() { Frame::Recorded { offset } } else { Frame::End };
-        for frame in [Frame::Recorded { offset }, last] {
-            let _ = frames.try_send(frame);
+        async move {
+            let (Some(frames), Some(writer)) = (frames, writer) else { return };
+            let say = async move {
+                for frame in [Frame::Recorded { offset }, last] {
+                    // A target that takes nothing has a full queue: the last words wait for room in it, and not without end.
+                    let _ = frames.send(frame).await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_FRAMES, async { tokio::join!(say, writer) }).await;
         }
     }
 

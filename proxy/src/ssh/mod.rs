@@ -40,7 +40,7 @@ pub(crate) struct SshFront {
     host_key: PrivateKey,
     /// What a client may call the proxy itself.
     own_names: Vec<String>,
-    sessions: Sessions,
+    pub(crate) sessions: Sessions,
     configs: Arc<Mutex<HashMap<Option<NodeName>, Kept>>>,
 }
 
