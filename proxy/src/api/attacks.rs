@@ -212,3 +212,21 @@ async fn a_session_that_has_ended_is_not_ended_again_in_the_log() {
     assert_eq!(stage.send(kill()).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(stage.mark(), before + 3, "and nothing more is told");
 }
+
+#[tokio::test]
+async fn anybody_may_take_the_key_that_the_log_is_checked_with() {
+    let stage = stage().await;
+    let facts: wire::api::Ca = serde_json::from_str(&text(stage.send(request(None, "GET", "/v1/ca", "")).await).await).expect("facts");
+    let key = wire::proof::PublicKey::try_from(facts.audit_key).expect("a key");
+    assert_eq!(key, stage.proxy.checkpoint_key());
+}
+
+#[tokio::test]
+async fn who_may_not_ask_for_others_is_told_what_it_needs() {
+    let stage = stage_of("kind: role\nname: helpdesk\nspec: {administer: [link]}\n---\nkind: user\nname: henry\nspec: {roles: [helpdesk]}\n---\nkind: user\nname: eve\n").await;
+    let asked = r#"{"node":"demo","login":"root","as_user":"eve"}"#;
+    let answer = stage.send(request(Some(stage.signed_in("henry")), "POST", "/v1/can", asked)).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let answer = text(answer).await;
+    assert!(answer.contains("may not ask what others may do: that needs a role with user in administer"), "{answer}");
+}
