@@ -70,7 +70,7 @@ name!(
 );
 name!(
     /// The name of an SSH target: one DNS label in lower case.
-    NodeName, "node name", "one DNS label: 1 to 63 of a-z 0-9 -, not at an end -", is_dns_label
+    NodeName, "node name", "1 to 63 of a-z 0-9 -, neither beginning nor ending with -", is_dns_label
 );
 name!(
     /// The unique handle of a person. The identity itself is [`crate::identity::UserId`].

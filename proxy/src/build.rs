@@ -1,4 +1,5 @@
-//! Building and running a proxy. Nothing is bound before everything that can fail has been read, and nothing is served before it is bound.
+//! Building and running a proxy. Nothing is served before everything that can fail has been read, and of a new install nothing is made
+//! before its port is taken.
 
 use std::io;
 use std::net::SocketAddr;
@@ -118,6 +119,8 @@ impl Proxy {
     /// Reads or makes everything, finishes what an earlier run left, and takes the port.
     pub async fn build(settings: Settings) -> Result<Self, BuildError> {
         let fresh = format!("n{}", uuid::Uuid::new_v4().simple());
+        // An install that is there is read before its port is taken, so that "in use" is what a second process hears.
+        let early = if settings.state.join("VERSION").exists() { None } else { Some(bind(settings.listen).await?) };
         let state = StateDir::open(&settings.state, &fresh, None)?;
         let install: access::words::InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
@@ -137,7 +140,10 @@ impl Proxy {
         began(&log, boot(store.as_ref())?)?;
         let live = Live::start(store.clone(), install.clone())?;
 
-        let (listener, address) = bind(settings.listen).await?;
+        let (listener, address) = match early {
+            Some(bound) => bound,
+            None => bind(settings.listen).await?,
+        };
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
         let tls = Arc::new(server_tls(&keys, &names)?);
@@ -351,5 +357,35 @@ impl Fronts for AllFronts {
             Arrived::Http { stream, subject } => self.http.serve(stream, subject, from, ticket).await,
             Arrived::Tunnel { stream, agent } => self.tunnels.serve(stream, agent, from).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_a_new_install_nothing_is_made_when_its_port_is_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let taken = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let settings = Settings {
+            state: dir.path().join("state"),
+            listen: taken.local_addr().expect("an address"),
+            public: vec!["127.0.0.1".to_owned()],
+            webhooks: Vec::new(),
+            max_sessions: 10,
+            max_connections: 10,
+            certificate_life: Duration::from_secs(60),
+            link_life: Duration::from_secs(60),
+        };
+        assert!(matches!(Proxy::build(settings.clone()).await.err(), Some(BuildError::Port { .. })));
+        assert!(!settings.state.exists(), "no keys lie about");
+        drop(taken);
+        let first = Proxy::build(settings.clone()).await.expect("a proxy");
+        assert!(
+            matches!(Proxy::build(settings).await.err(), Some(BuildError::State(StateError::InUse(_)))),
+            "and not that its port is taken"
+        );
+        drop(first);
     }
 }

@@ -173,6 +173,9 @@ pub struct Ca {
     pub ssh_host_ca: String,
     /// The key that signs user certificates.
     pub ssh_user_ca: String,
+    /// The key that signs the audit log and the recordings, as `naru audit verify --key` takes it.
+    #[serde(default)]
+    pub audit_key: String,
     /// Names that the server's certificate carries.
     pub server_names: Vec<String>,
 }

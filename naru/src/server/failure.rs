@@ -30,7 +30,7 @@ pub(crate) fn of_seed(error: &proxy::SeedError) -> Failure {
 pub(crate) fn of_agent(error: &agent::StartError) -> Failure {
     let hint = match error {
         agent::StartError::Identity(_) => "naru agent join URL --token T --ca-pin P",
-        agent::StartError::Holders(_) => "naru agent run --state DIR with a folder of its own",
+        agent::StartError::Lock(_) | agent::StartError::Holders(_) => "naru agent run --state DIR with a folder of its own",
     };
     Failure::new("NARU-J201", exit::FAILED, error.to_string()).hint(hint)
 }

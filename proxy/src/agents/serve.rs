@@ -54,7 +54,7 @@ impl Tunnels {
             ended = self.attend(mux, &agent, &node, &arrival.cut) => ended,
             () = arrival.cut.cancelled() => Err(io::Error::other("a newer one took its place")),
         };
-        let cause = ended.err().map_or_else(|| "it closed the tunnel".to_owned(), |error| error.to_string());
+        let cause = ended.err().map_or_else(|| "it closed the tunnel".to_owned(), |error| wire::plain::words(&error));
         tracing::info!(%agent, %node, %from, cause, "a tunnel ended");
     }
 

@@ -218,9 +218,9 @@ async fn a_session_that_has_ended_is_not_ended_again_in_the_log() {
 #[tokio::test]
 async fn a_body_that_comes_after_the_sign_out_does_nothing() {
     let stage = stage_of(PEOPLE).await;
-    let admin = stage.signed_in("admin");
-    let Subject::User { sign_in, .. } = admin.clone() else { panic!("a person") };
     for (path, body) in [("/v1/links", r#"{"user":"eve"}"#), ("/v1/apply", r#"{"resources":[{"kind":"user","name":"new"}]}"#)] {
+        let admin = stage.signed_in("admin");
+        let Subject::User { sign_in, .. } = admin.clone() else { panic!("a person") };
         let people = stage.proxy.app.sessions.people.clone();
         let late = futures::stream::once(async move {
             people.sign_out(sign_in).expect("signed out");
@@ -265,4 +265,22 @@ async fn what_has_ended_is_played_and_not_watched() {
         let answer = stage.send(request(Some(gil.clone()), "GET", &format!("/v1/sessions/{id}/cast?{query}"), "")).await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{query}");
     }
+}
+
+#[tokio::test]
+async fn anybody_may_take_the_key_that_the_log_is_checked_with() {
+    let stage = stage().await;
+    let facts: wire::api::Ca = serde_json::from_str(&text(stage.send(request(None, "GET", "/v1/ca", "")).await).await).expect("facts");
+    let key = wire::proof::PublicKey::try_from(facts.audit_key).expect("a key");
+    assert_eq!(key, stage.proxy.checkpoint_key());
+}
+
+#[tokio::test]
+async fn who_may_not_ask_for_others_is_told_what_it_needs() {
+    let stage = stage_of("kind: role\nname: helpdesk\nspec: {administer: [link]}\n---\nkind: user\nname: henry\nspec: {roles: [helpdesk]}\n---\nkind: user\nname: eve\n").await;
+    let asked = r#"{"node":"demo","login":"root","as_user":"eve"}"#;
+    let answer = stage.send(request(Some(stage.signed_in("henry")), "POST", "/v1/can", asked)).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let answer = text(answer).await;
+    assert!(answer.contains("may not ask what others may do: that needs a role with user in administer"), "{answer}");
 }

@@ -33,14 +33,18 @@ pub(crate) async fn join(
     let refused = |code: &str, why: String| refuse(&app, &client, code, why);
     // Who used a token may use it again with the same key: a crash in the middle of joining locks nobody out.
     let by = csr_key_hash(&asked.csr_pem).ok_or_else(|| No::bad("NARU-J107", "the certificate request is not understood"))?;
-    let redeemed = app.once.redeem(NODE, &asked.token, &by, now).map_err(|error| match error {
+    let bad = |error: RedeemError| match error {
         RedeemError::Store(error) => error.into(),
         other => refused("NARU-J104", format!("the join token is refused: {other}")),
-    })?;
-    let Purpose::Node { node: pattern, labels, replace } = redeemed.purpose() else {
+    };
+    // The name is looked at before the token is used up: who forgot it tries again, from whichever host.
+    let Purpose::Node { node: pattern, labels, replace } = app.once.purpose(NODE, &asked.token, &by, now).map_err(bad)? else {
         return Err(refused("NARU-J104", "this token lets nothing join".to_owned()));
     };
-    let node = name(pattern, asked.node).map_err(|why| refused("NARU-J105", why))?;
+    let (pattern, labels, replace) = (&pattern, &labels, &replace);
+    let other_name = |why| refused("NARU-J105", why).hint("The token is still good: run the same line with --node and a name that fits.");
+    let node = name(pattern, asked.node).map_err(other_name)?;
+    let redeemed = app.once.redeem(NODE, &asked.token, &by, now).map_err(bad)?;
     let agent: AgentId = format!("{node}-{}", by.get(..12).unwrap_or_default()).parse().map_err(No::ours)?;
     let stored = StoredNode { agent: agent.clone(), labels: labels.clone(), joined: now };
     let taken = app.sessions.nodes.get(&node)?;
@@ -198,6 +202,9 @@ mod tests {
         let missed = stage.token("web-*", false);
         assert_eq!(stage.join(&missed, &two, "web-1").await.err().as_deref(), Some("NARU-J106"));
         assert!(stage.join(&missed, &two, "web-3").await.is_ok(), "a name that was taken binds nothing");
+        let other = stage.token("db-*", false);
+        assert_eq!(stage.join(&other, &one, "web-4").await.err().as_deref(), Some("NARU-J105"));
+        assert!(stage.join(&other, &two, "db-1").await.is_ok(), "a wrong name uses nothing up, for nobody");
     }
 
     #[tokio::test]

@@ -47,7 +47,7 @@ pub(crate) async fn token(State(app): State<App>, Told(may, asked): Told<May<Mak
     }
     if !is_name_pattern(&node) {
         return Err(No::bad("NARU-J102", format!("{node:?} is neither a node name nor a pattern of one"))
-            .hint("Use one DNS label, such as db-1, or a pattern such as web-*."));
+            .hint("Use a name such as db-1 (a-z, 0-9 and - in between), or a pattern such as web-*."));
     }
     let tame = |text: &String| (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
     if labels.len() > 64 || !labels.iter().all(|(key, value)| tame(key) && key != "*" && tame(value)) {

@@ -1,7 +1,7 @@
 //! Nodes: what a person reaches, and a dry run of the decision, which call `decide` and nothing else; and what an administrator of nodes
 //! sees of all of them, and takes away.
 
-use access::decide::{OpenSession, allowed_logins, decide, unknown_node};
+use access::decide::{Denial, OpenSession, allowed_logins, decide, unknown_node};
 use access::event::{Outcome, SessionKind, Target, TargetKind, What};
 use access::identity::NodeFacts;
 use access::words::{AgentId, Login, NodeName};
@@ -11,7 +11,7 @@ use store::kv::{Change, Expect};
 use wire::api::{Can, CanAnswer, Done, Items, LabelRow, NodeQuery, NodeRow, exit};
 
 use super::App;
-use super::person::{KeepNodes, MakeLinks, May, Person, Right as _, Told};
+use super::person::{AskForOthers, KeepNodes, May, Person, Right as _, Told};
 use super::problem::{Asked, No};
 use crate::agents::nodes::{NODES, SEEN};
 use crate::agents::serve::AGENTS;
@@ -101,12 +101,22 @@ pub(crate) async fn delete(State(app): State<App>, may: May<KeepNodes>, Path(nam
     Ok(Json(Done {}))
 }
 
-/// `POST /v1/can`, for whoever is signed in, about oneself; about others for whoever may make links for them.
+/// The same no, of what was asked here.
+fn for_others(denial: Denial, person: &Person) -> Denial {
+    if denial.code != Denial::ADMINISTER {
+        return denial;
+    }
+    let sentence = format!("{} may not ask what others may do: that needs a role with user in administer", person.identity.name);
+    Denial { sentence, hint: "Ask an administrator, or ask about yourself without --as.".to_owned(), ..denial }
+}
+
+/// `POST /v1/can`, for whoever is signed in, about oneself; about others for whoever may administer users.
 pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person, Can>) -> Result<Json<CanAnswer>, No> {
     let (view, now) = (app.sessions.live.now(), clock::now());
     let identity = match asked.as_user {
         Some(name) if name != person.identity.name => {
-            let _permit = person.may(&app, MakeLinks::question(person.identity.clone()), MakeLinks::ASKED)?;
+            let may = decide(AskForOthers::question(person.identity.clone()), &view.policy, now);
+            let _permit = may.map_err(|denial| person.denied(&app, for_others(denial, &person), AskForOthers::ASKED))?;
             let there = view.identity(&name, person.identity.expires);
             there.ok_or_else(|| No::not_found(format!("there is no user {name}")))?
         }

@@ -163,5 +163,6 @@ rights! {
     ReadEvents: Audit = "to read the audit log", |identity| Audit { identity, action: AuditAsk::Events, own: false };
     MakeTokens: Administer = "to make a join token", |identity| Administer { identity, kind: ResourceKind::Token };
     MakeLinks: Administer = "to make a sign-in link", |identity| Administer { identity, kind: ResourceKind::Link };
+    AskForOthers: Administer = "to ask what another person may do", |identity| Administer { identity, kind: ResourceKind::User };
     KeepNodes: Administer = "to administer nodes", |identity| Administer { identity, kind: ResourceKind::Node };
 }

@@ -171,24 +171,33 @@ impl OneTime {
         Ok(Made { secret, id, expires })
     }
 
-    /// Uses a secret of this kind up, for the holder of the key with this hash.
-    pub(crate) fn redeem(&self, kind: &str, secret: &str, by: &str, now: Timestamp) -> Result<Redeemed, RedeemError> {
-        // Looked up by hash: nothing is compared byte by byte, and the whole length counts.
-        let key = key_of(kind, secret);
-        let stored = self.0.get(&key)?.ok_or(RedeemError::Unknown)?;
-        let mut record: Record = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
-        let again = record.used_by.as_deref() == Some(by);
-        if record.used_by.is_some() && !again {
+    /// What a secret of this kind is good for, without using it up.
+    pub(crate) fn purpose(&self, kind: &str, secret: &str, by: &str, now: Timestamp) -> Result<Purpose, RedeemError> {
+        self.find(&key_of(kind, secret), by, now).map(|(record, _)| record.purpose)
+    }
+
+    /// The record of a secret that this holder may use now, and its revision.
+    fn find(&self, key: &str, by: &str, now: Timestamp) -> Result<(Record, u64), RedeemError> {
+        let stored = self.0.get(key)?.ok_or(RedeemError::Unknown)?;
+        let record: Record = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.to_owned()))?;
+        if record.used_by.as_deref().is_some_and(|used_by| used_by != by) {
             return Err(RedeemError::Used);
         }
         if now >= record.expires {
             return Err(RedeemError::Expired(record.expires));
         }
-        let mut revision = stored.revision;
-        if !again {
+        Ok((record, stored.revision))
+    }
+
+    /// Uses a secret of this kind up, for the holder of the key with this hash.
+    pub(crate) fn redeem(&self, kind: &str, secret: &str, by: &str, now: Timestamp) -> Result<Redeemed, RedeemError> {
+        // Looked up by hash: nothing is compared byte by byte, and the whole length counts.
+        let key = key_of(kind, secret);
+        let (mut record, mut revision) = self.find(&key, by, now)?;
+        if record.used_by.is_none() {
             record.used_by = Some(by.to_owned());
             let value = serde_json::to_vec(&record).unwrap_or_default();
-            match self.0.put(&key, &value, Expect::Revision(stored.revision)) {
+            match self.0.put(&key, &value, Expect::Revision(revision)) {
                 Ok(written) => revision = written,
                 Err(KvError::Conflict { .. }) => return Err(RedeemError::Used),
                 Err(error) => return Err(error.into()),

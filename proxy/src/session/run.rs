@@ -392,7 +392,8 @@ impl Session {
     }
 
     fn lost(&mut self, error: Option<std::io::Error>, redial: &mut Redial) -> Result<(), Ended> {
-        tracing::info!(session = %self.request.session, ?error, "the target's agent is away");
+        let reason = error.map_or_else(|| "it closed the stream".to_owned(), |error| wire::plain::words(&error));
+        tracing::info!(session = %self.request.session, reason, "the target's agent is away");
         (self.far, self.frames, self.writer, self.attached) = (None, None, None, false);
         let since = *self.away.get_or_insert_with(Instant::now);
         *redial = Some(Box::pin(resume::redial(self.resuming(), since)));
