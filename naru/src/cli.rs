@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "naru", version, propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Try it: naru demo\nThen:   naru login --link 'LINK'   naru ls   naru ssh demo   naru sessions ls   naru play ID")]
 pub(crate) struct Cli {
-    /// Which sign-in to use.
+    /// Which sign-in to use; without it the current one: that of the last `naru login` without this.
     #[arg(long, global = true, env = "NARU_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
     /// One JSON document instead of a table; errors as one JSON object on stderr.
@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Sign in with a one-time link.
     #[command(
-        after_help = "Examples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'"
+        after_help = "The first sign-in is kept as profile `default`. Signing in again as the same person at the same server renews it; as somebody\nelse or at another server makes a new profile, named after the person, which becomes the current one.\n\nExamples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'"
     )]
     Login(Login),
     /// Show who is signed in, where, and for how long.
