@@ -91,10 +91,13 @@ impl Out {
         let (red, off) = if self.colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
         let mut text = format!("{red}error[{}]{off}: {}\n", plain(&failure.code), plain(&failure.title));
         for (word, part) in [("cause: ", &failure.cause), ("hint:  ", &failure.hint)] {
-            // A hint may have lines, such as a fault with its caret; each is made plain by itself.
+            // A hint may have lines; each is made plain by itself.
             for (number, line) in part.iter().flat_map(|part| part.lines()).enumerate() {
                 let _ = writeln!(text, "{}{}", if number == 0 { word } else { "       " }, plain(line));
             }
+        }
+        for (number, line) in failure.shown.iter().flat_map(|shown| shown.lines()).enumerate() {
+            let _ = writeln!(text, "{}{}", if number == 0 { "\n" } else { "" }, plain(line));
         }
         text
     }

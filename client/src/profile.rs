@@ -114,7 +114,9 @@ impl Home {
         };
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
         if !(1..=64).contains(&name.len()) || name.starts_with(['.', '-', '@']) || !name.bytes().all(plain) {
-            return Err(Failure::usage("a profile's name is 1 to 64 letters, digits, `.`, `_`, `-` or `@`, beginning with a letter or digit"));
+            return Err(Failure::usage(
+                "a profile's name is 1 to 64 letters, digits, `.`, `_`, `-` or `@`, beginning with a letter or digit",
+            ));
         }
         let dir = self.state.join("profiles").join(&name);
         Ok(Profile { name, dir })

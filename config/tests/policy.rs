@@ -226,13 +226,17 @@ fn a_number_where_a_length_or_a_size_is_wanted_is_told_with_an_example() {
 
 #[test]
 fn a_list_as_the_server_gives_it_is_read() {
-    let json = r#"{"items":[{"kind":"role","name":"a","spec":{"administer":["token"]}},{"kind":"user","name":"kim","spec":{"roles":["a"]}}]}"#;
+    let json =
+        r#"{"items":[{"kind":"role","name":"a","spec":{"administer":["token"]}},{"kind":"user","name":"kim","spec":{"roles":["a"]}}]}"#;
     let names: Vec<String> = resources("f.json", json, None).expect("no faults").iter().map(|one| one.name().to_owned()).collect();
     assert_eq!(names, ["a", "kim"]);
     assert_eq!(resources("f", "items: []\n---\nitems:\n", None), Ok(Vec::new()));
-    assert_eq!(told("items:\n  - kind: user\n    name: A\n"), [
-        r#"3:11 "A" is not a user name: 1 to 64 of a-z 0-9 . _ @ + -, beginning with a letter or digit | choose a name of these characters"#
-    ]);
+    assert_eq!(
+        told("items:\n  - kind: user\n    name: A\n"),
+        [
+            r#"3:11 "A" is not a user name: 1 to 64 of a-z 0-9 . _ @ + -, beginning with a letter or digit | choose a name of these characters"#
+        ]
+    );
     assert!(told("items: [{kind: user, name: a}]\nkind: user\n")[0].contains("a resource has no field \"items\""));
 }
 

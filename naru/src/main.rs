@@ -1,7 +1,9 @@
 //! argv to proxy, agent or client, and answers to exit codes; nothing else.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod cli;
+mod faults;
 mod run;
 mod server;
 

@@ -1,8 +1,7 @@
 //! The client commands: which call of `client` each word makes. No behaviour of its own.
 
-use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use client::failure::Failure;
@@ -75,15 +74,7 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
         Command::Play(words) => return play_it(place, &words).await,
         Command::Recording { what } => return of_recordings(place, what).await,
         Command::Events { what } => return events::run(&place.api()?, &event_query(what)?, place.out).await,
-        Command::Apply { file, dry_run } => {
-            // A template may name any trait that somebody has: there, or in these files. Who may not list people is not told of the rest.
-            let there = match place.api() {
-                Ok(api) => resources::known_traits(&api).await.ok(),
-                Err(_) => None,
-            };
-            let resources = read_resources(&file, there)?;
-            resources::apply(&place.api()?, resources, dry_run).await?
-        }
+        Command::Apply { file, dry_run } => crate::apply::run(place.api(), &file, dry_run).await?,
         Command::Get { kind, name } => resources::get(&place.api()?, &kind, name.as_deref()).await?,
         Command::Delete { kind, name } => resources::delete(&place.api()?, &kind, &name).await?,
         Command::Token { what: cli::Token::Create { kind: cli::Kind::Node, node, labels, ttl, replace } } => {
@@ -215,54 +206,6 @@ fn event_query(what: cli::Events) -> Result<EventQuery, Failure> {
         text,
         limit,
     })
-}
-
-/// The traits of the people in a text; none where it has faults, which are told later.
-fn traits_in(name: &str, text: &str) -> Vec<String> {
-    let found = config::policy::resources(name, text, None).unwrap_or_default();
-    found
-        .into_iter()
-        .flat_map(|resource| match resource {
-            access::policy::Resource::User { spec, .. } => spec.traits.into_keys().collect(),
-            access::policy::Resource::Role { .. } => Vec::new(),
-        })
-        .collect()
-}
-
-/// All resources of all files, or every fault of all of them. `there` are the traits that people have already.
-fn read_resources(files: &[PathBuf], there: Option<BTreeSet<String>>) -> Result<Vec<serde_json::Value>, Failure> {
-    /// As much as `config` reads, and one byte to notice more.
-    const MOST: u64 = 1024 * 1024 + 1;
-    let mut texts = Vec::new();
-    for path in files {
-        let mut text = String::new();
-        let failed = |e: std::io::Error| Failure::file("read", path, &e);
-        if path == Path::new("-") {
-            std::io::stdin().take(MOST).read_to_string(&mut text).map_err(failed)?;
-        } else {
-            std::fs::File::open(path).map_err(failed)?.take(MOST).read_to_string(&mut text).map_err(failed)?;
-        }
-        texts.push((path.to_string_lossy(), text));
-    }
-    let known = there.map(|mut known| {
-        known.extend(texts.iter().flat_map(|(name, text)| traits_in(name, text)));
-        known
-    });
-    let (mut all, mut faults) = (Vec::new(), Vec::new());
-    for (name, text) in &texts {
-        match config::policy::resources(name, text, known.as_ref()) {
-            Ok(found) => all.extend(found.iter().map(serde_json::to_value)),
-            Err(found) => faults.extend(found),
-        }
-    }
-    if let Some(first) = faults.first() {
-        let title = format!("{}:{}:{}: {}", first.file, first.line, first.column, first.message);
-        let rendered: Vec<&str> = faults.iter().map(|fault| fault.rendered.as_str()).collect();
-        let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
-        let failure = Failure::new("NARU-C041", exit::USAGE, title).because(format!("{count}, so nothing was applied"));
-        return Err(failure.hint(rendered.join("\n\n")));
-    }
-    all.into_iter().collect::<Result<_, _>>().map_err(|e| Failure::new("NARU-C041", exit::FAILED, "a resource cannot be sent").because(e))
 }
 
 fn config(place: &Place, what: cli::Config) -> Result<u8, Failure> {

@@ -81,7 +81,7 @@ pub(crate) async fn run(config: Option<&Path>, state: Option<PathBuf>, end_sessi
     let state = state_dir(state, "/var/lib/naru-agent", "agent")?;
     let file = match config {
         Some(path) => config::agent::agent(&path.display().to_string(), &read(path)?)
-            .map_err(|faults| Failure::new("NARU-C041", 2, config::faults::text(&faults)))?,
+            .map_err(|faults| crate::faults::failure(&faults, "the agent does not start"))?,
         None => config::agent::AgentFile::default(),
     };
     let program = std::env::current_exe().map_err(|error| Failure::new("NARU-C026", 1, format!("where is this program? {error}")))?;
