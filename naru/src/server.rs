@@ -28,7 +28,7 @@ pub(crate) fn run(command: &Server, json: bool) -> ExitCode {
     }
     let quiet = matches!(command, Server::Demo { .. });
     log(quiet);
-    let out = client::out::Out::detect(json);
+    let out = client::out::Out::detect(json, true);
     match start(command, Talk { json }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => crate::report(out, &failure),
@@ -54,9 +54,10 @@ fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
             }
             Server::Agent { what: Agent::Join { url, token, ca_pin, node, labels, config, state, no_run } } => {
                 let asked = agent::Asked { url, token, ca_pin, node: node.clone(), labels };
-                agent::join(asked, state.clone()).await?;
+                let words = agent::run_words(config.as_deref(), state.as_deref());
+                agent::join(asked, state.clone(), talk, no_run.then(|| agent::run_line(&words))).await?;
                 if !*no_run {
-                    next = Some(agent::run_words(config.as_deref(), state.as_deref()));
+                    next = Some(words);
                 }
                 Ok(())
             }

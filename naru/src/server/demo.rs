@@ -167,7 +167,7 @@ async fn attend(place: &Place, begun: &Begun, url: &str, connected: impl Future<
             node: None,
             labels: Default::default(),
         };
-        ::agent::join::join(&place.agent(), &request).await.map_err(|error| of_join(&error))?;
+        ::agent::join::join(&place.agent(), &request).await.map_err(|error| of_join(&error, url))?;
     }
     let ready = async {
         if tokio::time::timeout(READY_TIMEOUT, connected).await.is_err() {
