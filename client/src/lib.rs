@@ -30,3 +30,4 @@ pub mod verify;
 pub mod vt;
 pub mod watch;
 pub mod when;
+pub mod yaml;

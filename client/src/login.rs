@@ -216,6 +216,27 @@ pub async fn status(profile: &Profile, api: &Api) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
+/// `naru status --all`: every sign-in of this computer, as its files say. No server is asked.
+pub fn all(home: &Home, current: &str) -> Answer {
+    let (mut rows, mut items) = (Vec::new(), Vec::new());
+    for profile in home.profiles() {
+        let Ok(facts) = profile.facts() else { continue };
+        let (is_current, lives) = (profile.name == current, facts.expires > when::now());
+        items.push(serde_json::json!({
+            "profile": profile.name, "current": is_current, "server": facts.address, "user": facts.user, "name": facts.name,
+            "roles": facts.roles, "expires": facts.expires, "signed_in": lives,
+        }));
+        rows.push([
+            profile.name,
+            if is_current { "*" } else { "" }.to_owned(),
+            facts.name.to_string(),
+            facts.address,
+            if lives { when::shown(facts.expires) } else { "ended".to_owned() },
+        ]);
+    }
+    Answer::new(&serde_json::json!({ "items": items }), Table::of(["profile", "current", "user", "server", "expires"], rows))
+}
+
 /// `naru logout`: tells the server that the sign-in is over, then removes keys and certificates of these profiles from this laptop.
 /// They are removed also when the server cannot be told; then a warning names the time until which they would be good elsewhere.
 pub async fn logout(profiles: &[Profile]) -> Result<Answer, Failure> {
@@ -320,6 +341,9 @@ mod tests {
         assert_eq!(name(&link("https://[::1]:1")), "kim-x@corp.example@--1");
         sign_in(&home.profile(Some("kim-x@corp.example@--1")).expect("profile"), "https://[::1]:2", "kim", soon);
         assert_eq!(name(&link("https://[::1]:1")), "kim-x@corp.example@--1-2");
+        let all = all(&home, "kim-x@corp.example");
+        assert_eq!(all.table.rows.len(), 2);
+        assert_eq!((&all.json["items"][0]["current"], &all.json["items"][0]["signed_in"]), (&true.into(), &false.into()));
     }
 
     #[test]

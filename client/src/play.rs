@@ -132,6 +132,17 @@ impl Tape {
     }
 }
 
+/// Prints it from this time on (in microseconds) as JSON, one event a line.
+pub fn json_lines(tape: &mut Tape, from: u64) -> Result<(), Failure> {
+    while let Some(event) = tape.next()? {
+        if event.time < from {
+            continue;
+        }
+        print(format!("{}\n", crate::watch::as_json(&event)).as_bytes())?;
+    }
+    Ok(())
+}
+
 fn unreadable(cause: &dyn std::fmt::Display) -> Failure {
     Failure::new("NARU-R120", exit::FAILED, "the recording cannot be read").because(cause)
 }

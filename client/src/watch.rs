@@ -46,8 +46,8 @@ async fn json_lines(mut from: Streamed) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// One line of `watch --json`. JSON escapes every control, so nothing is taken out of it.
-fn as_json(event: &Event) -> serde_json::Value {
+/// One line of `watch --json` and `play --json`. JSON escapes every control, so nothing is taken out of it.
+pub(crate) fn as_json(event: &Event) -> serde_json::Value {
     json!({ "time_us": event.time, "code": event.code.to_string(), "data": String::from_utf8_lossy(&event.data) })
 }
 

@@ -17,7 +17,7 @@ mod tests {
     fn each_fault_stands_once_on_lines_of_its_own() {
         let faults = config::agent::agent("a.yaml", "allow_login: [x]\nmax_sessions: 0\n").expect_err("faults");
         let failure = failure(&faults, "the agent does not start");
-        let shown = client::out::Out { json: false, terminal: false, colour: false }.error(&failure);
+        let shown = client::out::Out::PLAIN.error(&failure);
         assert!(shown.starts_with("error[NARU-C041]: 2 faults in a.yaml, so the agent does not start\n\nerror: "), "{shown}");
         assert!(shown.contains("\n1 | allow_login: [x]\n  | ^^^^^^^^^^^\n") && !shown.contains("\\n"), "{shown}");
         assert_eq!(shown.matches("has no field").count(), 1, "{shown}");
