@@ -26,7 +26,8 @@ pub(crate) fn run(command: &Server, json: bool) -> ExitCode {
     if let Server::Zygote { .. } = command {
         return ::agent::holder::zygote::main();
     }
-    let quiet = matches!(command, Server::Demo { .. });
+    // The demo's agent shares its terminal, where people read the welcome.
+    let quiet = matches!(command, Server::Demo { .. } | Server::Agent { what: Agent::Run { end_sessions: true, .. } });
     log(quiet);
     let out = client::out::Out::detect(json, true);
     match start(command, Talk { json }) {
