@@ -83,8 +83,8 @@ fn said(profile: &Profile, facts: &Facts, left: Option<(&Profile, &Holder)>) -> 
     let line = format!("signed in to {} as {} until {} (profile {})", facts.address, facts.name, when::shown(facts.expires), profile.name);
     if let Some((before, holder)) = left {
         say(&format!(
-            "note: {} is the current profile now; {} is still {} at {}: naru --profile {} …",
-            profile.name, before.name, holder.facts.name, holder.facts.address, before.name
+            "note: the current profile is now {}; {} at {} stays as profile {}: naru --profile {} …",
+            profile.name, holder.facts.name, holder.facts.address, before.name, before.name
         ));
     }
     Answer::new(&said, Table::line(line))

@@ -179,7 +179,9 @@ pub fn verified(found: &Verified) -> Answer {
 fn place(fault: &VerifyFault) -> String {
     let line = fault.line.map(|line| format!(" line {line}")).unwrap_or_default();
     let offset = fault.offset.map(|offset| format!(" byte {offset}")).unwrap_or_default();
-    format!("{}{line}{offset}: {}", fault.file, fault.kind)
+    // Some say the file again.
+    let kind = fault.kind.strip_prefix(fault.file.as_str()).map_or(fault.kind.as_str(), str::trim_start);
+    format!("{}{line}{offset}: {kind}", fault.file)
 }
 
 #[cfg(test)]

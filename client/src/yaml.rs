@@ -73,8 +73,12 @@ fn scalar(text: &str) -> String {
     let first = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
     let plain = first && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/'));
     let word = matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n" | "null");
+    let amount = text.len() < 16
+        && ["s", "m", "h", "d", "B", "KiB", "MiB", "GiB", "TiB"]
+            .iter()
+            .any(|unit| text.strip_suffix(unit).is_some_and(|count| !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit())));
     // `recording: off` is a word of ours, and is read with quotes as well.
-    if plain && !word { text.to_owned() } else { Value::from(text).to_string() }
+    if (plain && !word) || amount { text.to_owned() } else { Value::from(text).to_string() }
 }
 
 #[cfg(test)]
@@ -95,7 +99,7 @@ spec:
         env: ["1.0", "no"]
   audit: {}
   options:
-    max_session: "8h"
+    max_session: 8h
     notice: "Be kind: it is\u001b recorded"
     recording: "off"
     record_input: true

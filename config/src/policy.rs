@@ -25,11 +25,7 @@ pub fn resources(file: &str, text: &str, known_traits: Option<&BTreeSet<String>>
     let trees = documents(&source, &mut faults);
     let mut read = Reader::new(&source, faults);
     let (mut all, mut names, mut templates) = (Vec::new(), BTreeSet::new(), Vec::new());
-    let mut nodes = Vec::new();
-    for tree in &trees {
-        nodes.extend(items(&mut read, tree));
-    }
-    for tree in nodes {
+    for tree in declared(&mut read, &trees) {
         let Some((resource, name_at)) = resource(&mut read, tree, &mut templates) else { continue };
         if !names.insert((resource.kind(), resource.name().to_owned())) {
             let message = format!("{} {} is declared twice", resource.kind().as_str(), resource.name());
@@ -43,14 +39,44 @@ pub fn resources(file: &str, text: &str, known_traits: Option<&BTreeSet<String>>
     read.end(all)
 }
 
-/// The resources of a document: itself, or those of a list as `naru get --json` gives it.
-fn items<'n>(read: &mut Reader<'_>, tree: &'n Node) -> &'n [Node] {
-    match &tree.value {
-        Value::Map(entries) if entries.len() == 1 && entries.iter().all(|entry| entry.key == "items") => {
-            entries.first().map(|entry| read.list(&entry.value, "items")).unwrap_or_default()
+/// That there is no such role, shown where the user of this name asks for it; none where this text does not.
+pub fn unknown_role(file: &str, text: &str, user: &str, role: &str, known: &[&str]) -> Option<Fault> {
+    let source = Source { file, text };
+    let trees = documents(&source, &mut Vec::new());
+    let mut read = Reader::new(&source, Vec::new());
+    for tree in declared(&mut read, &trees) {
+        let fields = read.fields(tree, "a resource", &["kind", "name", "spec"]);
+        let is =
+            |key: &str, wanted: &str| matches!(fields.get(key).map(|node| &node.value), Some(Value::Scalar { text, .. }) if text == wanted);
+        if !(is("kind", "user") && is("name", user)) {
+            continue;
         }
-        _ => std::slice::from_ref(tree),
+        let spec = fields.get("spec").map(|spec| read.fields(spec, "a user", &["roles", "traits"]));
+        let roles = spec.and_then(|spec| spec.get("roles")).map(|roles| read.list(roles, "roles")).unwrap_or_default();
+        let named = roles.iter().find(|item| matches!(&item.value, Value::Scalar { text, .. } if text == role));
+        if let Some(node) = named {
+            let remedy = match meant(role, known.iter().copied()) {
+                near if near.starts_with("did you mean") => near,
+                _ => "declare the role, or take it from the user".to_owned(),
+            };
+            return Some(source.fault(&node.at, format!("there is no role {role}, here or on the server"), remedy));
+        }
     }
+    None
+}
+
+/// The resources of all documents: a document itself, or those of a list as `naru get --json` gives it.
+fn declared<'n>(read: &mut Reader<'_>, trees: &'n [Node]) -> Vec<&'n Node> {
+    let mut found = Vec::new();
+    for tree in trees {
+        match &tree.value {
+            Value::Map(entries) if entries.len() == 1 && entries.iter().all(|entry| entry.key == "items") => {
+                entries.iter().for_each(|entry| found.extend(read.list(&entry.value, "items")));
+            }
+            _ => found.push(tree),
+        }
+    }
+    found
 }
 
 /// A template's trait and where it stands.

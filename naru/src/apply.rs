@@ -36,7 +36,32 @@ pub(crate) async fn run(api: Result<Api, Failure>, files: &[PathBuf], dry_run: b
         Err(_) => None,
     };
     let resources = declared(&texts, there)?;
-    resources::apply(&api?, resources, dry_run).await
+    resources::apply(&api?, resources, dry_run).await.map_err(|failure| placed(&texts, failure))
+}
+
+/// A role that only the server could miss, with its place in the files: the server names user and role, one pair a line.
+fn placed(texts: &[Text], failure: Failure) -> Failure {
+    if failure.code != "NARU-C004" {
+        return failure;
+    }
+    let roles: Vec<String> = texts
+        .iter()
+        .filter_map(Text::resources)
+        .flatten()
+        .filter(|resource| matches!(resource, Resource::Role { .. }))
+        .map(|role| role.name().to_owned())
+        .collect();
+    let known: Vec<&str> = roles.iter().map(String::as_str).collect();
+    let pairs = failure.cause.iter().flat_map(|cause| cause.lines());
+    let pairs = pairs.filter_map(|line| line.strip_prefix("user ")?.split_once(": there is no role "));
+    let places: Vec<_> = pairs
+        .filter_map(|(user, role)| texts.iter().find_map(|text| config::policy::unknown_role(&text.name, &text.text, user, role, &known)))
+        .collect();
+    if places.is_empty() {
+        return failure;
+    }
+    let blocks = config::faults::text(&places);
+    Failure { cause: None, ..failure }.shown(blocks)
 }
 
 /// The texts of all files; that they declare nothing at all is a mistake, not a change.
@@ -84,4 +109,20 @@ fn declared(texts: &[Text], there: Option<BTreeSet<String>>) -> Result<Vec<serde
         return Err(crate::faults::failure(&faults, "nothing was applied"));
     }
     all.into_iter().collect::<Result<_, _>>().map_err(|e| Failure::new("NARU-C041", exit::FAILED, "a resource cannot be sent").because(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_the_server_misses_is_shown_in_its_file() {
+        let text = "kind: user\nname: bob\nspec: {roles: [nobody-knows]}\n";
+        let texts = [Text { name: "half.yaml".to_owned(), text: text.to_owned() }];
+        let said = || Failure::new("NARU-C004", exit::USAGE, "a user names a role that does not exist").hint("declare it");
+        let shown = placed(&texts, said().because("user bob: there is no role nobody-knows\nuser eve: there is no role x"));
+        assert!(shown.shown.as_deref().is_some_and(|blocks| blocks.contains("half.yaml:3:16") && blocks.contains("^^^^")), "{shown:?}");
+        let elsewhere = said().because("user eve: there is no role x");
+        assert_eq!(placed(&texts, elsewhere.clone()), elsewhere);
+    }
 }
