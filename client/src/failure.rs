@@ -15,7 +15,7 @@ pub struct Failure {
     /// What to do next.
     pub hint: Option<String>,
     /// Lines that are shown as they are, such as faults with their carets.
-    pub shown: Option<String>,
+    pub shown: Option<Box<str>>,
     /// The exit code.
     pub exit: u8,
 }
@@ -42,8 +42,8 @@ impl Failure {
 
     /// With lines that are shown as they are.
     #[must_use]
-    pub fn shown(mut self, lines: impl Into<String>) -> Self {
-        self.shown = Some(lines.into());
+    pub fn shown(mut self, lines: String) -> Self {
+        self.shown = Some(lines.into_boxed_str());
         self
     }
 
@@ -71,7 +71,7 @@ impl Failure {
 
     /// The same, as the one JSON object on stderr.
     pub fn to_problem(&self) -> Problem {
-        let said: Vec<&str> = self.cause.iter().chain(&self.shown).map(String::as_str).collect();
+        let said: Vec<&str> = self.cause.as_deref().into_iter().chain(self.shown.as_deref()).collect();
         let detail = (!said.is_empty()).then(|| said.join("\n"));
         Problem { code: self.code.clone(), title: self.title.clone(), detail, hint: self.hint.clone(), exit: self.exit }
     }

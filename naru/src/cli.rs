@@ -392,9 +392,12 @@ pub(crate) struct Filter {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
+    /// Print the public key of the server's audit log, for `audit verify --key`.
+    #[command(after_help = "Example, on the first day:\n  naru audit key > audit.pub")]
+    Key,
     /// Check log and recordings with the public key only, without a server. Exit 10 when something is missing or changed.
     #[command(
-        after_help = "Example:\n  naru audit verify --key audit.pub /backup/naru\n\nWithout --key it uses the key that lies beside the data, which proves only that the data agree with themselves.\nTake the key on the first day, and keep it elsewhere: it is the `key` in STATE/log/proxy-1/HEAD."
+        after_help = "Example:\n  naru audit verify --key audit.pub /backup/naru\n\nWithout --key it uses the key that lies beside the data, which proves only that the data agree with themselves.\nTake the key on the first day, and keep it elsewhere: naru audit key > audit.pub"
     )]
     Verify {
         /// The public key that you trust, as text or the file that holds it.
@@ -608,6 +611,7 @@ mod tests {
             "naru zygote --dir /x -y",
             "naru login https://h --device",
             "naru login --no-browser",
+            "naru audit key",
             "naru audit verify --key k --checkpoint c d",
             "naru events tail -f",
             "naru token create --kind node --ttl 1h",

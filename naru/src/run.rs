@@ -71,6 +71,7 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
         }
         Command::Status { all: true } => login::all(&place.home, &place.profile.name),
         Command::Status { all: false } => login::status(&place.profile, &place.api()?).await?,
+        Command::Audit { what: cli::Audit::Key } => audit::key(&place.api()?).await?,
         Command::Ls => ls::nodes(&place.api()?).await?,
         Command::Can { what: cli::Can::Ssh { place: there, as_user } } => can::ssh(&place.api()?, &there, as_user).await?,
         Command::Ssh(words) => return ssh(place, words).await,
@@ -94,7 +95,11 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
         }
         Command::LoginLink { what: cli::LoginLink::Create { user } } => token::link(&place.api()?, user).await?,
         // They were run before.
-        Command::ProxyConnect { .. } | Command::Config { .. } | Command::Audit { .. } | Command::Completion { .. } | Command::Server(_) => {
+        Command::ProxyConnect { .. }
+        | Command::Config { .. }
+        | Command::Audit { what: cli::Audit::Verify { .. } }
+        | Command::Completion { .. }
+        | Command::Server(_) => {
             return Ok(exit::OK);
         }
     };
