@@ -33,3 +33,4 @@ pub mod verify;
 pub mod vt;
 pub mod watch;
 pub mod when;
+pub mod yaml;
