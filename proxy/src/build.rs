@@ -117,9 +117,8 @@ pub struct Proxy {
 impl Proxy {
     /// Reads or makes everything, finishes what an earlier run left, and takes the port.
     pub async fn build(settings: Settings) -> Result<Self, BuildError> {
-        let fresh = format!("n{}", uuid::Uuid::new_v4().simple());
         let early = early(&settings).await?;
-        let state = StateDir::open(&settings.state, &fresh, None)?;
+        let state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
         let install: access::words::InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
