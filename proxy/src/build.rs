@@ -118,10 +118,8 @@ pub struct Proxy {
 impl Proxy {
     /// Reads or makes everything, finishes what an earlier run left, and takes the port.
     pub async fn build(settings: Settings) -> Result<Self, BuildError> {
-        let fresh = format!("n{}", uuid::Uuid::new_v4().simple());
-        // An install that is there is read before its port is taken, so that "in use" is what a second process hears.
-        let early = if settings.state.join("VERSION").exists() { None } else { Some(bind(settings.listen).await?) };
-        let state = StateDir::open(&settings.state, &fresh, None)?;
+        let early = early(&settings).await?;
+        let state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
         let install: access::words::InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
@@ -140,10 +138,7 @@ impl Proxy {
         began(&log, boot(store.as_ref())?)?;
         let live = Live::start(store.clone(), install.clone())?;
 
-        let (listener, address) = match early {
-            Some(bound) => bound,
-            None => bind(settings.listen).await?,
-        };
+        let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
         let tls = Arc::new(server_tls(&keys, &names)?);
@@ -279,6 +274,11 @@ fn set_aside(log: &Log, recovered: &recorder::Recovered) -> Result<(), LogError>
         let _told = log.append(&Event::new(clock::now(), Actor::system(), What::AuditGap { cause, bytes: recovered.set_aside_bytes }))?;
     }
     Ok(())
+}
+
+/// The port of a new install. One that is there is read before its port is taken, so that "in use" is what a second process hears.
+async fn early(settings: &Settings) -> Result<Option<(TcpListener, SocketAddr)>, BuildError> {
+    if settings.state.join("VERSION").exists() { Ok(None) } else { bind(settings.listen).await.map(Some) }
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {
