@@ -177,7 +177,6 @@ impl Proxy {
             http: HttpFront::new(app.clone()),
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
-        let connections = Connections::default();
         Ok(Self {
             app,
             listener,
@@ -188,7 +187,7 @@ impl Proxy {
             log,
             sinks,
             table,
-            connections,
+            connections: Connections::default(),
             _state: state,
         })
     }

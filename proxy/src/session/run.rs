@@ -1,7 +1,6 @@
 //! The loop of one session: a closed list of what can wake it, a bound on everything. Output goes far -> recording -> near and only in
 //! that order; policy, sign-in, limits, a kill and a lost agent are wakes like any other.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use super::open::{Asker, GRACE_S, NotOpened, Sessions};
 use super::resume::{self, Back, Resuming};
 use super::show::{Show, say_end, show_all};
 use super::table::Place;
+use super::waits::{Redial, drive, redialled, room, stuck};
 use crate::agents::dial::Far;
 use crate::clock;
 use crate::live::View;
@@ -37,9 +37,6 @@ const TICK: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(30);
 /// How long the last frame to the holder may take.
 const LAST_FRAMES: Duration = Duration::from_secs(5);
-
-/// A session's end waits this long for a recorder in trouble.
-const TROUBLE: Duration = Duration::from_millis(500);
 
 /// A session that is over.
 pub(super) struct Over {
@@ -111,7 +108,6 @@ pub(crate) struct Session {
 
 /// Output that waits for room in the recorder, with its place on the way to the person.
 type Pending<'a> = Option<(mpsc::Permit<'a, Show>, Stream, Bytes)>;
-type Redial = Option<Pin<Box<dyn Future<Output = Result<Back, NotOpened>> + Send>>>;
 
 impl Session {
     pub(super) fn new(start: Start) -> Self {
@@ -197,11 +193,10 @@ impl Session {
             self.take_up(far);
         }
         // Whatever changed between the decision and here counts before anything is shown.
-        let ended = match self.decide_again() {
+        match self.decide_again() {
             Ok(()) => self.wakes(near, &out).await,
             Err(ended) => ended,
-        };
-        ended
+        }
     }
 
     /// The holder may let go: of its output, or of the whole program when it has not ended. Said again after the exit, so that the holder
@@ -236,7 +231,7 @@ impl Session {
                 () = room(self.frames.as_ref()), if sendable => Wake::Send,
                 () = drive(self.writer.as_mut()), if self.writer.is_some() => Wake::Written,
                 () = self.recording.room(), if pending.is_some() || self.held.is_some() => Wake::Room,
-                back = wait(&mut redial), if redial.is_some() => Wake::Back(Box::new(back)),
+                back = redialled(&mut redial), if redial.is_some() => Wake::Back(Box::new(back)),
                 Ok(()) = stop.changed() => Wake::Stop,
                 Ok(()) = policy.changed() => Wake::Policy,
                 _ = tick.tick() => Wake::Tick,
@@ -440,42 +435,6 @@ impl Session {
         if let Err(error) = self.host.log.append(&event) {
             tracing::error!(%error, "an event of a session could not be logged");
         }
-    }
-}
-
-/// Until the recorder's trouble has lasted; what it is.
-async fn stuck(trouble: &mut watch::Receiver<Option<Arc<str>>>) -> String {
-    loop {
-        // A recorder that is gone has no trouble any more, and the recording's own answer comes.
-        let Ok(cause) = trouble.wait_for(Option::is_some).await.map(|cause| cause.as_deref().map(str::to_owned)) else {
-            return std::future::pending().await;
-        };
-        if tokio::time::timeout(TROUBLE, trouble.wait_for(Option::is_none)).await.is_err() {
-            return cause.unwrap_or_default();
-        }
-    }
-}
-
-/// Until there is room on the way to the holder.
-async fn room(frames: Option<&mpsc::Sender<Frame>>) {
-    match frames {
-        // A queue whose writer has failed wakes nobody: the reader tells.
-        Some(frames) if frames.reserve().await.is_ok() => {}
-        _ => std::future::pending().await,
-    }
-}
-
-async fn drive(writer: Option<&mut Writer>) {
-    match writer {
-        Some(writer) => writer.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn wait(redial: &mut Redial) -> Result<Back, NotOpened> {
-    match redial {
-        Some(redial) => redial.await,
-        None => std::future::pending().await,
     }
 }
 
