@@ -490,7 +490,7 @@ pub enum What {
 
 impl What {
     /// The name of every kind.
-    pub const TYPES: [&str; 28] = [
+    pub const TYPES: [&str; 29] = [
         "server.started",
         "server.stopped",
         "auth.login",
@@ -502,6 +502,7 @@ impl What {
         "ssh.refused",
         "session.start",
         "session.end",
+        "recording.closed",
         "session.terminated",
         "session.resumed",
         "recording.viewed",
