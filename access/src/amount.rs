@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::words::BadName;
+use crate::words::{BadName, as_text, cut};
 
 /// A length of time in whole seconds, written as a number with one unit: `90s`, `30m`, `8h`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,25 +98,6 @@ fn write(f: &mut fmt::Formatter<'_>, amount: u64, units: &[(&str, u64)]) -> fmt:
     fitting.map_or(Ok(()), |(unit, worth)| write!(f, "{}{unit}", amount / worth))
 }
 
-fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
-}
-
-macro_rules! as_text {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = BadName;
-            fn try_from(text: String) -> Result<Self, BadName> {
-                text.parse()
-            }
-        }
-        impl From<$name> for String {
-            fn from(amount: $name) -> Self {
-                amount.to_string()
-            }
-        }
-    };
-}
 as_text!(Period);
 as_text!(Size);
 

@@ -410,6 +410,14 @@ pub enum What {
         /// Its public id.
         id: String,
     },
+    /// A join token or a sign-in link was removed: it cannot be used any more.
+    #[serde(rename = "token.removed")]
+    TokenRemoved {
+        /// `node`, `login_link`.
+        kind: String,
+        /// Its public id.
+        id: String,
+    },
     /// An agent joined.
     #[serde(rename = "agent.joined")]
     AgentJoined {
@@ -435,6 +443,12 @@ pub enum What {
     AgentLeft {
         /// Why.
         cause: String,
+    },
+    /// A node was removed: its agent's certificate counts for nothing any more.
+    #[serde(rename = "agent.removed")]
+    AgentRemoved {
+        /// The node that it served.
+        node: String,
     },
     /// A resource was written or deleted.
     #[serde(rename = "policy.changed")]
@@ -490,6 +504,40 @@ pub enum What {
 }
 
 impl What {
+    /// The name of every kind.
+    pub const TYPES: [&str; 30] = [
+        "server.started",
+        "server.stopped",
+        "auth.login",
+        "auth.login.failed",
+        "auth.logout",
+        "cert.issued",
+        "cert.renewed",
+        "access.denied",
+        "ssh.refused",
+        "session.start",
+        "session.end",
+        "recording.closed",
+        "session.terminated",
+        "session.resumed",
+        "recording.viewed",
+        "recording.exported",
+        "recording.lost",
+        "token.created",
+        "token.used",
+        "token.removed",
+        "agent.joined",
+        "agent.refused",
+        "agent.connected",
+        "agent.left",
+        "agent.removed",
+        "policy.changed",
+        "sink.failed",
+        "sink.recovered",
+        "store.restored",
+        "audit.gap",
+    ];
+
     /// How much this kind matters.
     pub fn severity(&self) -> Severity {
         match self {
@@ -507,7 +555,9 @@ impl What {
             | Self::RecordingExported { .. }
             | Self::TokenCreated { .. }
             | Self::TokenUsed { .. }
+            | Self::TokenRemoved { .. }
             | Self::AgentJoined { .. }
+            | Self::AgentRemoved { .. }
             | Self::SinkRecovered { .. } => Severity::Notice,
             _ => Severity::Info,
         }
@@ -588,6 +638,15 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_is_in_the_list_of_names() {
+        let source = include_str!("event.rs");
+        let (_, kinds) = source.split_once("pub enum What {").expect("the enum");
+        let (kinds, _) = kinds.split_once("\n}\n").expect("its end");
+        let named: Vec<&str> = kinds.split("#[serde(rename = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(named, What::TYPES);
+    }
 
     #[test]
     fn an_event_reads_back_as_it_was_written() {

@@ -18,6 +18,29 @@ pub struct BadName {
     pub text: String,
 }
 
+/// The start of a text that is to be shown in a refusal.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// Read from and written as its text wherever it is a string.
+macro_rules! as_text {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+            fn try_from(text: String) -> Result<Self, BadName> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(crate) use as_text;
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $valid:path) => {
         $(#[$doc])*
@@ -38,23 +61,12 @@ macro_rules! name {
                 if $valid(text) {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(BadName { kind: $kind, rule: $rule, text: text.chars().take(80).collect() })
+                    Err(BadName { kind: $kind, rule: $rule, text: cut(text) })
                 }
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = BadName;
-            fn try_from(text: String) -> Result<Self, BadName> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
-            }
-        }
+        as_text!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,7 +82,7 @@ name!(
 );
 name!(
     /// The name of an SSH target: one DNS label in lower case.
-    NodeName, "node name", "one DNS label: 1 to 63 of a-z 0-9 -, not at an end -", is_dns_label
+    NodeName, "node name", "1 to 63 of a-z 0-9 -, neither beginning nor ending with -", is_dns_label
 );
 name!(
     /// The unique handle of a person. The identity itself is [`crate::identity::UserId`].

@@ -63,7 +63,7 @@ fn each_denial_has_its_code_and_says_what_would_help() {
             "prod",
             "root",
             shell,
-            "NARU-P201 default: root@db-1 is not allowed: roles dba and engineer allow logins alice, postgres and ubuntu on db-1, not root | Use alice, postgres and ubuntu there, or ask an administrator for a role that allows root.",
+            "NARU-P201 default: root@db-1 is not allowed: roles dba and engineer allow logins alice, postgres and ubuntu on db-1, not root | Use alice, postgres or ubuntu there, or ask an administrator for a role that allows root.",
         ),
         (
             &["engineer", "no-root"],
@@ -179,7 +179,7 @@ fn audit_and_administration_need_their_right() {
     let denial = administer(&["admin"], ResourceKind::Node).expect_err("a denial");
     assert_eq!(
         format!("{} {}", denial.code, denial.sentence),
-        "NARU-P206 alice may not administer node resources: no role of theirs has node in administer"
+        "NARU-P206 alice may not administer nodes: no role of theirs has node in administer"
     );
     assert_eq!(denial.access(&policy()).rule, "default");
 }

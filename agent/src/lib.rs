@@ -17,12 +17,14 @@ mod https;
 pub mod identity;
 pub mod join;
 mod local;
+mod lock;
 mod relay;
 mod run;
 mod serve;
 mod tunnel;
 
 pub use local::Limits;
+pub use lock::LockError;
 pub use run::{Holding, StartError, run};
 
 use holders::Holders;

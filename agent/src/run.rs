@@ -10,7 +10,9 @@ use wire::tunnel::Purpose;
 use crate::holder::spawn::StartError as ZygoteError;
 use crate::holders::Holders;
 use crate::identity::{self, Identity, IdentityError};
+use crate::lock::{self, LockError};
 use crate::serve::Tunnel;
+use crate::tunnel::TunnelError;
 use crate::{Agent, Settings, join, now, tunnel};
 
 /// First and longest wait between tries; each wait is drawn from zero to the current bound (full jitter).
@@ -24,6 +26,9 @@ pub enum StartError {
     /// Not joined, or its files are damaged.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// Another agent has the state directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The zygote.
     #[error(transparent)]
     Holders(#[from] ZygoteError),
@@ -41,6 +46,7 @@ pub enum Holding {
 /// Runs until `stop`.
 pub async fn run(settings: Settings, holding: Holding, stop: impl Future<Output = ()>) -> Result<(), StartError> {
     let identity = Arc::new(identity::load(&settings.state)?);
+    let _lock = lock::take(&settings.state)?;
     let holders = Holders::start(&settings.holders, settings.program.clone(), settings.limits.file.allow_root)?;
     let (renewed, current) = watch::channel(identity);
     let agent = Arc::new(Agent { identity: current, limits: settings.limits.clone(), holders, sessions: Default::default() });
@@ -71,15 +77,24 @@ async fn keep(agent: Arc<Agent>, purpose: Purpose) {
             Ok(connected) => {
                 let state = Arc::new(Tunnel::new(agent.clone(), purpose, connected.proxy.clone()));
                 let ended = tunnel::run(connected, state.clone()).await;
-                tracing::info!(?purpose, reason = %ended, "the tunnel is gone");
+                tracing::info!(?purpose, reason = why(&ended), "the tunnel is gone");
                 if state.is_greeted() {
                     bound = BACKOFF.0;
                 }
             }
-            Err(error) => tracing::warn!(?purpose, %error, "no tunnel"),
+            Err(error) => tracing::warn!(?purpose, reason = why(&error), "no tunnel"),
         }
         tokio::time::sleep(jitter(bound)).await;
         bound = (bound * 2).min(BACKOFF.1);
+    }
+}
+
+/// For people: what a library says goes no further.
+fn why(error: &TunnelError) -> String {
+    match error {
+        TunnelError::Reach { address, source } => format!("cannot reach the proxy {address}: {}", wire::plain::words(source)),
+        TunnelError::Ended(source) => wire::plain::words(source),
+        other => other.to_string(),
     }
 }
 

@@ -1,11 +1,15 @@
-//! `naru audit verify`: the offline proof of [`crate::verify`], with its options read and its report shown.
+//! `naru audit verify`: the offline proof of [`crate::verify`], with its options read and its report shown. `naru audit key`: the public
+//! key that it needs, from the server.
 
 use std::path::Path;
 
+use serde_json::Value;
 use wire::api::exit;
+use wire::link::Address;
 use wire::proof::PublicKey;
 
 use crate::failure::Failure;
+use crate::http::Api;
 use crate::out::{Answer, Table};
 use crate::profile::read_if_there;
 use crate::verify::{Report, VerifyError, verify};
@@ -27,6 +31,23 @@ pub fn run(dir: &Path, key: Option<&str>, checkpoint: Option<&Path>) -> Result<A
             Err(Failure::new("NARU-R131", exit::FAILED, format!("{file} cannot be read")).because(source))
         }
     }
+}
+
+/// The public key of the audit log, to be kept elsewhere from the first day on.
+pub async fn key(api: &Api) -> Result<Answer, Failure> {
+    // A server of before this was known has no such field.
+    key_in(&api.get("/v1/ca").await?, api.address())
+}
+
+fn key_in(facts: &Value, server: &Address) -> Result<Answer, Failure> {
+    let key = facts.get("audit_key").and_then(Value::as_str).filter(|key| !key.is_empty()).ok_or_else(|| {
+        Failure::new("NARU-N105", exit::FAILED, format!("{server} does not tell the key of its audit log"))
+            .hint("update the server, or take it there: it is the `key` in STATE/log/proxy-1/HEAD")
+    })?;
+    let key: String = PublicKey::try_from(key.to_owned())
+        .map(String::from)
+        .map_err(|e| Failure::new("NARU-N105", exit::FAILED, format!("{server} gave a key that is none")).because(e))?;
+    Ok(Answer::new(&serde_json::json!({ "audit_key": key, "server": server.to_string() }), Table::line(key)))
 }
 
 fn public_key(text: &str) -> Result<PublicKey, Failure> {
@@ -72,6 +93,17 @@ fn said(report: &Report) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_of_a_server_is_a_key_or_an_error() {
+        let server: Address = "https://h:1".parse().expect("address");
+        let text = "A".repeat(43);
+        let answer = key_in(&serde_json::json!({ "audit_key": text }), &server).expect("a key");
+        assert_eq!((crate::out::tsv(&answer.table, true), &answer.json["audit_key"]), (format!("{text}\n"), &text.as_str().into()));
+        for bad in [serde_json::json!({}), serde_json::json!({ "audit_key": "x" }), serde_json::json!({ "audit_key": 1 })] {
+            assert_eq!(key_in(&bad, &server).map_err(|e| e.code), Err("NARU-N105".to_owned()), "{bad}");
+        }
+    }
 
     #[test]
     fn a_folder_that_is_no_state_and_a_key_that_is_none() {

@@ -1,11 +1,22 @@
 //! `naru events tail|search`: the audit log as lines, as they happen or as they were.
 
+use access::event::What;
 use serde_json::Value;
 use wire::api::EventQuery;
 
 use crate::failure::Failure;
 use crate::http::{Api, with_query};
 use crate::out::{Out, print, tsv_row};
+
+/// Refuses a type, or the beginning of some (`session.*`), that no event has: nothing would ever fit.
+pub fn check_type(asked: &str) -> Result<(), Failure> {
+    let fits = |name: &&str| asked.strip_suffix('*').map_or(*name == asked, |start| name.starts_with(start));
+    if What::TYPES.iter().any(fits) {
+        return Ok(());
+    }
+    let hint = format!("one of {}, or for example session.*", What::TYPES.join(", "));
+    Err(Failure::usage(format!("no event has the type {asked:?}")).hint(hint))
+}
 
 /// Prints every event that fits: JSON lines with `--json`, else one row each.
 pub async fn run(api: &Api, query: &EventQuery, out: Out) -> Result<u8, Failure> {
@@ -60,15 +71,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn types_that_no_event_has_are_refused_with_those_that_there_are() {
+        for good in ["session.start", "session.*", "auth.login", "*"] {
+            assert_eq!(check_type(good), Ok(()), "{good}");
+        }
+        let refused = check_type("session.begin").expect_err("no such type");
+        assert!(refused.exit == 2 && refused.hint.is_some_and(|hint| hint.contains("session.start, session.end")));
+        let guide = include_str!("../../docs/guide.md");
+        for name in What::TYPES {
+            assert!(guide.contains(&format!("`{name}`")), "docs/guide.md does not explain {name}");
+        }
+    }
+
+    #[test]
     fn an_event_is_one_line_in_every_form_and_steers_nothing() {
         let event = br#"{"time":"2026-01-31T09:00:00.123456789Z","type":"session.start","actor":{"name":"al\u001b]0;x\u0007ice"},
             "target":{"name":"demo","login":"root"},"outcome":{"result":"success"},"data":{"command":{"text":"echo\nhi"}},"seq":4}"#;
         for (json, terminal) in [(false, false), (false, true), (true, false)] {
-            let text = shown(event, Out { json, terminal, colour: false });
+            let text = shown(event, Out { json, terminal, ..Out::PLAIN });
             assert_eq!(text.matches('\n').count(), 1, "{text:?}");
             assert!(text.contains("demo") && !text.contains('\x1b'), "{text:?}");
         }
-        let text = shown(event, Out { json: false, terminal: false, colour: false });
+        let text = shown(event, Out::PLAIN);
         assert_eq!(text.split('\t').nth(3), Some("root@demo"));
     }
 }

@@ -14,6 +14,8 @@ pub struct Failure {
     pub cause: Option<String>,
     /// What to do next.
     pub hint: Option<String>,
+    /// Lines that are shown as they are, such as faults with their carets.
+    pub shown: Option<Box<str>>,
     /// The exit code.
     pub exit: u8,
 }
@@ -21,7 +23,7 @@ pub struct Failure {
 impl Failure {
     /// With the code, the exit code and the sentence.
     pub fn new(code: &str, exit: u8, title: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), title: title.into(), cause: None, hint: None, exit }
+        Self { code: code.to_owned(), title: title.into(), cause: None, hint: None, shown: None, exit }
     }
 
     /// With the cause.
@@ -35,6 +37,13 @@ impl Failure {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// With lines that are shown as they are.
+    #[must_use]
+    pub fn shown(mut self, lines: String) -> Self {
+        self.shown = Some(lines.into_boxed_str());
         self
     }
 
@@ -57,12 +66,14 @@ impl Failure {
     pub fn from_problem(problem: Problem, status: u16) -> Self {
         let said = matches!(problem.exit, exit::USAGE..=exit::VERIFY_FAILED);
         let exit = if said { problem.exit } else { exit_of_status(status) };
-        Self { code: problem.code, title: problem.title, cause: problem.detail, hint: problem.hint, exit }
+        Self { code: problem.code, title: problem.title, cause: problem.detail, hint: problem.hint, shown: None, exit }
     }
 
     /// The same, as the one JSON object on stderr.
     pub fn to_problem(&self) -> Problem {
-        Problem { code: self.code.clone(), title: self.title.clone(), detail: self.cause.clone(), hint: self.hint.clone(), exit: self.exit }
+        let said: Vec<&str> = self.cause.as_deref().into_iter().chain(self.shown.as_deref()).collect();
+        let detail = (!said.is_empty()).then(|| said.join("\n"));
+        Problem { code: self.code.clone(), title: self.title.clone(), detail, hint: self.hint.clone(), exit: self.exit }
     }
 }
 

@@ -125,7 +125,7 @@ impl Api {
             match self.dial_once(&reach, late).await? {
                 Ok(stream) => return Ok(stream),
                 Err(e) if is_no_tls(&e) => {}
-                Err(e) => return Err(tls_failure(&self.address, &e).unwrap_or_else(|| reach(&e))),
+                Err(e) => return Err(tls_failure(&self.address, &e).unwrap_or_else(|| reach(&cause_of(&e)))),
             }
         }
         Err(reach(&"what answers there does not speak TLS"))
@@ -188,14 +188,30 @@ fn tls_failure(address: &Address, error: &(dyn std::error::Error + 'static)) -> 
                 );
             }
             Some(Error::InvalidCertificate(bad)) => {
-                let title = format!("{address} is not the server that this sign-in is for");
-                let hint = "ask an administrator for a new sign-in link, and compare the CA pin in it";
-                return Some(Failure::new("NARU-T102", exit::FAILED, title).because(bad).hint(hint));
+                return Some(other_authority(address, bad));
             }
             _ => at = e.source(),
         }
     }
     None
+}
+
+/// The server's certificate does not end in the authority that was pinned, or is not for this name.
+fn other_authority(address: &Address, bad: &rustls::CertificateError) -> Failure {
+    use rustls::CertificateError as Bad;
+    let cause = match bad {
+        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => "its certificate is for another name",
+        _ => "its certificate is of another authority than the one that was pinned",
+    };
+    not_the_pinned(&address.to_string()).because(cause)
+}
+
+/// The sentence for a server that is not of the pinned authority, the same for a sign-in and for a host that joins.
+pub fn not_the_pinned(address: &str) -> Failure {
+    let title = format!("{address} is not the server that was pinned: its authority is another one");
+    let hint =
+        "is it the right address? if the server was set up anew, ask an administrator for a new link or join line; else go no further";
+    Failure::new("NARU-T102", exit::FAILED, title).hint(hint)
 }
 
 /// Whether the answer to our hello was something else, such as an SSH banner.
@@ -208,7 +224,36 @@ fn lost(place: &str, cause: &(dyn std::error::Error + 'static)) -> Failure {
     if let Some(failure) = place.parse().ok().and_then(|address| tls_failure(&address, cause)) {
         return failure;
     }
-    Failure::new("NARU-N102", exit::CANNOT_REACH, format!("the connection to {place} was lost")).because(cause)
+    Failure::new("NARU-N102", exit::CANNOT_REACH, format!("the connection to {place} was lost")).because(cause_of(cause))
+}
+
+/// Why a connection ended, in words of ours: those of libraries speak of their own insides, and link to their manuals.
+pub(crate) fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
+    use std::io::ErrorKind as Kind;
+    let mut at = Some(error);
+    while let Some(e) = at {
+        if let Some(io) = e.downcast_ref::<std::io::Error>() {
+            return match io.kind() {
+                Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
+                    "the other side closed it".to_owned()
+                }
+                Kind::InvalidData => "what came was not understood".to_owned(),
+                // What the system itself says is plain; what a library wrapped is not.
+                _ if io.get_ref().is_none() => io.to_string(),
+                _ => "what came was not understood".to_owned(),
+            };
+        }
+        if let Some(http) = e.downcast_ref::<hyper::Error>()
+            && (http.is_incomplete_message() || http.is_closed() || http.is_canceled())
+        {
+            return "the other side closed it before its answer was whole".to_owned();
+        }
+        if e.downcast_ref::<rustls::Error>().is_some() {
+            return "what came was not understood".to_owned();
+        }
+        at = e.source();
+    }
+    "what came was not understood".to_owned()
 }
 
 /// The task that moves the connection's bytes: it ends with the answer.
@@ -328,5 +373,18 @@ mod tests {
         assert_eq!(of(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)), Some(("NARU-T102".into(), 1)));
         assert_eq!(of(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidYet)), Some(("NARU-T110".into(), 1)));
         assert_eq!(of(rustls::Error::HandshakeNotComplete), None);
+    }
+
+    #[test]
+    fn no_word_of_a_library_is_a_cause() {
+        let eof = std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            "peer closed connection without sending TLS close_notify: https://docs.rs/x",
+        );
+        let failure = lost("https://h:1", &eof);
+        assert_eq!((failure.code.as_str(), failure.cause.as_deref()), ("NARU-N102", Some("the other side closed it")));
+        assert_eq!(cause_of(&std::io::Error::other(rustls::Error::HandshakeNotComplete)), "what came was not understood");
+        let refused = std::io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error());
+        assert!(cause_of(&refused).starts_with("Connection refused"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the laptop sends in a session: numbered input within the window, and the escape `~.` that leaves. No I/O.
+//! What the laptop sends in a session: numbered input within the window, and the escapes `~.`, `~?` and `~~`. No I/O.
 
 use std::collections::VecDeque;
 
@@ -10,6 +10,8 @@ use wire::frames::{Frame, HEAD, INPUT_WINDOW, MAX_PAYLOAD, Size};
 pub enum Typed {
     /// It was sent.
     Sent,
+    /// The same, and `~?` at the beginning of a line: the user asks for the escapes.
+    Help,
     /// `~.` at the beginning of a line: the user leaves.
     Leave,
 }
@@ -80,9 +82,10 @@ impl Input {
         frame(self.seq).encode(out);
     }
 
-    /// Takes `~.` and the first of `~~` out.
+    /// Takes `~.`, `~?` and the first of `~~` out.
     fn unescape(&mut self, piece: &[u8]) -> (Vec<u8>, Typed) {
         let mut kept = Vec::with_capacity(piece.len() + 1);
+        let mut meant = Typed::Sent;
         for byte in piece {
             let after = if matches!(byte, b'\r' | b'\n') { Escape::LineStart } else { Escape::Inside };
             match (self.escape, byte) {
@@ -91,13 +94,17 @@ impl Input {
                     continue;
                 }
                 (Some(Escape::Tilde), b'.') => return (kept, Typed::Leave),
+                (Some(Escape::Tilde), b'?') => {
+                    (self.escape, meant) = (Some(Escape::LineStart), Typed::Help);
+                    continue;
+                }
                 (Some(Escape::Tilde), b'~') => kept.push(b'~'),
                 (Some(Escape::Tilde), other) => kept.extend([b'~', *other]),
                 (_, other) => kept.push(*other),
             }
             self.escape = Some(after);
         }
-        (kept, Typed::Sent)
+        (kept, meant)
     }
 }
 
@@ -157,6 +164,9 @@ mod tests {
         assert_eq!(typed(&["~."]), (String::new(), Typed::Leave));
         assert_eq!(typed(&["a~."]), ("a~.".into(), Typed::Sent));
         assert_eq!(typed(&["~~."]), ("~.".into(), Typed::Sent));
+        assert_eq!(typed(&["a\r~?ls"]), ("a\rls".into(), Typed::Help));
+        assert_eq!(typed(&["~", "?", "~."]), (String::new(), Typed::Leave));
+        assert_eq!(typed(&["a~?"]), ("a~?".into(), Typed::Sent));
         assert_eq!(typed(&["~/x\r~\r~."]), ("~/x\r~\r".into(), Typed::Leave));
     }
 }

@@ -28,8 +28,8 @@ struct LoggedIn<'a> {
     install: &'a InstallId,
 }
 
-/// Signs in with a one-time link and keeps the result in the profile. `explicit` says that the profile was named: then an existing
-/// current profile stays current.
+/// Signs in with a one-time link. `explicit` says that the profile was named: then the sign-in is kept there or refused, and an existing
+/// current profile stays current. Without it, a profile that belongs to somebody else stays as it is, and another one is made.
 pub async fn with_link(home: &Home, profile: &Profile, url: Option<&str>, link: &str, explicit: bool) -> Result<Answer, Failure> {
     let link: SignInLink = link
         .parse()
@@ -40,12 +40,38 @@ pub async fn with_link(home: &Home, profile: &Profile, url: Option<&str>, link: 
             return Err(Failure::usage(format!("the link is for {}, not for {asked}", link.address)));
         }
     }
+    let holder = Holder::of(profile);
+    if explicit && let Some(other) = holder.as_ref().filter(|holder| holder.lives() && !holder.is_at(&link)) {
+        // Before anything is sent: the link can still be used.
+        return Err(other.stays(profile).hint("give this sign-in another name: naru --profile NAME login --link LINK"));
+    }
     let keys = Keys::make()?;
     let ask = SignIn { secret: link.secret.clone(), ssh_public_key: keys.ssh_public.clone(), csr_pem: keys.csr.clone() };
     let api = Api::pinned(link.address.clone(), link.pin)?;
     let answer: SignedIn = api.post("/v1/sign-in/link", &ask).await?;
-    let facts = keep(profile, &link, &keys, &answer)?;
-    home.set_current(profile, explicit)?;
+    let other = holder.filter(|holder| !(holder.is_at(&link) && holder.facts.name == answer.name) && (holder.lives() || !explicit));
+    let own;
+    let kept = match &other {
+        None => profile,
+        Some(_) => {
+            own = profile_for(home, &link, &answer.name)?;
+            &own
+        }
+    };
+    let facts = keep(kept, &link, &keys, &answer)?;
+    if let (Some(other), true) = (&other, explicit) {
+        // The link is used up, so what it gave is not thrown away.
+        return Err(other
+            .stays(profile)
+            .because(format!("the link was for {}, whose sign-in is kept as profile {}", facts.name, kept.name))
+            .hint(format!("naru --profile {} status", kept.name)));
+    }
+    home.set_current(kept, explicit)?;
+    Ok(said(kept, &facts, other.as_ref().map(|other| (profile, other))))
+}
+
+/// The answer, with a word on the profile that was left alone.
+fn said(profile: &Profile, facts: &Facts, left: Option<(&Profile, &Holder)>) -> Answer {
     let said = LoggedIn {
         profile: &profile.name,
         server: &facts.address,
@@ -55,7 +81,62 @@ pub async fn with_link(home: &Home, profile: &Profile, url: Option<&str>, link: 
         install: &facts.install,
     };
     let line = format!("signed in to {} as {} until {} (profile {})", facts.address, facts.name, when::shown(facts.expires), profile.name);
-    Ok(Answer::new(&said, Table::line(line)))
+    if let Some((before, holder)) = left {
+        say(&format!(
+            "note: the current profile is now {}; {} at {} stays as profile {}: naru --profile {} …",
+            profile.name, holder.facts.name, holder.facts.address, before.name, before.name
+        ));
+    }
+    Answer::new(&said, Table::line(line))
+}
+
+/// Whose a profile is, whether or not the sign-in has ended.
+struct Holder {
+    facts: Facts,
+    pin: Option<Pin>,
+}
+
+impl Holder {
+    /// Of a profile; none where there is no sign-in or one that cannot be read, which nobody can lose.
+    fn of(profile: &Profile) -> Option<Self> {
+        let facts = profile.facts().ok()?;
+        let roots = profile.read(file::CA).ok().and_then(|pem| tls::certificates(&pem).ok());
+        Some(Self { facts, pin: roots.and_then(|roots| roots.first().map(|root| Pin::of_der(root))) })
+    }
+
+    /// The same address, which may have been set up anew, or the same authority, which may have several addresses.
+    fn is_at(&self, link: &SignInLink) -> bool {
+        self.facts.address == link.address.to_string() || self.pin == Some(link.pin)
+    }
+
+    fn lives(&self) -> bool {
+        self.facts.expires > when::now()
+    }
+
+    fn stays(&self, profile: &Profile) -> Failure {
+        let title = format!("profile {} belongs to {} at {} and was left as it is", profile.name, self.facts.name, self.facts.address);
+        Failure::new("NARU-A111", exit::CONFLICT, title)
+    }
+}
+
+/// The profile for a person whose sign-in has no other place: their name, then name and host, then numbered. One that is theirs already
+/// is taken again.
+fn profile_for(home: &Home, link: &SignInLink, name: &UserName) -> Result<Profile, Failure> {
+    let plain = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@') { c } else { '-' }).collect()
+    };
+    let short: String = plain(name.as_str()).chars().take(64).collect();
+    let long: String = plain(&format!("{}@{}", name.as_str(), link.address.host())).chars().take(60).collect();
+    let mut number = 1u32;
+    let mut candidate = short;
+    loop {
+        let profile = home.profile(Some(&candidate))?;
+        if Holder::of(&profile).is_none_or(|holder| holder.is_at(link) && holder.facts.name == *name) {
+            return Ok(profile);
+        }
+        candidate = if number == 1 { long.clone() } else { format!("{long}-{number}") };
+        number += 1;
+    }
 }
 
 /// The sentence for `naru login` without a link.
@@ -135,6 +216,27 @@ pub async fn status(profile: &Profile, api: &Api) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
+/// `naru status --all`: every sign-in of this computer, as its files say. No server is asked.
+pub fn all(home: &Home, current: &str) -> Answer {
+    let (mut rows, mut items) = (Vec::new(), Vec::new());
+    for profile in home.profiles() {
+        let Ok(facts) = profile.facts() else { continue };
+        let (is_current, lives) = (profile.name == current, facts.expires > when::now());
+        items.push(serde_json::json!({
+            "profile": profile.name, "current": is_current, "server": facts.address, "user": facts.user, "name": facts.name,
+            "roles": facts.roles, "expires": facts.expires, "signed_in": lives,
+        }));
+        rows.push([
+            profile.name,
+            if is_current { "*" } else { "" }.to_owned(),
+            facts.name.to_string(),
+            facts.address,
+            if lives { when::shown(facts.expires) } else { "ended".to_owned() },
+        ]);
+    }
+    Answer::new(&serde_json::json!({ "items": items }), Table::of(["profile", "current", "user", "server", "expires"], rows))
+}
+
 /// `naru logout`: tells the server that the sign-in is over, then removes keys and certificates of these profiles from this laptop.
 /// They are removed also when the server cannot be told; then a warning names the time until which they would be good elsewhere.
 pub async fn logout(profiles: &[Profile]) -> Result<Answer, Failure> {
@@ -192,6 +294,56 @@ mod tests {
         let other = with_link(&home, &profile, Some("https://other:1"), &link, false).await.expect_err("other");
         assert_eq!(other.exit, exit::USAGE);
         assert_eq!(needs_a_link(None).exit, exit::USAGE);
+    }
+
+    fn sign_in(profile: &Profile, address: &str, name: &str, expires: Timestamp) {
+        let facts = Facts {
+            address: address.into(),
+            user: "i|s".into(),
+            name: name.parse().expect("name"),
+            roles: vec![],
+            expires,
+            install: "i-1".parse().expect("id"),
+            server_name: "h".into(),
+            ssh: vec![],
+        };
+        profile.write(file::FACTS, &serde_json::to_vec(&facts).expect("json")).expect("written");
+    }
+
+    #[tokio::test]
+    async fn a_named_profile_of_another_server_is_refused_before_the_link_is_used() {
+        let dir = tempfile::tempdir().expect("dir");
+        let home = Home::under(dir.path());
+        let work = home.profile(Some("work")).expect("profile");
+        sign_in(&work, "https://a:1", "alice", Timestamp::from_secs(i64::from(i32::MAX)));
+        // Nothing listens there: a try to use the link would be exit 7.
+        let link = format!("https://127.0.0.1:1/sign-in#abcdefghijklmnop.{}", Pin::of_der(b"x"));
+        let refused = with_link(&home, &work, None, &link, true).await.expect_err("another server");
+        assert_eq!((refused.code.as_str(), refused.exit), ("NARU-A111", exit::CONFLICT));
+        assert!(refused.title.contains("work belongs to alice at https://a:1"), "{}", refused.title);
+        sign_in(&work, "https://a:1", "alice", Timestamp::from_secs(1));
+        assert_eq!(with_link(&home, &work, None, &link, true).await.expect_err("tried").exit, exit::CANNOT_REACH);
+    }
+
+    #[test]
+    fn a_new_profile_is_named_after_the_person_and_the_host() {
+        let dir = tempfile::tempdir().expect("dir");
+        let home = Home::under(dir.path());
+        let link = |address: &str| -> SignInLink {
+            SignInLink { address: address.parse().expect("address"), secret: "s".repeat(16), pin: Pin::of_der(b"x") }
+        };
+        let kim: UserName = "kim+x@corp.example".parse().expect("name");
+        let name = |link: &SignInLink| profile_for(&home, link, &kim).expect("profile").name;
+        assert_eq!(name(&link("https://[::1]:1")), "kim-x@corp.example");
+        let soon = Timestamp::from_secs(1);
+        sign_in(&home.profile(Some("kim-x@corp.example")).expect("profile"), "https://a:1", kim.as_str(), soon);
+        assert_eq!(name(&link("https://a:1")), "kim-x@corp.example", "their own is renewed");
+        assert_eq!(name(&link("https://[::1]:1")), "kim-x@corp.example@--1");
+        sign_in(&home.profile(Some("kim-x@corp.example@--1")).expect("profile"), "https://[::1]:2", "kim", soon);
+        assert_eq!(name(&link("https://[::1]:1")), "kim-x@corp.example@--1-2");
+        let all = all(&home, "kim-x@corp.example");
+        assert_eq!(all.table.rows.len(), 2);
+        assert_eq!((&all.json["items"][0]["current"], &all.json["items"][0]["signed_in"]), (&true.into(), &false.into()));
     }
 
     #[test]

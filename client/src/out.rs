@@ -45,6 +45,10 @@ impl Table {
     pub fn facts<const N: usize>(facts: [(&str, String); N]) -> Self {
         Self { head: Vec::new(), rows: facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect() }
     }
+    /// Lines of a text, the same in both forms.
+    pub fn text(text: &str) -> Self {
+        Self { head: Vec::new(), rows: text.lines().map(|line| vec![line.to_owned()]).collect() }
+    }
     /// One line of text, the same in both forms.
     pub fn line(text: impl Into<String>) -> Self {
         Self { head: Vec::new(), rows: vec![vec![text.into()]] }
@@ -60,13 +64,18 @@ pub struct Out {
     pub terminal: bool,
     /// stderr may be coloured.
     pub colour: bool,
+    /// Lists begin with the names of their columns.
+    pub headers: bool,
 }
 
 impl Out {
+    /// Into a file or a pipe, in words.
+    pub const PLAIN: Self = Self { json: false, terminal: false, colour: false, headers: true };
+
     /// As the surroundings want it; `NO_COLOR` (no-color.org) switches colour off.
-    pub fn detect(json: bool) -> Self {
+    pub fn detect(json: bool, headers: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, terminal: io::stdout().is_terminal(), colour: io::stderr().is_terminal() && !no_colour }
+        Self { json, terminal: io::stdout().is_terminal(), colour: io::stderr().is_terminal() && !no_colour, headers }
     }
 
     /// The whole answer as text.
@@ -74,7 +83,7 @@ impl Out {
         if self.json {
             return format!("{}\n", answer.json);
         }
-        if self.terminal { human(&answer.table) } else { tsv(&answer.table) }
+        if self.terminal { human(&answer.table, self.headers) } else { tsv(&answer.table, self.headers) }
     }
 
     /// Prints an answer. A reader that went away is no failure.
@@ -91,10 +100,13 @@ impl Out {
         let (red, off) = if self.colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
         let mut text = format!("{red}error[{}]{off}: {}\n", plain(&failure.code), plain(&failure.title));
         for (word, part) in [("cause: ", &failure.cause), ("hint:  ", &failure.hint)] {
-            // A hint may have lines, such as a fault with its caret; each is made plain by itself.
+            // A hint may have lines; each is made plain by itself.
             for (number, line) in part.iter().flat_map(|part| part.lines()).enumerate() {
                 let _ = writeln!(text, "{}{}", if number == 0 { word } else { "       " }, plain(line));
             }
+        }
+        for (number, line) in failure.shown.iter().flat_map(|shown| shown.lines()).enumerate() {
+            let _ = writeln!(text, "{}{}", if number == 0 { "\n" } else { "" }, plain(line));
         }
         text
     }
@@ -129,9 +141,13 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-/// Tab-separated, no header, one row a line.
-pub fn tsv(table: &Table) -> String {
+/// Tab-separated, one row a line, below the names of the columns where there are rows.
+pub fn tsv(table: &Table, headers: bool) -> String {
     let mut out = String::new();
+    if headers && !table.head.is_empty() && !table.rows.is_empty() {
+        let names: Vec<String> = table.head.iter().map(|name| name.to_uppercase()).collect();
+        out.push_str(&tsv_row(&names));
+    }
     for row in &table.rows {
         out.push_str(&tsv_row(row));
     }
@@ -144,18 +160,16 @@ pub fn tsv_row(row: &[String]) -> String {
     format!("{}\n", cells.join("\t"))
 }
 
-fn human(table: &Table) -> String {
-    if let [row] = table.rows.as_slice()
-        && let [only] = row.as_slice()
-    {
-        return format!("{}\n", plain(only));
+fn human(table: &Table, headers: bool) -> String {
+    if table.head.is_empty() && table.rows.iter().all(|row| row.len() == 1) {
+        return tsv(table, false);
     }
     if table.rows.is_empty() && !table.head.is_empty() {
         return "(none)\n".to_owned();
     }
     let mut view = comfy_table::Table::new();
     view.load_style(comfy_table::presets::NOTHING);
-    if !table.head.is_empty() {
+    if headers && !table.head.is_empty() {
         view.set_header(table.head.iter().map(|name| name.to_uppercase()));
     }
     for row in &table.rows {
@@ -175,7 +189,7 @@ fn human(table: &Table) -> String {
 mod tests {
     use super::*;
 
-    const OUT: Out = Out { json: false, terminal: false, colour: false };
+    const OUT: Out = Out::PLAIN;
 
     #[test]
     fn nothing_that_steers_a_terminal_is_printed() {
@@ -201,9 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn tsv_has_no_header_and_one_line_a_row() {
+    fn tsv_is_one_line_a_row_below_a_header_that_can_be_left_out() {
         let table = Table::of(["a", "b"], [["1".to_owned(), "x\ty".to_owned()]]);
-        assert_eq!(tsv(&table), "1\tx\\ty\n");
-        assert!(human(&table).starts_with("A"), "{}", human(&table));
+        assert_eq!(tsv(&table, true), "A\tB\n1\tx\\ty\n");
+        assert_eq!(tsv(&table, false), "1\tx\\ty\n");
+        assert!(human(&table, true).starts_with("A") && human(&table, false).starts_with("1"), "{}", human(&table, true));
+        assert_eq!(tsv(&Table { rows: Vec::new(), ..table }, true), "", "nothing there is nothing");
     }
 }

@@ -1,4 +1,5 @@
-//! `naru play`: the player. Keys as asciinema's: space pauses, `.` steps, `+` and `-` change the speed, arrows go 5 s, `q` leaves.
+//! `naru play`: the player. Keys as asciinema's: space pauses, `.` steps, `+` and `-` change the speed, arrows go 5 s, `q` leaves;
+//! `?` shows them. While it stands still the last row says where.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
@@ -10,12 +11,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use wire::api::exit;
 use wire::asciicast::{CastFault, Item, MAX_LINE, Reader};
+use wire::frames::Size;
 
 use crate::failure::Failure;
 use crate::http::Streamed;
 use crate::out::print;
 use crate::profile::make_dir;
-use crate::screen_filter::{Filter, Keep, RESET};
+use crate::screen_filter::{CUT, Filter, Keep, RESET};
 use crate::terminal::{self, Ends, Raw};
 use crate::text::Lines;
 
@@ -74,6 +76,8 @@ pub struct Wish {
 pub struct Tape {
     file: BufReader<File>,
     reader: Reader,
+    /// Columns and rows at the start, once the header was read.
+    size: Option<(u16, u16)>,
 }
 
 impl Tape {
@@ -100,7 +104,7 @@ impl Tape {
     }
 
     fn over(file: File) -> Result<Self, Failure> {
-        let mut tape = Self { file: BufReader::new(file), reader: Reader::default() };
+        let mut tape = Self { file: BufReader::new(file), reader: Reader::default(), size: None };
         tape.rewind()?;
         Ok(tape)
     }
@@ -125,12 +129,26 @@ impl Tape {
     fn next(&mut self) -> Result<Option<Event>, Failure> {
         while let Some(line) = self.line()? {
             let item = item_of(&mut self.reader, &line).map_err(|e| unreadable(&e))?;
+            if let Some(Item::Header(header)) = &item {
+                self.size = Some((header.cols, header.rows));
+            }
             if let Some(event) = item.and_then(Event::of) {
                 return Ok(Some(event));
             }
         }
         Ok(None)
     }
+}
+
+/// Prints it from this time on (in microseconds) as JSON, one event a line.
+pub fn json_lines(tape: &mut Tape, from: u64) -> Result<(), Failure> {
+    while let Some(event) = tape.next()? {
+        if event.time < from {
+            continue;
+        }
+        print(format!("{}\n", crate::watch::as_json(&event)).as_bytes())?;
+    }
+    Ok(())
 }
 
 fn unreadable(cause: &dyn std::fmt::Display) -> Failure {
@@ -146,6 +164,7 @@ enum Key {
     Slower,
     Back,
     Forward,
+    Help,
     Quit,
     Interrupt,
 }
@@ -162,6 +181,7 @@ fn keys(typed: &[u8]) -> Vec<Key> {
             (b'.', _) => (Some(Key::Step), 1),
             (b'+' | b'=' | b'>', _) => (Some(Key::Faster), 1),
             (b'-' | b'_' | b'<', _) => (Some(Key::Slower), 1),
+            (b'?', _) => (Some(Key::Help), 1),
             (b'q', _) => (Some(Key::Quit), 1),
             (0x03, _) => (Some(Key::Interrupt), 1),
             _ => (None, 1),
@@ -176,7 +196,11 @@ fn keys(typed: &[u8]) -> Vec<Key> {
 pub async fn screen(tape: Tape, wish: Wish) -> Result<u8, Failure> {
     let mut ends = Ends::listen()?;
     let raw = Raw::enter(true)?;
-    let mut player = Player::new(tape, wish, print)?;
+    let here = terminal::size();
+    let mut player = Player::new(tape, wish, here, print)?;
+    if let Some(note) = player.largest.and_then(|size| terminal::larger(size, here)) {
+        print(&terminal::bottom_row(&note, here))?;
+    }
     let typed = terminal::typed();
     let code = tokio::select! {
         code = player.run(typed) => code,
@@ -186,11 +210,8 @@ pub async fn screen(tape: Tape, wish: Wish) -> Result<u8, Failure> {
     if code.as_ref().is_ok_and(|code| *code == exit::OK) && player.next.is_none() {
         print(player.tail().as_bytes())?;
     }
-    if let Some((cols, rows)) = player.largest {
-        let here = terminal::size();
-        if cols > here.cols || rows > here.rows {
-            crate::out::say(&format!("note: the recording is {cols}x{rows}, larger than this terminal"));
-        }
+    if let Some(note) = player.largest.and_then(|size| terminal::larger(size, here)) {
+        crate::out::say(&note);
     }
     code
 }
@@ -206,19 +227,58 @@ struct Player {
     /// Where we are, in microseconds.
     at: u64,
     paused: bool,
+    /// The last row shows the keys.
+    help: bool,
     largest: Option<(u16, u16)>,
+    /// The terminal that it plays on.
+    here: Size,
     /// Where the picture goes.
     show: fn(&[u8]) -> Result<(), Failure>,
 }
 
 impl Player {
-    fn new(tape: Tape, wish: Wish, show: fn(&[u8]) -> Result<(), Failure>) -> Result<Self, Failure> {
-        let filter = Filter::new(Keep::OneScreen);
-        let lines = Lines::default();
-        let mut player = Self { tape, wish, filter, lines, text: String::new(), next: None, at: 0, paused: false, largest: None, show };
-        player.next = player.tape.next()?;
-        player.seek(wish.at)?;
+    fn new(tape: Tape, wish: Wish, here: Size, show: fn(&[u8]) -> Result<(), Failure>) -> Result<Self, Failure> {
+        let mut player = Self {
+            tape,
+            wish,
+            filter: Filter::new(Keep::OneScreen),
+            lines: Lines::default(),
+            text: String::new(),
+            next: None,
+            at: 0,
+            paused: false,
+            help: false,
+            largest: None,
+            here,
+            show,
+        };
+        let mut out = Vec::new();
+        player.begin(&mut out)?;
+        player.go_on(wish.at, out)?;
         Ok(player)
+    }
+
+    /// At the front, with nothing drawn.
+    fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
+        self.tape.rewind()?;
+        self.filter = Filter::new(Keep::OneScreen);
+        self.lines = Lines::default();
+        self.text.clear();
+        self.next = self.tape.next()?;
+        if let Some(size) = self.tape.size {
+            self.sized(size, out);
+        }
+        Ok(())
+    }
+
+    /// What is wider than this terminal is cut: wrapped lines would push everything else out of its place.
+    fn sized(&mut self, (cols, rows): (u16, u16), out: &mut Vec<u8>) {
+        let (most_cols, most_rows) = self.largest.unwrap_or_default();
+        self.largest = Some((cols.max(most_cols), rows.max(most_rows)));
+        if cols > self.here.cols {
+            self.filter.cut_lines();
+            out.extend_from_slice(CUT);
+        }
     }
 
     async fn run(&mut self, mut typed: mpsc::Receiver<Bytes>) -> Result<u8, Failure> {
@@ -241,6 +301,9 @@ impl Player {
                         if let Some(code) = self.obey(key)? {
                             return Ok(code);
                         }
+                    }
+                    if self.paused {
+                        (self.show)(&terminal::bottom_row(&self.status(), self.here))?;
                     }
                 }
             }
@@ -267,7 +330,18 @@ impl Player {
         match key {
             Key::Quit => return Ok(Some(exit::OK)),
             Key::Interrupt => return Ok(Some(exit::INTERRUPTED)),
-            Key::Pause => self.paused = !self.paused,
+            Key::Help => {
+                self.help = !(self.help && self.paused);
+                self.paused = true;
+            }
+            Key::Pause => {
+                self.paused = !self.paused;
+                if !self.paused {
+                    self.help = false;
+                    // What the last row showed before is drawn again.
+                    self.again(self.at)?;
+                }
+            }
             Key::Step => self.step()?,
             Key::Faster => self.wish.speed = (self.wish.speed * 2.0).min(64.0),
             Key::Slower => self.wish.speed = (self.wish.speed / 2.0).max(1.0 / 16.0),
@@ -287,18 +361,31 @@ impl Player {
         (self.show)(&out)
     }
 
+    /// Where it stands and how fast it goes, or the keys.
+    fn status(&self) -> String {
+        if self.help {
+            return "space goes on   . steps   + - speed   arrows 5 s   ? time   q leaves".to_owned();
+        }
+        let seconds = self.at / 1_000_000;
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        let time = if hours > 0 { format!("{hours}:{minutes:02}") } else { minutes.to_string() };
+        format!("paused at {time}:{:02}   speed {}   space goes on   ? keys", seconds % 60, self.wish.speed)
+    }
+
     /// Goes to this time: back means from the front again, without waiting.
     fn seek(&mut self, to: u64) -> Result<(), Failure> {
-        let mut out = Vec::new();
-        if to < self.at {
-            self.tape.rewind()?;
-            self.filter = Filter::new(Keep::OneScreen);
-            self.lines = Lines::default();
-            self.text.clear();
-            out.extend_from_slice(RESET);
-            out.extend_from_slice(b"\x1b[H\x1b[2J");
-            self.next = self.tape.next()?;
-        }
+        if to < self.at { self.again(to) } else { self.go_on(to, Vec::new()) }
+    }
+
+    /// Draws everything up to this time anew.
+    fn again(&mut self, to: u64) -> Result<(), Failure> {
+        let mut out = [RESET, b"\x1b[H\x1b[2J"].concat();
+        self.begin(&mut out)?;
+        self.go_on(to, out)
+    }
+
+    /// Draws on up to this time, behind what `out` has.
+    fn go_on(&mut self, to: u64, mut out: Vec<u8>) -> Result<(), Failure> {
         while let Some(event) = self.next.take_if(|event| event.time <= to) {
             self.draw(&event, &mut out);
             self.next = self.tape.next()?;
@@ -321,9 +408,8 @@ impl Player {
                 &returned
             }
             'r' => {
-                if let Some((cols, rows)) = size(&event.data) {
-                    let (most_cols, most_rows) = self.largest.unwrap_or_default();
-                    self.largest = Some((cols.max(most_cols), rows.max(most_rows)));
+                if let Some(size) = size(&event.data) {
+                    self.sized(size, out);
                 }
                 return;
             }
@@ -351,7 +437,7 @@ impl Player {
 }
 
 /// `80x24`.
-fn size(data: &[u8]) -> Option<(u16, u16)> {
+pub(crate) fn size(data: &[u8]) -> Option<(u16, u16)> {
     let (cols, rows) = std::str::from_utf8(data).ok()?.split_once('x')?;
     Some((cols.parse().ok()?, rows.parse().ok()?))
 }
@@ -381,17 +467,58 @@ mod tests {
     const CAST: &str = "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[1, \"o\", \"a\"]\n[10, \"o\", \"b\"]\n[0.5, \"r\", \"200x50\"]\n[10, \"o\", \"c\"]\n";
     const WISH: Wish = Wish { speed: 2.0, idle: 4_000_000, at: 0, raw: false };
 
+    const HERE: Size = Size { cols: 80, rows: 24, width: 0, height: 0 };
+
+    /// What a player has shown, per thread: tests run beside each other.
+    fn shown(bytes: &[u8]) -> Result<(), Failure> {
+        SHOWN.with_borrow_mut(|all| all.extend_from_slice(bytes));
+        Ok(())
+    }
+
+    thread_local! {
+        static SHOWN: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn what_is_wider_than_the_terminal_is_cut_and_not_wrapped() {
+        let wide = "{\"version\":3,\"term\":{\"cols\":100,\"rows\":24}}\n[1, \"o\", \"a\\u001b[?7hb\\u001bcd\\u001b[?25;7he\"]\n";
+        let mut player = Player::new(tape(wide), WISH, HERE, shown).expect("player");
+        assert!(terminal::larger(player.largest.expect("a size"), HERE).is_some_and(|note| note.contains("100x24")));
+        player.seek(2_000_000).expect("sought");
+        let all = SHOWN.take();
+        let text = String::from_utf8_lossy(&all);
+        let on = text.rfind("\x1b[?7h").into_iter().chain(text.rfind(";25h")).max().unwrap_or(0);
+        assert!(text.starts_with("\x1b[?7l") && text.rfind("\x1b[?7l").is_some_and(|off| off > on), "{text:?}");
+        Player::new(tape(CAST), WISH, HERE, shown).expect("player");
+        assert!(SHOWN.take().is_empty(), "80 columns fit");
+    }
+
+    #[test]
+    fn while_it_stands_still_the_last_row_says_where_and_which_keys() {
+        let mut player = Player::new(tape(CAST), Wish { at: 2_000_000, ..WISH }, HERE, shown).expect("player");
+        player.obey(Key::Pause).expect("paused");
+        assert!(player.paused && player.status().starts_with("paused at 0:02   speed 2 "), "{}", player.status());
+        player.obey(Key::Help).expect("help");
+        assert!(player.paused && player.status().contains("q leaves") && player.status().len() <= 80);
+        SHOWN.take();
+        player.obey(Key::Pause).expect("goes on");
+        assert!(!player.paused && !player.help && player.at == 2_000_000);
+        assert!(SHOWN.take().ends_with(b"a"), "the row is drawn anew");
+        let row = String::from_utf8(terminal::bottom_row("x\x1by", HERE)).expect("text");
+        assert!(row.starts_with("\x1b7") && row.ends_with("\x1b8") && row.contains("\x1b[24;1H") && row.contains("x\\u{1b}y"), "{row:?}");
+    }
+
     #[test]
     fn keys_are_found_in_whatever_is_typed() {
         assert_eq!(keys(b" .q"), [Key::Pause, Key::Step, Key::Quit]);
         assert_eq!(keys(b"\x1b[C\x1b[D\x1bOC\x03"), [Key::Forward, Key::Back, Key::Forward, Key::Interrupt]);
         assert_eq!(keys(b"x\x1b[A\x1b"), []);
-        assert_eq!(keys(b"+-"), [Key::Faster, Key::Slower]);
+        assert_eq!(keys(b"+-?"), [Key::Faster, Key::Slower, Key::Help]);
     }
 
     #[test]
     fn pauses_follow_speed_and_idle_limit() {
-        let mut player = Player::new(tape(CAST), WISH, |_| Ok(())).expect("player");
+        let mut player = Player::new(tape(CAST), WISH, HERE, |_| Ok(())).expect("player");
         assert_eq!(player.wait(), Duration::from_millis(500));
         player.step().expect("a");
         assert_eq!((player.at, player.wait()), (1_000_000, Duration::from_secs(2)));
@@ -403,7 +530,7 @@ mod tests {
 
     #[test]
     fn going_back_begins_again_and_going_on_does_not() {
-        let mut player = Player::new(tape(CAST), Wish { at: 12_000_000, ..WISH }, |_| Ok(())).expect("player");
+        let mut player = Player::new(tape(CAST), Wish { at: 12_000_000, ..WISH }, HERE, |_| Ok(())).expect("player");
         assert_eq!(player.tail(), "ab\n");
         assert_eq!(player.largest, Some((200, 50)));
         player.obey(Key::Back).expect("back");
@@ -417,18 +544,19 @@ mod tests {
 
     #[test]
     fn a_damaged_line_is_an_error_and_no_panic() {
-        assert!(Player::new(tape("{}\n"), WISH, |_| Ok(())).is_err());
-        let mut player = Player::new(tape("{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[1,\"o\",\"a\"]\n[x\n"), WISH, |_| Ok(()))
-            .expect("player");
+        assert!(Player::new(tape("{}\n"), WISH, HERE, |_| Ok(())).is_err());
+        let mut player =
+            Player::new(tape("{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[1,\"o\",\"a\"]\n[x\n"), WISH, HERE, |_| Ok(()))
+                .expect("player");
         assert!(player.step().is_err());
         let long = format!("{{\"version\":3,\"term\":{{\"cols\":80,\"rows\":24}}}}\n#{}\n", "x".repeat(MAX_LINE));
-        assert!(Player::new(tape(&long), WISH, |_| Ok(())).is_err());
+        assert!(Player::new(tape(&long), WISH, HERE, |_| Ok(())).is_err());
     }
 
     #[test]
     fn what_is_no_text_and_what_had_no_terminal_is_shown() {
         let cast = "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[1,\"O\",\"a\\n\"]\n# naru {\"E\":\"YgpjCg==\",\"at\":2,\"t\":2000000}\n[2,\"I\",\"typed\"]\n";
-        let mut player = Player::new(tape(cast), Wish { at: 9_000_000, ..WISH }, |_| Ok(())).expect("player");
+        let mut player = Player::new(tape(cast), Wish { at: 9_000_000, ..WISH }, HERE, |_| Ok(())).expect("player");
         assert_eq!(player.tail(), "a\nb\nc\n");
     }
 }

@@ -112,9 +112,11 @@ impl Home {
             Some(name) => name.to_owned(),
             None => self.current()?.unwrap_or_else(|| "default".to_owned()),
         };
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        if !(1..=64).contains(&name.len()) || name.starts_with(['.', '-']) || !name.bytes().all(plain) {
-            return Err(Failure::usage("a profile's name is 1 to 64 letters, digits, `.`, `_` or `-`, beginning with a letter or digit"));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+        if !(1..=64).contains(&name.len()) || name.starts_with(['.', '-', '@']) || !name.bytes().all(plain) {
+            return Err(Failure::usage(
+                "a profile's name is 1 to 64 letters, digits, `.`, `_`, `-` or `@`, beginning with a letter or digit",
+            ));
         }
         let dir = self.state.join("profiles").join(&name);
         Ok(Profile { name, dir })
@@ -269,7 +271,7 @@ mod tests {
     #[test]
     fn names_that_are_paths_are_refused() {
         let home = Home::under(Path::new("/nowhere"));
-        for bad in ["", ".", "..", "../x", "a/b", "-a", "a b", "a\n", &"a".repeat(65)] {
+        for bad in ["", ".", "..", "../x", "a/b", "-a", "@a", "a b", "a\n", &"a".repeat(65)] {
             assert_eq!(home.profile(Some(bad)).map_err(|e| e.exit), Err(2), "{bad:?}");
         }
         assert_eq!(home.profile(None).expect("default").name, "default");

@@ -27,6 +27,33 @@ pub async fn open(api: &Api, id: SessionId, purpose: Purpose, follow: bool) -> R
     api.stream(&with_query(&format!("/v1/sessions/{id}/cast"), &CastQuery { follow, purpose })).await
 }
 
+/// What reading a recording failed of: where the server's check finds the stored recording changed, that, with exit 10. A body that breaks
+/// off looks the same for a damaged recording and for a lost connection.
+pub async fn explain(api: &Api, id: SessionId, failure: Failure) -> Failure {
+    if !matches!(failure.code.as_str(), "NARU-N102" | "NARU-R120" | "NARU-W500") {
+        return failure;
+    }
+    match api.get::<Verified>(&format!("/v1/sessions/{id}/verify")).await {
+        Ok(found) => blamed(id, failure, &found),
+        Err(again) if again.exit == exit::CANNOT_REACH => failure,
+        // Who may take a recording away need not have the right to check it.
+        Err(_) => cut_off(id, exit::FAILED),
+    }
+}
+
+fn cut_off(id: SessionId, exit: u8) -> Failure {
+    Failure::new("NARU-R120", exit, format!("the recording of {id} could not be read to its end"))
+        .hint(format!("naru recording verify {id}"))
+}
+
+fn blamed(id: SessionId, failure: Failure, found: &Verified) -> Failure {
+    match found.faults.first() {
+        _ if found.ok => failure.hint("the recording itself is whole: try again"),
+        Some(fault) => cut_off(id, exit::VERIFY_FAILED).because(format!("what is stored was changed: {}", place(fault))),
+        None => cut_off(id, exit::VERIFY_FAILED),
+    }
+}
+
 /// Writes the recording to `out`, with hostile escapes removed unless `raw`.
 pub async fn export(api: &Api, id: SessionId, format: Format, raw: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let purpose = match format {
@@ -159,7 +186,9 @@ pub fn verified(found: &Verified) -> Answer {
 fn place(fault: &VerifyFault) -> String {
     let line = fault.line.map(|line| format!(" line {line}")).unwrap_or_default();
     let offset = fault.offset.map(|offset| format!(" byte {offset}")).unwrap_or_default();
-    format!("{}{line}{offset}: {}", fault.file, fault.kind)
+    // Some say the file again.
+    let kind = fault.kind.strip_prefix(fault.file.as_str()).map_or(fault.kind.as_str(), str::trim_start);
+    format!("{}{line}{offset}: {kind}", fault.file)
 }
 
 #[cfg(test)]
@@ -208,7 +237,13 @@ mod tests {
         };
         let answer = verified(&found);
         assert_eq!(answer.exit, 10);
-        assert!(crate::out::tsv(&answer.table).contains("log/p/000001.jsonl line 3: hash"));
-        assert_eq!(verified(&Verified { ok: true, faults: vec![], ..found }).exit, 0);
+        assert!(crate::out::tsv(&answer.table, true).contains("log/p/000001.jsonl line 3: hash"));
+        assert_eq!(verified(&Verified { ok: true, faults: vec![], ..found.clone() }).exit, 0);
+        let id = "01933b6c-8b3e-7000-8000-000000000001".parse().expect("id");
+        let broken = || Failure::new("NARU-N102", exit::CANNOT_REACH, "lost");
+        let told = blamed(id, broken(), &found);
+        assert_eq!((told.code.as_str(), told.exit), ("NARU-R120", 10));
+        assert!(told.title.contains("to its end") && told.hint.is_some_and(|hint| hint == format!("naru recording verify {id}")));
+        assert_eq!(blamed(id, broken(), &Verified { ok: true, faults: vec![], ..found }).exit, exit::CANNOT_REACH);
     }
 }

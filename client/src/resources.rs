@@ -22,17 +22,41 @@ pub async fn known_traits(api: &Api) -> Result<BTreeSet<String>, Failure> {
     Ok(traits.flat_map(|traits| traits.keys().cloned()).collect())
 }
 
-/// All resources of a kind, or one.
-pub async fn get(api: &Api, kind: &str, name: Option<&str>) -> Result<Answer, Failure> {
+/// How a resource is shown where no table is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As `naru apply` takes it.
+    Yaml,
+    /// The same as JSON, indented.
+    Json,
+}
+
+impl Form {
+    fn lines(self, values: &[&Value]) -> Table {
+        let text = match self {
+            Self::Yaml => values.iter().map(|value| crate::yaml::text(value)).collect::<Vec<_>>().join("---\n"),
+            Self::Json => values.iter().map(|value| serde_json::to_string_pretty(value).unwrap_or_default() + "\n").collect(),
+        };
+        Table::text(&text)
+    }
+}
+
+/// All resources of a kind as a table, or one as YAML; `form` asks for another look.
+pub async fn get(api: &Api, kind: &str, name: Option<&str>, form: Option<Form>) -> Result<Answer, Failure> {
     match name {
         Some(name) => {
             let one: Value = api.get(&path(kind, Some(name))).await?;
-            let text = serde_json::to_string_pretty(&one).unwrap_or_default();
-            let rows = text.lines().map(|line| vec![line.to_owned()]).collect();
-            Ok(Answer { json: one, table: Table { head: Vec::new(), rows }, exit: 0 })
+            let table = form.unwrap_or(Form::Yaml).lines(&[&one]);
+            Ok(Answer { json: one, table, exit: 0 })
         }
         None => {
             let all: Items<Value> = api.get(&path(kind, None)).await?;
+            match form {
+                Some(Form::Yaml) => return Ok(Answer::new(&all, Form::Yaml.lines(&all.items.iter().collect::<Vec<_>>()))),
+                // One document, as `naru apply` takes it.
+                Some(Form::Json) => return Ok(Answer::new(&all, Form::Json.lines(&[&serde_json::json!({ "items": all.items })]))),
+                None => {}
+            }
             let word = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             let rows: Vec<_> = all
                 .items

@@ -19,29 +19,49 @@ pub enum Keep {
 pub struct Filter {
     vt: Vt,
     keep: Keep,
+    cut: bool,
 }
 
 /// Undoes everything that a filtered recording can have set: attributes, margins, modes, character sets, tabs.
 pub const RESET: &[u8] = b"\x0f\x1b(B\x1b)B\x1b[m\x1b[r\x1b[4l\x1b[?5;6;45l\x1b[?7;25h\x1b[?5W";
+
+/// Cuts lines that are longer than the terminal is wide, in place of wrapping them (DECAWM off). [`RESET`] undoes it.
+pub const CUT: &[u8] = b"\x1b[?7l";
 
 const CLEAR: &[u8] = b"\x1b[m\x1b[r\x1b[H\x1b[2J";
 
 impl Filter {
     /// At the beginning of a recording.
     pub fn new(keep: Keep) -> Self {
-        Self { vt: Vt::default(), keep }
+        Self { vt: Vt::default(), keep, cut: false }
+    }
+
+    /// From now on the recording cannot switch the wrapping of long lines on: see [`CUT`].
+    pub fn cut_lines(&mut self) {
+        self.cut = true;
     }
 
     /// Appends to `out` what of `bytes` may be shown.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let keep = self.keep;
+        let (keep, cut) = (self.keep, self.cut);
         self.vt.feed(bytes, &mut |action| match action {
             Action::Print(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             // Backspace, tab, the line feeds, return, and the shifts between character sets.
             Action::Control(byte @ (0x08..=0x0f)) => out.push(byte),
             Action::Control(_) => {}
-            Action::Escape(between, end) => escape(between, end, keep, out),
-            Action::Csi(csi, end) => sequence(csi, end, keep, out),
+            Action::Escape(between, end) => {
+                escape(between, end, keep, out);
+                if cut && end == b'c' {
+                    out.extend_from_slice(CUT);
+                }
+            }
+            Action::Csi(csi, _) if cut && csi.private == b'?' && csi.params.iter().all(|(value, _)| *value == Some(7)) => {}
+            Action::Csi(csi, end) => {
+                sequence(csi, end, keep, out);
+                if cut && csi.private == b'?' && csi.params.iter().any(|(value, _)| *value == Some(7)) {
+                    out.extend_from_slice(CUT);
+                }
+            }
         });
     }
 }

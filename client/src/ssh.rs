@@ -1,5 +1,6 @@
 //! `naru ssh`: one session over a WebSocket, in the frames of [`wire::frames`]. This file moves bytes; [`crate::input`] counts them.
 
+use std::cell::Cell;
 use std::io::Write as _;
 
 use bytes::{Bytes, BytesMut};
@@ -26,6 +27,9 @@ type Ws = WebSocketStream<TlsStream<TcpStream>>;
 
 /// Most bytes of one message: some whole frames.
 const MESSAGE: usize = 4 * 1024 * 1024;
+
+/// The answer to `~?`, for a terminal in raw mode.
+const ESCAPES: &[u8] = b"\r\nAt the beginning of a line:\r\n  ~.  leave: the session ends\r\n  ~?  this list\r\n  ~~  type a ~\r\n";
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -56,11 +60,17 @@ async fn session(api: &Api, wanted: Wanted) -> Result<u8, Failure> {
         say(line);
     }
     let raw = if terminal && here { Some(Raw::enter(false)?) } else { None };
+    let inside_line = Cell::new(false);
     let ended = tokio::select! {
-        ended = carry(&mut ws, raw.is_some()) => ended,
+        ended = carry(&mut ws, raw.is_some(), &inside_line) => ended,
         code = ends.next() => Ok(Ended::Left(code)),
     };
+    let interactive = raw.is_some();
     drop(raw);
+    // What we or the shell say next begins on a line of its own.
+    if interactive && inside_line.get() && !matches!(ended, Ok(Ended::Exit(Exit::Code(_)))) {
+        let _ = std::io::stderr().lock().write_all(b"\n");
+    }
     let _ = ws.close(None).await;
     match ended? {
         Ended::Exit(Exit::Code(code)) => Ok(code),
@@ -94,7 +104,8 @@ async fn connect(api: &Api) -> Result<Ws, Failure> {
                 Err(_) => Err(nonsense(&format!("status {status}"))),
             }
         }
-        Ok(Err(e)) => Err(nonsense(&e)),
+        Ok(Err(e @ WsError::Io(_))) => Err(broken(&e)),
+        Ok(Err(e)) => Err(nonsense(&crate::http::cause_of(&e))),
         Err(_) => Err(Failure::new("NARU-N103", exit::TRANSPORT, format!("{} does not answer", api.address()))),
     }
 }
@@ -102,17 +113,17 @@ async fn connect(api: &Api) -> Result<Ws, Failure> {
 /// Says what is wanted and waits for the answer; a session may take a while to begin.
 async fn opening(ws: &mut Ws, open: &OpenSession) -> Result<Opened, Failure> {
     let text = serde_json::to_string(open).unwrap_or_default();
-    ws.send(Message::text(text)).await.map_err(|e| lost(&e))?;
+    ws.send(Message::text(text)).await.map_err(|e| broken(&e))?;
     loop {
         match ws.next().await {
             Some(Ok(Message::Text(text))) => {
                 return serde_json::from_str::<Opened>(text.as_str()).or_else(|_| {
-                    let problem = serde_json::from_str::<Problem>(text.as_str()).map_err(|e| lost(&e))?;
+                    let problem = serde_json::from_str::<Problem>(text.as_str()).map_err(|_| lost(&"its answer was not understood"))?;
                     Err(Failure::from_problem(problem, 403))
                 });
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Err(e)) => return Err(lost(&e)),
+            Some(Err(e)) => return Err(broken(&e)),
             Some(Ok(_)) | None => return Err(lost(&"closed before the session began")),
         }
     }
@@ -122,8 +133,16 @@ fn lost(cause: &dyn std::fmt::Display) -> Failure {
     Failure::new("NARU-N102", exit::TRANSPORT, "the connection to the proxy was lost").because(cause)
 }
 
+/// The connection ended under the WebSocket.
+fn broken(error: &WsError) -> Failure {
+    match error {
+        WsError::ConnectionClosed | WsError::AlreadyClosed | WsError::Protocol(_) => lost(&"the other side closed it"),
+        other => lost(&crate::http::cause_of(other)),
+    }
+}
+
 /// Carries both ways until the program ends or the user leaves.
-async fn carry(ws: &mut Ws, interactive: bool) -> Result<Ended, Failure> {
+async fn carry(ws: &mut Ws, interactive: bool, inside_line: &Cell<bool>) -> Result<Ended, Failure> {
     let (mut to, mut from) = ws.split();
     let (shown, mut screen_gone) = screen();
     let mut typed = terminal::typed();
@@ -143,12 +162,18 @@ async fn carry(ws: &mut Ws, interactive: bool) -> Result<Ended, Failure> {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) | None => return Err(lost(&"the proxy closed it")),
                 Some(Ok(_)) => return Err(lost(&"a message that is not binary")),
-                Some(Err(e)) => return Err(lost(&e)),
+                Some(Err(e)) => return Err(broken(&e)),
             },
             piece = typed.recv(), if stdin_open && input.room() => match piece {
-                Some(piece) => if matches!(input.typed(&piece, &mut out), Typed::Leave) {
-                    let _ = send(&mut to, Frame::End).await;
-                    return Ok(Ended::Left(exit::TRANSPORT));
+                Some(piece) => match input.typed(&piece, &mut out) {
+                    Typed::Sent => {}
+                    Typed::Help => {
+                        let _ = std::io::stderr().lock().write_all(ESCAPES);
+                    }
+                    Typed::Leave => {
+                        let _ = send(&mut to, Frame::End).await;
+                        return Ok(Ended::Left(exit::TRANSPORT));
+                    }
                 },
                 None => {
                     stdin_open = false;
@@ -159,11 +184,14 @@ async fn carry(ws: &mut Ws, interactive: bool) -> Result<Ended, Failure> {
             _ = &mut screen_gone => return Ok(Ended::Left(exit::OK)),
         }
         if !out.is_empty() {
-            to.send(Message::binary(out.freeze())).await.map_err(|e| lost(&e))?;
+            to.send(Message::binary(out.freeze())).await.map_err(|e| broken(&e))?;
         }
         while waiting.is_none() {
             match Frame::decode(&mut buf).map_err(|e| lost(&e))? {
-                Some(Frame::Output { stream, data, .. }) => waiting = Some((stream, data)),
+                Some(Frame::Output { stream, data, .. }) => {
+                    inside_line.set(data.last().map_or(inside_line.get(), |last| *last != b'\n'));
+                    waiting = Some((stream, data));
+                }
                 Some(Frame::Acked { seq }) => input.acked(seq),
                 Some(Frame::Exit { exit, .. }) => {
                     drop(shown);

@@ -40,6 +40,10 @@ fn shell_word(text: &str) -> Result<String, CannotWrite> {
     Ok(format!("'{}'", text.replace('\'', r"'\''").replace('%', "%%")))
 }
 
+/// OpenSSH before 9.6 hands the name as it was typed to the shell that runs the ProxyCommand, and a name may come from somebody else's
+/// URL (CVE-2023-51385): names with what a shell acts on are not ours.
+const NOT_FOR_SHELLS: &str = "!*$* !*`* !*;* !*|* !*&* !*<* !*>* !*(*";
+
 /// What a proxy offers, fastest first: OpenSSH by itself would begin with a cipher and a separate MAC, which cost both ends three times
 /// as much. ChaCha20 comes second, so that it is taken where the proxy's processor has no AES.
 const CIPHERS: &str = "aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr";
@@ -66,7 +70,7 @@ pub fn block(of: &Block<'_>) -> Result<String, Failure> {
     let path = |name: &str| -> Result<String, Failure> { Ok(argument(&text(&of.profile.path(name))?)?) };
     // `Match all` closes the block, so that what follows in the same file applies to every host again.
     Ok(format!(
-        "{BEGIN}\nHost *.naru\n  ProxyCommand {command} proxy-connect --fdpass -- %h\n  ProxyUseFdpass yes\n  IdentityFile {}\n  \
+        "{BEGIN}\nHost *.naru {NOT_FOR_SHELLS}\n  ProxyCommand {command} proxy-connect --fdpass -- %h\n  ProxyUseFdpass yes\n  IdentityFile {}\n  \
          CertificateFile {}\n  IdentitiesOnly yes\n  UserKnownHostsFile {}\n  StrictHostKeyChecking yes\n  UpdateHostKeys no\n\
          \x20 Ciphers {CIPHERS}\n\
          Match all\n{END}\n",
@@ -132,7 +136,7 @@ mod tests {
     #[test]
     fn the_block_names_the_files_of_the_profile() {
         let lines = lines_of("/home/a b").expect("block");
-        assert_eq!(lines[1], "Host *.naru");
+        assert_eq!(lines[1], format!("Host *.naru {NOT_FOR_SHELLS}"));
         let command = r"  ProxyCommand '/opt/it'\''s 100%%/naru' --home '/home/a b' --profile 'alice' proxy-connect --fdpass -- %h";
         assert_eq!(lines[2], command);
         assert!(lines.contains(&"  IdentityFile \"/home/a b/profiles/alice/ssh_key\"".to_owned()), "{lines:#?}");

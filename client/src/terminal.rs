@@ -63,6 +63,20 @@ pub fn size() -> Size {
     }
 }
 
+/// What writes a line into the last row and leaves the cursor and everything else as it is.
+pub fn bottom_row(text: &str, here: Size) -> Vec<u8> {
+    let text: String = crate::out::plain(text).chars().take(usize::from(here.cols)).collect();
+    // The cursor is saved with its attributes, character set and origin mode (DECSC, DECRC).
+    format!("\x1b7\x1b[?6l\x1b[{};1H\x0f\x1b(B\x1b[0;7m{text}\x1b[m\x1b[K\x1b8", here.rows).into_bytes()
+}
+
+/// What to say where a recording needs more columns or rows than there are here.
+pub fn larger(recorded: (u16, u16), here: Size) -> Option<String> {
+    let (cols, rows) = recorded;
+    let more = cols > here.cols || rows > here.rows;
+    more.then(|| format!("note: the session is {cols}x{rows}, larger than this terminal ({}x{}); lines are cut", here.cols, here.rows))
+}
+
 /// What comes in on stdin, piece by piece; the channel closes at its end. A thread reads, because a terminal cannot be polled safely.
 pub fn typed() -> mpsc::Receiver<Bytes> {
     let (to, from) = mpsc::channel(8);

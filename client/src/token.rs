@@ -22,8 +22,8 @@ pub async fn create(api: &Api, new: &NewToken) -> Result<Answer, Failure> {
 }
 
 /// Makes a one-time sign-in link.
-pub async fn link(api: &Api, user: UserName) -> Result<Answer, Failure> {
-    let link: Link = api.post("/v1/links", &NewLink { user }).await?;
+pub async fn link(api: &Api, user: UserName, ttl_s: Option<u64>) -> Result<Answer, Failure> {
+    let link: Link = api.post("/v1/links", &NewLink { user, ttl_s }).await?;
     if let Err(cause) = link.link.parse::<SignInLink>() {
         return Err(Failure::new("NARU-N105", exit::FAILED, "the server gave a sign-in link that nobody could use").because(cause));
     }

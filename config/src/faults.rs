@@ -1,5 +1,6 @@
 //! What is wrong in a text, where, and what to write instead: shown with the line and a caret. No reading of anything.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -102,16 +103,22 @@ fn floor(text: &str, at: usize) -> usize {
     at
 }
 
-/// All faults for a terminal, and how many.
+/// All faults for a terminal, each as a block of lines.
 pub fn text(faults: &[Fault]) -> String {
-    let mut all: Vec<&str> = faults.iter().map(|fault| fault.rendered.as_str()).collect();
-    let count = match faults.len() {
-        1 => "1 fault; nothing was applied".to_owned(),
-        MOST.. => format!("the first {MOST} faults; nothing was applied"),
-        n => format!("{n} faults; nothing was applied"),
-    };
-    all.push(&count);
+    let all: Vec<&str> = faults.iter().map(|fault| fault.rendered.as_str()).collect();
     all.join("\n\n")
+}
+
+/// How many and where, as the beginning of a sentence: `2 faults in a.yaml`.
+pub fn count(faults: &[Fault]) -> String {
+    let files: BTreeSet<&str> = faults.iter().map(|fault| fault.file.as_str()).collect();
+    let most = files.iter().any(|file| faults.iter().filter(|fault| fault.file == *file).count() >= MOST);
+    let faults = match faults.len() {
+        1 => "1 fault".to_owned(),
+        n if most => format!("the first {n} faults"),
+        n => format!("{n} faults"),
+    };
+    format!("{faults} in {}", harmless(&files.into_iter().collect::<Vec<_>>().join(" and ")))
 }
 
 /// A word of the text for a message: cut to 64 characters, in quotes, with what cannot be printed escaped.

@@ -12,7 +12,7 @@ use access::words::BadName;
 
 use crate::faults::{Fault, Source, meant, quoted};
 use crate::read::Reader;
-use crate::tree::{Node, documents};
+use crate::tree::{Node, Value, documents};
 
 /// Reads all resources of a text. `known_traits` are the names of traits that people are known to have; with it, a
 /// template whose trait neither they nor the users of this text have is a fault. Without it only its spelling counts.
@@ -25,7 +25,7 @@ pub fn resources(file: &str, text: &str, known_traits: Option<&BTreeSet<String>>
     let trees = documents(&source, &mut faults);
     let mut read = Reader::new(&source, faults);
     let (mut all, mut names, mut templates) = (Vec::new(), BTreeSet::new(), Vec::new());
-    for tree in &trees {
+    for tree in declared(&mut read, &trees) {
         let Some((resource, name_at)) = resource(&mut read, tree, &mut templates) else { continue };
         if !names.insert((resource.kind(), resource.name().to_owned())) {
             let message = format!("{} {} is declared twice", resource.kind().as_str(), resource.name());
@@ -37,6 +37,46 @@ pub fn resources(file: &str, text: &str, known_traits: Option<&BTreeSet<String>>
         unknown_traits(&mut read, &all, known, &templates);
     }
     read.end(all)
+}
+
+/// That there is no such role, shown where the user of this name asks for it; none where this text does not.
+pub fn unknown_role(file: &str, text: &str, user: &str, role: &str, known: &[&str]) -> Option<Fault> {
+    let source = Source { file, text };
+    let trees = documents(&source, &mut Vec::new());
+    let mut read = Reader::new(&source, Vec::new());
+    for tree in declared(&mut read, &trees) {
+        let fields = read.fields(tree, "a resource", &["kind", "name", "spec"]);
+        let is =
+            |key: &str, wanted: &str| matches!(fields.get(key).map(|node| &node.value), Some(Value::Scalar { text, .. }) if text == wanted);
+        if !(is("kind", "user") && is("name", user)) {
+            continue;
+        }
+        let spec = fields.get("spec").map(|spec| read.fields(spec, "a user", &["roles", "traits"]));
+        let roles = spec.and_then(|spec| spec.get("roles")).map(|roles| read.list(roles, "roles")).unwrap_or_default();
+        let named = roles.iter().find(|item| matches!(&item.value, Value::Scalar { text, .. } if text == role));
+        if let Some(node) = named {
+            let remedy = match meant(role, known.iter().copied()) {
+                near if near.starts_with("did you mean") => near,
+                _ => "declare the role, or take it from the user".to_owned(),
+            };
+            return Some(source.fault(&node.at, format!("there is no role {role}, here or on the server"), remedy));
+        }
+    }
+    None
+}
+
+/// The resources of all documents: a document itself, or those of a list as `naru get --json` gives it.
+fn declared<'n>(read: &mut Reader<'_>, trees: &'n [Node]) -> Vec<&'n Node> {
+    let mut found = Vec::new();
+    for tree in trees {
+        match &tree.value {
+            Value::Map(entries) if entries.len() == 1 && entries.iter().all(|entry| entry.key == "items") => {
+                entries.iter().for_each(|entry| found.extend(read.list(&entry.value, "items")));
+            }
+            _ => found.push(tree),
+        }
+    }
+    found
 }
 
 /// A template's trait and where it stands.
@@ -57,7 +97,7 @@ fn resource(read: &mut Reader<'_>, tree: &Node, templates: &mut Vec<Template>) -
         read.fault(&tree.at, "this resource has no name", "write name: and what it is called");
         return None;
     };
-    let empty = Node { at: tree.at.clone(), value: crate::tree::Value::Null };
+    let empty = Node { at: tree.at.clone(), value: Value::Null };
     let spec = fields.get("spec").unwrap_or(&empty);
     let resource = match kind? {
         ResourceKind::User => {
@@ -138,7 +178,7 @@ fn rule(read: &mut Reader<'_>, node: &Node, path: &str, places: &mut Places, tem
     if let Some(node) = fields.get("node_labels") {
         for entry in read.map(node, "node_labels") {
             places.insert(format!("{path}.node_labels.{}", entry.key), entry.at.clone());
-            let items = read.list(&entry.value, "the values of a label").iter();
+            let items = read.list(&entry.value, "the set of values of a label").iter();
             let patterns =
                 items.filter_map(|item| read.parse::<Pattern>(item, "a label's value", "shorten it, with * for any run of characters"));
             rule.node_labels.insert(entry.key.clone(), patterns.collect());

@@ -8,7 +8,7 @@ use access::amount::Period;
 
 use crate::faults::{Fault, Source, quoted};
 use crate::read::{Fields, Reader};
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 
 /// Longest life of a user's certificate.
 const CERTIFICATE: u64 = 12 * 3_600;
@@ -84,7 +84,7 @@ pub fn proxy(file: &str, text: &str) -> Result<ProxyFile, Vec<Fault>> {
     let (mut read, tree) = Reader::one(&source);
     let fields = read.fields(&tree, "the proxy's file", &DEFAULTS.map(|default| default.field));
     let written = (
-        or_default(&mut read, &fields, "listen", "write an address and a port, such as 0.0.0.0:8443"),
+        listen(&mut read, &fields),
         life(&mut read, &fields, "certificate_life", CERTIFICATE),
         life(&mut read, &fields, "link_life", LINK),
         number(&mut read, &fields, "max_connections"),
@@ -118,6 +118,19 @@ fn or_default<T: FromStr<Err: Display>>(read: &mut Reader<'_>, fields: &Fields<'
         Some(node) => read.parse(node, field, remedy),
         None => default_of(field),
     }
+}
+
+fn listen(read: &mut Reader<'_>, fields: &Fields<'_>) -> Option<SocketAddr> {
+    let Some(node) = fields.get("listen") else { return default_of("listen") };
+    let parsed = match &node.value {
+        Value::Scalar { text, .. } => text.parse().ok(),
+        _ => None,
+    };
+    if parsed.is_none() {
+        let remedy = "write an address and a port, such as 0.0.0.0:8443 or \"[::]:8443\"";
+        read.fault(&node.at, "listen is HOST:PORT, with the host as an IP address", remedy);
+    }
+    parsed
 }
 
 fn life(read: &mut Reader<'_>, fields: &Fields<'_>, field: &str, most: u64) -> Option<Period> {
@@ -250,6 +263,7 @@ mod tests {
         let faults = proxy("p.yaml", text).expect_err("faults");
         let lines: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
         assert_eq!(lines, [1, 2, 3, 4, 6, 7, 8], "{}", crate::faults::text(&faults));
+        assert!(faults[0].message.contains("HOST:PORT") && faults[0].remedy.contains("0.0.0.0:8443"), "{}", faults[0]);
     }
 
     #[test]

@@ -98,7 +98,11 @@ impl<'s> Reader<'s> {
 
     /// A text that parses.
     pub(crate) fn parse<T: FromStr<Err: Display>>(&mut self, node: &Node, what: &str, remedy: &str) -> Option<T> {
-        let text = self.text(node, what)?;
+        // What cannot be meant whatever quotes it gets is told as that, so that `idle: 30` is not answered with `"30"`.
+        let text = match &node.value {
+            Value::Scalar { text, .. } if text.parse::<T>().is_err() => text,
+            _ => self.text(node, what)?,
+        };
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {

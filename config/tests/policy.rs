@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use access::policy::{PolicySet, RecordingMode, Resource};
-use config::faults::{Fault, text};
+use config::faults::{Fault, count, text};
 use config::policy::resources;
 
 const GOOD: &str = r#"
@@ -96,7 +96,7 @@ name: kim
     let wanted = [
         r#"2:7 "Engineer" is not a role name: 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit | choose a name of these characters"#,
         r#"4:3 a role has no field "alow" | did you mean allow?"#,
-        r#"6:26 the values of a label is a list, and this is a single value | write [a, b], or one line with - for each item"#,
+        r#"6:26 the set of values of a label is a list, and this is a single value | write [a, b], or one line with - for each item"#,
         r#"6:32 the key * goes only with the pattern * | name the label's key"#,
         r#"7:24 an allow rule cannot allow every login | name the logins, or take them from a trait as {{logins}}"#,
         r#"7:29 "-oProxyCommand" is not a login: 1 to 32 of a-z 0-9 _ . -, beginning with a letter or _ | write a login such as ubuntu, or a template such as {{logins}}, in quotes"#,
@@ -139,8 +139,9 @@ fn a_fault_is_shown_with_its_line_a_caret_and_the_remedy() {
     let all = faults("kind: role\nname: a\nspec:\n  alow: []\n");
     assert_eq!(
         text(&all),
-        "error: a role has no field \"alow\"\n --> roles.yaml:4:3\n  |\n4 |   alow: []\n  |   ^^^^\n  |\n  = help: did you mean allow?\n\n1 fault; nothing was applied"
+        "error: a role has no field \"alow\"\n --> roles.yaml:4:3\n  |\n4 |   alow: []\n  |   ^^^^\n  |\n  = help: did you mean allow?"
     );
+    assert_eq!(count(&all), "1 fault in roles.yaml");
 }
 
 #[test]
@@ -217,9 +218,42 @@ fn a_rule_that_is_empty_by_a_fault_is_told_of_once() {
 }
 
 #[test]
+fn a_number_where_a_length_or_a_size_is_wanted_is_told_with_an_example() {
+    let lines = told("kind: role\nname: a\nspec:\n  options: {idle: 30, max_output: 100}\n");
+    assert!(lines[0].contains("is not a length of time") && lines[0].ends_with("| write for example 30m"), "{lines:#?}");
+    assert!(lines[1].contains("is not a size") && lines[1].ends_with("| write for example 1GiB"), "{lines:#?}");
+}
+
+#[test]
+fn a_role_that_is_nowhere_is_shown_where_a_user_asks_for_it() {
+    let text = "kind: role\nname: ops\n---\nkind: user\nname: bob\nspec:\n  roles: [ops, opps]\n";
+    let fault = config::policy::unknown_role("f.yaml", text, "bob", "opps", &["ops"]).expect("a place");
+    assert_eq!((fault.line, fault.column, fault.remedy.as_str()), (7, 16, "did you mean ops?"));
+    assert_eq!(config::policy::unknown_role("f.yaml", text, "kim", "opps", &[]), None);
+    assert_eq!(config::policy::unknown_role("f.yaml", text, "bob", "other", &[]), None);
+    assert_eq!(config::policy::unknown_role("f.yaml", "[", "bob", "opps", &[]), None);
+}
+
+#[test]
+fn a_list_as_the_server_gives_it_is_read() {
+    let json =
+        r#"{"items":[{"kind":"role","name":"a","spec":{"administer":["token"]}},{"kind":"user","name":"kim","spec":{"roles":["a"]}}]}"#;
+    let names: Vec<String> = resources("f.json", json, None).expect("no faults").iter().map(|one| one.name().to_owned()).collect();
+    assert_eq!(names, ["a", "kim"]);
+    assert_eq!(resources("f", "items: []\n---\nitems:\n", None), Ok(Vec::new()));
+    assert_eq!(
+        told("items:\n  - kind: user\n    name: A\n"),
+        [
+            r#"3:11 "A" is not a user name: 1 to 64 of a-z 0-9 . _ @ + -, beginning with a letter or digit | choose a name of these characters"#
+        ]
+    );
+    assert!(told("items: [{kind: user, name: a}]\nkind: user\n")[0].contains("a resource has no field \"items\""));
+}
+
+#[test]
 fn a_hundred_faults_are_enough() {
     let text: String = (0..20_000).map(|i| format!("x{i}: 1\n")).collect();
     let all = faults(&text);
     assert_eq!(all.len(), 100);
-    assert!(config::faults::text(&all).ends_with("the first 100 faults; nothing was applied"));
+    assert_eq!(count(&all), "the first 100 faults in roles.yaml");
 }

@@ -10,12 +10,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "naru", version, propagate_version = false, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Try it: naru demo\nThen:   naru login --link 'LINK'   naru ls   naru ssh demo   naru sessions ls   naru play ID")]
 pub(crate) struct Cli {
-    /// Which sign-in to use.
+    /// Which sign-in to use; without it the current one: that of the last `naru login` without this.
     #[arg(long, global = true, env = "NARU_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
-    /// One JSON document instead of a table; errors as one JSON object on stderr.
+    /// JSON instead of words: one document, of what goes on one document a line; errors as one object on stderr.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Lists without the names of their columns.
+    #[arg(long, global = true)]
+    pub no_headers: bool,
     /// Where sign-ins are kept, in place of $NARU_HOME.
     #[arg(long, global = true, hide = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
@@ -27,11 +30,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Sign in with a one-time link.
     #[command(
-        after_help = "Examples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'"
+        after_help = "The first sign-in is kept as profile `default`. Signing in again as the same person at the same server renews it; as somebody\nelse or at another server makes a new profile, named after the person, which becomes the current one.\n\nExamples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'"
     )]
     Login(Login),
     /// Show who is signed in, where, and for how long.
-    Status,
+    Status {
+        /// Every sign-in of this computer; asks no server.
+        #[arg(long)]
+        all: bool,
+    },
     /// Remove keys and certificates from this computer.
     Logout {
         /// Of every profile.
@@ -47,7 +54,9 @@ pub(crate) enum Command {
         what: Can,
     },
     /// Open a session on a node, or run a command there.
-    #[command(after_help = "Examples:\n  naru ssh demo\n  naru ssh ubuntu@db-1 -- uptime\n  naru ssh db-1 'tar c /etc' > etc.tar")]
+    #[command(
+        after_help = "At the beginning of a line ~. leaves, ~? lists the escapes, and ~~ types a ~.\n\nExamples:\n  naru ssh demo\n  naru ssh ubuntu@db-1 -- uptime\n  naru ssh db-1 'tar c /etc' > etc.tar"
+    )]
     Ssh(Ssh),
     /// Write the configuration that other programs need.
     Config {
@@ -59,7 +68,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Sessions,
     },
-    /// Play a recording: space pauses, . steps, + and - change the speed, arrows go 5 s, q leaves.
+    /// Play a recording: space pauses, . steps, + and - change the speed, arrows go 5 s, ? shows the keys, q leaves.
     #[command(
         after_help = "Examples:\n  naru play ID\n  naru play ID --at 1:30 --speed 2 --idle-limit 2s\n  naru play ID --text | grep ERROR"
     )]
@@ -89,16 +98,20 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show resources of a kind, or one.
+    /// Show resources of a kind, or one as `naru apply` takes it.
+    #[command(after_help = "Examples:\n  naru get role\n  naru get role engineer > engineer.yaml")]
     Get {
-        /// `role` or `user`.
+        /// `role`, `user` or `node`.
         kind: String,
         /// Its name.
         name: Option<String>,
+        /// Show it so; of one resource YAML when absent.
+        #[arg(short, long, value_enum, value_name = "FORM")]
+        output: Option<Form>,
     },
-    /// Delete a resource.
+    /// Delete a resource. A node's host is cut off at once.
     Delete {
-        /// `role` or `user`.
+        /// `role`, `user` or `node`.
         kind: String,
         /// Its name.
         name: String,
@@ -108,7 +121,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Token,
     },
-    /// Make a one-time sign-in link.
+    /// One-time sign-in links.
     LoginLink {
         #[command(subcommand)]
         what: LoginLink,
@@ -129,6 +142,14 @@ pub(crate) enum Command {
     },
     #[command(flatten)]
     Server(Server),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// As people write it.
+    Yaml,
+    /// Indented.
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +187,13 @@ pub(crate) struct Ssh {
     /// Ask for no terminal.
     #[arg(short = 'T')]
     pub no_terminal: bool,
+    // Known so that who types them reads that they are not there, not that a word is odd.
+    #[arg(short = 'L', hide = true, value_name = "FORWARD")]
+    pub local: Vec<String>,
+    #[arg(short = 'R', hide = true, value_name = "FORWARD")]
+    pub remote: Vec<String>,
+    #[arg(short = 'D', hide = true, value_name = "FORWARD")]
+    pub dynamic: Vec<String>,
     /// [LOGIN@]NODE
     pub place: String,
     /// A command for the login's shell; the words are joined by spaces.
@@ -214,30 +242,43 @@ pub(crate) enum Sessions {
     },
     /// Show one session.
     Show {
-        /// Its id.
-        id: SessionId,
+        /// Its id, or the beginning of it.
+        #[arg(value_parser = session)]
+        id: String,
     },
     /// Watch a live session.
     Watch {
-        /// Its id.
-        id: SessionId,
+        /// Its id, or the beginning of it.
+        #[arg(value_parser = session)]
+        id: String,
         /// Let recorded escapes through.
         #[arg(long)]
         raw: bool,
     },
     /// End a live session.
     Kill {
-        /// Its id.
-        id: SessionId,
+        /// Its id, or the beginning of it.
+        #[arg(value_parser = session)]
+        id: String,
         /// Said to the user and in the log.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
 }
 
+/// What may be a session's id or the beginning of one; which it is, the list of sessions says.
+fn session(text: &str) -> Result<String, String> {
+    let fits = (8..=36).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    if fits { Ok(text.to_owned()) } else { Err("give the whole id, or its first 8 characters or more".to_owned()) }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("give a reason: it is said to the user and in the log".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Play {
-    /// The session's id, or a `.cast` file.
+    /// The session's id, the beginning of it, or a `.cast` file.
     pub what: String,
     /// Print it as text, without waiting.
     #[arg(long)]
@@ -269,8 +310,9 @@ pub(crate) enum Recording {
     /// Write a recording as a file that other programs read.
     #[command(after_help = "Example:\n  naru recording export ID --format txt -o session.txt")]
     Export {
-        /// The session.
-        id: SessionId,
+        /// The session, or the beginning of its id.
+        #[arg(value_parser = session)]
+        id: String,
         /// Which format.
         #[arg(long, value_enum, default_value_t = Format::Cast)]
         format: Format,
@@ -283,8 +325,9 @@ pub(crate) enum Recording {
     },
     /// Check a recording as it is stored. Exit 10 when something was changed.
     Verify {
-        /// The session.
-        id: SessionId,
+        /// The session, or the beginning of its id.
+        #[arg(value_parser = session)]
+        id: String,
     },
 }
 
@@ -324,7 +367,7 @@ pub(crate) enum Events {
 
 #[derive(Debug, Args)]
 pub(crate) struct Filter {
-    /// `session.start`, or `session.*`.
+    /// `session.start`, or `session.*`; a wrong one is answered with the list.
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
     /// Only of this person.
@@ -349,9 +392,12 @@ pub(crate) struct Filter {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
+    /// Print the public key of the server's audit log, for `audit verify --key`.
+    #[command(after_help = "Example, on the first day:\n  naru audit key > audit.pub")]
+    Key,
     /// Check log and recordings with the public key only, without a server. Exit 10 when something is missing or changed.
     #[command(
-        after_help = "Example:\n  naru audit verify --key audit.pub /backup/naru\n\nWithout --key it uses the key that lies beside the data, which proves only that the data agree with themselves.\nTake the key on the first day, and keep it elsewhere: it is the `key` in STATE/log/proxy-1/HEAD."
+        after_help = "Example:\n  naru audit verify --key audit.pub /backup/naru\n\nWithout --key it uses the key that lies beside the data, which proves only that the data agree with themselves.\nTake the key on the first day, and keep it elsewhere: naru audit key > audit.pub"
     )]
     Verify {
         /// The public key that you trust, as text or the file that holds it.
@@ -386,6 +432,13 @@ pub(crate) enum Token {
         #[arg(long)]
         replace: bool,
     },
+    /// Those that have not expired, without their secrets.
+    Ls,
+    /// Take one back. A host that joined with it stays: `naru delete node NAME` removes that.
+    Rm {
+        /// Its id, as `ls` shows it.
+        id: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -403,10 +456,20 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LoginLink {
-    /// For this person.
+    /// Make one for this person.
     Create {
         /// The handle.
         user: UserName,
+        /// How long it can be used, at most 24h; as the server's settings say when absent.
+        #[arg(long)]
+        ttl: Option<String>,
+    },
+    /// Those that have not expired, without their secrets.
+    Ls,
+    /// Take one back. Whoever signed in with it stays signed in.
+    Rm {
+        /// Its id, as `ls` shows it.
+        id: String,
     },
 }
 
@@ -452,7 +515,7 @@ pub(crate) struct Proxied {
     /// Its settings; without a file port 8443, for root 443.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where it keeps everything.
+    /// Where it keeps everything; without it /var/lib/naru, not as root ~/.local/state/naru/server.
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
     /// Start although the store is older than the audit log knows it. Ends all sign-ins, links and join tokens; say it once.
@@ -476,7 +539,7 @@ pub(crate) enum Agent {
         /// Its settings: which logins it allows. Without a file every login but root.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Where it keeps its identity.
+        /// Where it keeps its identity; without it /var/lib/naru-agent, not as root ~/.local/state/naru/agent.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
         /// End the sessions when it stops, instead of keeping them for an agent that comes back.
@@ -504,7 +567,7 @@ pub(crate) enum Agent {
         /// Its settings: which logins it allows.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Where it keeps its identity.
+        /// Where it keeps its identity; without it /var/lib/naru-agent, not as root ~/.local/state/naru/agent.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
         /// Only join; `naru agent run` runs it.
@@ -566,6 +629,7 @@ mod tests {
             "naru zygote --dir /x -y",
             "naru login https://h --device",
             "naru login --no-browser",
+            "naru audit key",
             "naru audit verify --key k --checkpoint c d",
             "naru events tail -f",
             "naru token create --kind node --ttl 1h",
@@ -574,10 +638,22 @@ mod tests {
             "naru config ssh --known-hosts",
             "naru proxy-connect --fdpass -- demo.naru",
             "naru apply -f a.yaml -f b.yaml",
+            "naru sessions show 01933b6c",
+            "naru --no-headers status --all",
+            "naru get role x -o yaml",
+            "naru ssh -L 80:x:80 demo",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["naru", "naru nonsense", "naru play x --speed 0", "naru sessions show ../x", "naru token create --label x"] {
+        for line in [
+            "naru",
+            "naru nonsense",
+            "naru play x --speed 0",
+            "naru sessions show ../x",
+            "naru sessions show 01933b6",
+            "naru sessions kill 01933b6c --reason ",
+            "naru token create --label x",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

@@ -1,14 +1,16 @@
 //! argv to proxy, agent or client, and answers to exit codes; nothing else.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod cli;
+mod faults;
 mod run;
 mod server;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use client::failure::Failure;
 use client::out::Out;
 
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return words(&error),
     };
-    let out = Out::detect(cli.json);
+    let out = Out::detect(cli.json, !cli.no_headers);
     if let cli::Command::Server(command) = &cli.command {
         return server::run(command, cli.json);
     }
@@ -48,10 +50,15 @@ pub(crate) fn report(out: Out, failure: &Failure) -> ExitCode {
 
 /// Help and version go to stdout; wrong words are exit 2, with `--json` as an object like every other failure.
 fn words(error: &clap::Error) -> ExitCode {
+    // Nobody who types the bare name is wrong: they want to know what there is.
+    if std::env::args_os().len() == 1 {
+        let _ = cli::Cli::command().print_help();
+        return ExitCode::SUCCESS;
+    }
     let json = std::env::args_os().any(|arg| arg == "--json");
     if error.use_stderr() && json {
         let sentence = error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        return report(Out::detect(true), &Failure::usage(sentence).hint("naru --help"));
+        return report(Out::detect(true, true), &Failure::usage(sentence).hint("naru --help"));
     }
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { wire::api::exit::USAGE } else { wire::api::exit::OK })

@@ -1,15 +1,15 @@
 //! The client commands: which call of `client` each word makes. No behaviour of its own.
 
-use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use access::words::SessionId;
 use clap::CommandFactory as _;
 use client::failure::Failure;
 use client::http::Api;
 use client::out::{Answer, Out, Table, print};
 use client::profile::{Home, Profile, file};
 use client::recording::{self, Export, Format};
+use client::secrets::{self, Which};
 use client::ssh::Wanted;
 use client::{audit, can, events, login, ls, play, proxy_connect, resources, sessions, ssh_config, token, watch, when};
 use wire::api::{EventQuery, NewToken, OpenSession, Purpose, SessionQuery, TokenKind, exit};
@@ -34,8 +34,11 @@ impl Place {
 pub(crate) fn run(cli: Cli, out: Out) -> Result<u8, Failure> {
     // Completion must work before anybody has signed in, and without a home.
     if let Command::Completion { shell } = cli.command {
+        if cli.json {
+            return Err(Failure::usage("a completion script cannot be JSON").hint("leave --json out"));
+        }
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "naru", &mut script);
+        clap_complete::generate(shell, &mut shown(&Cli::command()), "naru", &mut script);
         return print(&script).map(|()| exit::OK);
     }
     let home = match &cli.home {
@@ -67,7 +70,9 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
             let profiles = if all { place.home.profiles() } else { vec![place.profile.clone()] };
             login::logout(&profiles).await?
         }
-        Command::Status => login::status(&place.profile, &place.api()?).await?,
+        Command::Status { all: true } => login::all(&place.home, &place.profile.name),
+        Command::Status { all: false } => login::status(&place.profile, &place.api()?).await?,
+        Command::Audit { what: cli::Audit::Key } => audit::key(&place.api()?).await?,
         Command::Ls => ls::nodes(&place.api()?).await?,
         Command::Can { what: cli::Can::Ssh { place: there, as_user } } => can::ssh(&place.api()?, &there, as_user).await?,
         Command::Ssh(words) => return ssh(place, words).await,
@@ -75,25 +80,36 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
         Command::Play(words) => return play_it(place, &words).await,
         Command::Recording { what } => return of_recordings(place, what).await,
         Command::Events { what } => return events::run(&place.api()?, &event_query(what)?, place.out).await,
-        Command::Apply { file, dry_run } => {
-            // A template may name any trait that somebody has: there, or in these files. Who may not list people is not told of the rest.
-            let there = match place.api() {
-                Ok(api) => resources::known_traits(&api).await.ok(),
-                Err(_) => None,
-            };
-            let resources = read_resources(&file, there)?;
-            resources::apply(&place.api()?, resources, dry_run).await?
+        Command::Apply { file, dry_run } => crate::apply::run(place.api(), &file, dry_run).await?,
+        Command::Get { kind, name, .. } if client::nodes::is_kind(&kind) => client::nodes::get(&place.api()?, name.as_deref()).await?,
+        Command::Get { kind, name, output } => {
+            let form = output.map(|form| match form {
+                cli::Form::Yaml => resources::Form::Yaml,
+                cli::Form::Json => resources::Form::Json,
+            });
+            resources::get(&place.api()?, &kind, name.as_deref(), form).await?
         }
-        Command::Get { kind, name } => resources::get(&place.api()?, &kind, name.as_deref()).await?,
+        Command::Delete { kind, name } if client::nodes::is_kind(&kind) => client::nodes::delete(&place.api()?, &name).await?,
         Command::Delete { kind, name } => resources::delete(&place.api()?, &kind, &name).await?,
         Command::Token { what: cli::Token::Create { kind: cli::Kind::Node, node, labels, ttl, replace } } => {
             let ttl_s = when::duration(&ttl)?.as_secs();
             let new = NewToken { kind: TokenKind::Node, node, labels: labels.into_iter().collect(), ttl_s, replace };
             token::create(&place.api()?, &new).await?
         }
-        Command::LoginLink { what: cli::LoginLink::Create { user } } => token::link(&place.api()?, user).await?,
+        Command::Token { what: cli::Token::Ls } => secrets::ls(&place.api()?, Which::Tokens).await?,
+        Command::Token { what: cli::Token::Rm { id } } => secrets::rm(&place.api()?, Which::Tokens, &id).await?,
+        Command::LoginLink { what: cli::LoginLink::Create { user, ttl } } => {
+            let ttl_s = ttl.as_deref().map(when::duration).transpose()?.map(|ttl| ttl.as_secs());
+            token::link(&place.api()?, user, ttl_s).await?
+        }
+        Command::LoginLink { what: cli::LoginLink::Ls } => secrets::ls(&place.api()?, Which::Links).await?,
+        Command::LoginLink { what: cli::LoginLink::Rm { id } } => secrets::rm(&place.api()?, Which::Links, &id).await?,
         // They were run before.
-        Command::ProxyConnect { .. } | Command::Config { .. } | Command::Audit { .. } | Command::Completion { .. } | Command::Server(_) => {
+        Command::ProxyConnect { .. }
+        | Command::Config { .. }
+        | Command::Audit { what: cli::Audit::Verify { .. } }
+        | Command::Completion { .. }
+        | Command::Server(_) => {
             return Ok(exit::OK);
         }
     };
@@ -111,6 +127,10 @@ async fn sign_in(place: &Place, words: &cli::Login) -> Result<Answer, Failure> {
 }
 
 async fn ssh(place: &Place, words: cli::Ssh) -> Result<u8, Failure> {
+    let forwards = [("-L", &words.local), ("-R", &words.remote), ("-D", &words.dynamic)];
+    if let Some((flag, _)) = forwards.into_iter().find(|(_, asked)| !asked.is_empty()) {
+        return Err(Failure::usage(format!("port forwards ({flag}) are not built yet")).hint(format!("leave {flag} out")));
+    }
     let transport = |failure: Failure| Failure { exit: exit::TRANSPORT, ..failure };
     let (login, node) = can::destination(&words.place).map_err(transport)?;
     let command = (!words.command.is_empty()).then(|| words.command.join(" "));
@@ -128,39 +148,61 @@ async fn of_sessions(place: &Place, what: cli::Sessions) -> Result<u8, Failure> 
     let answer = match what {
         cli::Sessions::Ls { live, user, node, since, limit, after } => {
             let since = since.map(|since| when::point(&since, when::now())).transpose()?;
-            sessions::ls(&api, &SessionQuery { live: live.then_some(true), user, node, since, limit, after }).await?
+            let width = place.out.terminal.then(|| client::terminal::size().cols);
+            sessions::ls(&api, &SessionQuery { live: live.then_some(true), user, node, since, limit, after }, width).await?
         }
-        cli::Sessions::Show { id } => sessions::show(&api, id).await?,
-        cli::Sessions::Kill { id, reason } => sessions::kill(&api, id, &reason).await?,
+        cli::Sessions::Show { id } => sessions::show(&api, sessions::find(&api, &id).await?).await?,
+        cli::Sessions::Kill { id, reason } => sessions::kill(&api, sessions::find(&api, &id).await?, &reason).await?,
         cli::Sessions::Watch { id, raw } => {
-            let from = recording::open(&api, id, Purpose::Watch, true).await?;
-            return watch::run(from, place.out, raw).await;
+            let id = sessions::find(&api, &id).await?;
+            let watched = async { watch::run(recording::open(&api, id, Purpose::Watch, true).await?, place.out, raw).await };
+            return explained(&api, id, watched).await;
         }
     };
     place.out.answer(&answer)
 }
 
+/// Runs what reads a recording; where that fails, asks whether it is the recording's fault.
+async fn explained<T>(api: &Api, id: SessionId, reads: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match reads.await {
+        Ok(read) => Ok(read),
+        Err(failure) => Err(recording::explain(api, id, failure).await),
+    }
+}
+
 async fn play_it(place: &Place, words: &cli::Play) -> Result<u8, Failure> {
+    let here = Path::new(&words.what);
+    if words.what.contains('/') || here.extension().is_some_and(|end| end == "cast") {
+        return play_tape(place, words, play::Tape::open(here)?).await;
+    }
+    let api = place.api()?;
+    let id = sessions::find(&api, &words.what).await?;
+    if words.verify {
+        let found = recording::verify(&api, id).await?;
+        if found.exit != exit::OK {
+            return place.out.answer(&found);
+        }
+        client::out::say("verified: the recording is as it was written");
+    }
+    let purpose = if as_text(place, words) { Purpose::Text } else { Purpose::Play };
+    let played = async {
+        let tape = play::Tape::fetch(recording::open(&api, id, purpose, false).await?, &place.profile.path("cache")).await?;
+        play_tape(place, words, tape).await
+    };
+    explained(&api, id, played).await
+}
+
+fn as_text(place: &Place, words: &cli::Play) -> bool {
+    words.text || place.out.json || !place.out.terminal || !std::io::IsTerminal::is_terminal(&std::io::stdin())
+}
+
+async fn play_tape(place: &Place, words: &cli::Play, mut tape: play::Tape) -> Result<u8, Failure> {
     let at = words.at.as_deref().map(when::place).transpose()?.unwrap_or(0);
     let idle = words.idle_limit.as_deref().map(when::place).transpose()?.unwrap_or(u64::MAX);
-    let here = Path::new(&words.what);
-    let as_text = words.text || !place.out.terminal || !std::io::IsTerminal::is_terminal(&std::io::stdin());
-    let mut tape = if words.what.contains('/') || here.extension().is_some_and(|end| end == "cast") {
-        play::Tape::open(here)?
-    } else {
-        let id = words.what.parse().map_err(|e| Failure::usage(format!("{e}")).hint("naru sessions ls"))?;
-        let api = place.api()?;
-        if words.verify {
-            let found = recording::verify(&api, id).await?;
-            if found.exit != exit::OK {
-                return place.out.answer(&found);
-            }
-            client::out::say("verified: the recording is as it was written");
-        }
-        let purpose = if as_text { Purpose::Text } else { Purpose::Play };
-        play::Tape::fetch(recording::open(&api, id, purpose, false).await?, &place.profile.path("cache")).await?
-    };
-    if !as_text {
+    if place.out.json {
+        return play::json_lines(&mut tape, at).map(|()| exit::OK);
+    }
+    if !as_text(place, words) {
         return play::screen(tape, play::Wish { speed: words.speed, idle, at, raw: words.raw }).await;
     }
     let mut export = Export::new(Format::Txt, words.raw).starting_at(at);
@@ -177,20 +219,32 @@ async fn play_it(place: &Place, words: &cli::Play) -> Result<u8, Failure> {
 }
 
 async fn of_recordings(place: &Place, what: cli::Recording) -> Result<u8, Failure> {
-    let api = place.api()?;
     match what {
-        cli::Recording::Verify { id } => place.out.answer(&recording::verify(&api, id).await?),
+        cli::Recording::Verify { id } => {
+            let api = place.api()?;
+            let id = sessions::find(&api, &id).await?;
+            place.out.answer(&recording::verify(&api, id).await?)
+        }
         cli::Recording::Export { id, format, output, raw } => {
-            let format = match format {
-                cli::Format::Cast => Format::Cast,
-                cli::Format::Txt => Format::Txt,
+            let (name, format) = match format {
+                cli::Format::Cast => ("cast", Format::Cast),
+                cli::Format::Txt => ("txt", Format::Txt),
             };
-            match output {
-                None => recording::export(&api, id, format, raw, &mut std::io::stdout()).await?,
-                Some(path) => {
-                    let file = std::fs::File::create(&path).map_err(|e| Failure::file("written", &path, &e))?;
-                    recording::export(&api, id, format, raw, &mut std::io::BufWriter::new(file)).await?;
-                }
+            if place.out.json && output.is_none() && format == Format::Txt {
+                return Err(Failure::usage("text on stdout cannot be JSON").hint("naru play ID --json, --format cast, or -o FILE"));
+            }
+            let api = place.api()?;
+            let id = sessions::find(&api, &id).await?;
+            let Some(path) = output else {
+                // A cast is JSON already, one document a line.
+                explained(&api, id, recording::export(&api, id, format, raw, &mut std::io::stdout())).await?;
+                return Ok(exit::OK);
+            };
+            let file = std::fs::File::create(&path).map_err(|e| Failure::file("written", &path, &e))?;
+            explained(&api, id, recording::export(&api, id, format, raw, &mut std::io::BufWriter::new(file))).await?;
+            if place.out.json {
+                let said = serde_json::json!({ "written": path, "session": id, "format": name });
+                return place.out.answer(&Answer::new(&said, Table::default()));
             }
             Ok(exit::OK)
         }
@@ -202,6 +256,7 @@ fn event_query(what: cli::Events) -> Result<EventQuery, Failure> {
         cli::Events::Tail { follow, lines, filter } => (follow, None, Some(lines), filter),
         cli::Events::Search { text, limit, filter } => (false, text, limit, filter),
     };
+    filter.kind.as_deref().map(events::check_type).transpose()?;
     let point = |text: Option<String>| text.map(|text| when::point(&text, when::now())).transpose();
     Ok(EventQuery {
         follow,
@@ -217,69 +272,55 @@ fn event_query(what: cli::Events) -> Result<EventQuery, Failure> {
     })
 }
 
-/// The traits of the people in a text; none where it has faults, which are told later.
-fn traits_in(name: &str, text: &str) -> Vec<String> {
-    let found = config::policy::resources(name, text, None).unwrap_or_default();
-    found
-        .into_iter()
-        .flat_map(|resource| match resource {
-            access::policy::Resource::User { spec, .. } => spec.traits.into_keys().collect(),
-            access::policy::Resource::Role { .. } => Vec::new(),
-        })
-        .collect()
-}
-
-/// All resources of all files, or every fault of all of them. `there` are the traits that people have already.
-fn read_resources(files: &[PathBuf], there: Option<BTreeSet<String>>) -> Result<Vec<serde_json::Value>, Failure> {
-    /// As much as `config` reads, and one byte to notice more.
-    const MOST: u64 = 1024 * 1024 + 1;
-    let mut texts = Vec::new();
-    for path in files {
-        let mut text = String::new();
-        let failed = |e: std::io::Error| Failure::file("read", path, &e);
-        if path == Path::new("-") {
-            std::io::stdin().take(MOST).read_to_string(&mut text).map_err(failed)?;
-        } else {
-            std::fs::File::open(path).map_err(failed)?.take(MOST).read_to_string(&mut text).map_err(failed)?;
-        }
-        texts.push((path.to_string_lossy(), text));
-    }
-    let known = there.map(|mut known| {
-        known.extend(texts.iter().flat_map(|(name, text)| traits_in(name, text)));
-        known
-    });
-    let (mut all, mut faults) = (Vec::new(), Vec::new());
-    for (name, text) in &texts {
-        match config::policy::resources(name, text, known.as_ref()) {
-            Ok(found) => all.extend(found.iter().map(serde_json::to_value)),
-            Err(found) => faults.extend(found),
-        }
-    }
-    if let Some(first) = faults.first() {
-        let title = format!("{}:{}:{}: {}", first.file, first.line, first.column, first.message);
-        let rendered: Vec<&str> = faults.iter().map(|fault| fault.rendered.as_str()).collect();
-        let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
-        let failure = Failure::new("NARU-C041", exit::USAGE, title).because(format!("{count}, so nothing was applied"));
-        return Err(failure.hint(rendered.join("\n\n")));
-    }
-    all.into_iter().collect::<Result<_, _>>().map_err(|e| Failure::new("NARU-C041", exit::FAILED, "a resource cannot be sent").because(e))
-}
-
 fn config(place: &Place, what: cli::Config) -> Result<u8, Failure> {
     let cli::Config::Ssh { write, known_hosts } = what;
     place.profile.facts()?;
     if known_hosts {
-        print(place.profile.read(file::KNOWN_HOSTS)?.as_bytes())?;
-        return Ok(exit::OK);
+        let text = place.profile.read(file::KNOWN_HOSTS)?;
+        return text_or_json(place, &text, &serde_json::json!({ "known_hosts": text }));
     }
     let naru = std::env::current_exe().map_err(|e| Failure::file("found", Path::new("naru"), &e))?;
     let block = ssh_config::block(&ssh_config::Block { naru: &naru, home: place.home.single(), profile: &place.profile })?;
     let Some(path) = write else {
-        print(block.as_bytes())?;
-        return Ok(exit::OK);
+        return text_or_json(place, &block, &serde_json::json!({ "text": block, "written": null, "host": "*.naru" }));
     };
     ssh_config::write(&path, &block)?;
-    let said = serde_json::json!({ "written": path, "host": "*.naru" });
-    let _ = std::io::stdout().flush();
+    let said = serde_json::json!({ "text": block, "written": path, "host": "*.naru" });
     place.out.answer(&Answer::new(&said, Table::line(format!("written to {}: try ssh NODE.naru", path.display()))))
+}
+
+/// A text for another program, byte for byte, or the document that has it.
+fn text_or_json(place: &Place, text: &str, document: &serde_json::Value) -> Result<u8, Failure> {
+    if place.out.json {
+        return place.out.answer(&Answer::new(document, Table::default()));
+    }
+    print(text.as_bytes()).map(|()| exit::OK)
+}
+
+/// The words without those that are hidden: a completion offers nothing that help does not show.
+fn shown(command: &clap::Command) -> clap::Command {
+    // clap wants names that live as long as the program, which ends when the script is printed.
+    let name: &'static str = Box::leak(command.get_name().to_owned().into_boxed_str());
+    let mut all = clap::Command::new(name);
+    if let Some(about) = command.get_about() {
+        all = all.about(about.clone());
+    }
+    let args = command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned();
+    all.args(args).subcommands(command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_offers_nothing_that_is_hidden() {
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut shown(&Cli::command()), "naru", &mut script);
+            let script = String::from_utf8(script).expect("text");
+            assert!(script.contains("sessions") && script.contains("known-hosts") && script.contains("profile"), "{shell}");
+            assert!(!script.contains("zygote") && !script.contains("proxy-connect") && !script.contains("--home"), "{shell}");
+        }
+    }
 }

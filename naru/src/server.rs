@@ -26,9 +26,10 @@ pub(crate) fn run(command: &Server, json: bool) -> ExitCode {
     if let Server::Zygote { .. } = command {
         return ::agent::holder::zygote::main();
     }
-    let quiet = matches!(command, Server::Demo { .. });
+    // The demo's agent shares its terminal, where people read the welcome.
+    let quiet = matches!(command, Server::Demo { .. } | Server::Agent { what: Agent::Run { end_sessions: true, .. } });
     log(quiet);
-    let out = client::out::Out::detect(json);
+    let out = client::out::Out::detect(json, true);
     match start(command, Talk { json }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => crate::report(out, &failure),
@@ -54,9 +55,10 @@ fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
             }
             Server::Agent { what: Agent::Join { url, token, ca_pin, node, labels, config, state, no_run } } => {
                 let asked = agent::Asked { url, token, ca_pin, node: node.clone(), labels };
-                agent::join(asked, state.clone()).await?;
+                let words = agent::run_words(config.as_deref(), state.as_deref());
+                agent::join(asked, state.clone(), talk, no_run.then(|| agent::run_line(&words))).await?;
                 if !*no_run {
-                    next = Some(agent::run_words(config.as_deref(), state.as_deref()));
+                    next = Some(words);
                 }
                 Ok(())
             }

@@ -248,6 +248,107 @@ fn a_problem_keeps_its_exit_code_and_stdout_stays_empty() {
     assert_eq!((error.code.as_str(), error.hint.as_deref()), ("NARU-P205", Some("ask")));
 }
 
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_file_that_declares_nothing_is_a_mistake_and_faults_come_once() {
+    let server = serve();
+    let output = naru(&server, &["apply", "-f", "/dev/null"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("this file declares nothing"), "{}", stderr(&output));
+    let output = naru(&server, &["apply", "-f", "-"], b"kind: rule\nname: a\n");
+    assert_eq!(
+        (output.status.code(), stderr(&output).matches("rule").count()),
+        (Some(2), 2),
+        "the sentence and the line: {}",
+        stderr(&output)
+    );
+    assert!(stderr(&output).starts_with("error[NARU-C041]: 1 fault in -, so nothing was applied\n\nerror: "), "{}", stderr(&output));
+    let bad = server.home.path().join("bad.yaml");
+    std::fs::write(&bad, "listen: 18471\n").expect("written");
+    for line in [["up", "--config"], ["agent", "run"]] {
+        let config = format!("--config={}", bad.display());
+        let args: Vec<&str> = line.iter().copied().filter(|word| *word != "--config").chain([config.as_str()]).collect();
+        let output = naru(&server, &args, b"");
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("\n1 | listen: 18471\n") && !stderr(&output).contains("applied"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn json_is_json_or_refused() {
+    let server = serve();
+    let profile = Home::under(server.home.path()).profile(None).expect("profile");
+    profile.write(file::KNOWN_HOSTS, b"@cert-authority *.naru ssh-ed25519 AAAA\n").expect("written");
+    let written = server.home.path().join("config");
+    let cast = server.home.path().join("a.cast");
+    std::fs::write(&cast, "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[1, \"o\", \"a\\n\"]\n[1, \"x\", \"0\"]\n")
+        .expect("written");
+    let (written, cast) = (written.display().to_string(), cast.display().to_string());
+    for (args, key, lines) in [
+        (&["config", "ssh", "--json"][..], "text", 1),
+        (&["config", "ssh", "--json", "--write", &written], "written", 1),
+        (&["config", "ssh", "--json", "--known-hosts"], "known_hosts", 1),
+        (&["play", "--json", &cast], "code", 2),
+        (&["status", "--json", "--all"], "items", 1),
+    ] {
+        let output = naru(&server, args, b"");
+        assert_eq!(output.status.code(), Some(0), "{args:?} {}", stderr(&output));
+        let text = stdout(&output);
+        let documents: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        assert!(documents.len() == lines && documents.iter().all(|one| one.get(key).is_some()), "{args:?} {text}");
+    }
+    for args in [&["--json", "completion", "bash"][..], &["--json", "recording", "export", "01933b6c", "--format", "txt"]] {
+        let output = naru(&server, args, b"");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}");
+        serde_json::from_str::<Problem>(&stderr(&output)).expect("one JSON object");
+    }
+}
+
+#[test]
+fn words_that_are_wrong_are_told_what_there_is() {
+    let server = serve();
+    let help = naru(&server, &[], b"");
+    assert_eq!((help.status.code(), help.stderr.len()), (Some(0), 0));
+    assert!(stdout(&help).contains("Usage: naru") && !stdout(&help).contains("zygote"), "{}", stdout(&help));
+    for (args, says) in [
+        (&["ssh", "-L", "80:x:80", "demo"][..], "port forwards (-L) are not built yet"),
+        (&["sessions", "kill", "01933b6c-8b3e-7000-8000-000000000001", "--reason", " "], "give a reason"),
+        (&["sessions", "show", "01933b6"], "first 8 characters"),
+        (&["events", "search", "--type", "nonsense"], "session.start"),
+    ] {
+        let output = naru(&server, args, b"");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(says), "{args:?} {}", stderr(&output));
+    }
+    let state = format!("--state={}", server.home.path().join("agent").display());
+    let output = naru(&server, &["agent", "run", &state], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("this host has not joined yet") && stderr(&output).contains("naru agent join"), "{}", stderr(&output));
+}
+
+#[test]
+fn another_pin_is_the_same_answer_for_a_person_and_a_host() {
+    let server = serve();
+    let pin = format!("sha256:{}", "A".repeat(43));
+    let url = format!("https://{}", server.addr);
+    let link = format!("{url}/sign-in#abcdefghijklmnop.{pin}");
+    let state = format!("--state={}", server.home.path().join("agent").display());
+    let person = naru(&server, &["--profile", "new", "login", "--link", &link], b"");
+    let host = naru(&server, &["agent", "join", &url, "--token", "T", "--ca-pin", &pin, &state], b"");
+    for output in [&person, &host] {
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
+        assert!(
+            stderr(output).starts_with("error[NARU-T102]") && stderr(output).contains("its authority is another one"),
+            "{}",
+            stderr(output)
+        );
+    }
+    assert_eq!(stderr(&person), stderr(&host));
+}
+
 #[test]
 fn another_authority_is_not_believed() {
     let (one, two) = (serve(), serve());

@@ -1,4 +1,5 @@
-//! Building and running a proxy. Nothing is bound before everything that can fail has been read, and nothing is served before it is bound.
+//! Building and running a proxy. Nothing is served before everything that can fail has been read, and of a new install nothing is made
+//! before its port is taken.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,9 +27,10 @@ use crate::authority::keyring::{KeyError, Keyring};
 use crate::authority::old;
 use crate::authority::one_time::OneTime;
 use crate::authority::people::People;
+use crate::authority::tls::Subject;
 use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
-use crate::listen::{Arrived, Connections, Fronts, Ticket};
+use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
 use crate::refusals::{Refusals, SUMMARY_EVERY};
@@ -124,15 +126,15 @@ pub struct Proxy {
 impl Proxy {
     /// Reads or makes everything, finishes what an earlier run left, and takes the port.
     pub async fn build(settings: Settings) -> Result<Self, BuildError> {
-        let fresh = format!("n{}", uuid::Uuid::new_v4().simple());
-        let state = StateDir::open(&settings.state, &fresh, None)?;
+        let early = early(&settings).await?;
+        let state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
         let install: InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
         let Kept { log, recordings, table, sinks, commits } = kept(&state, &install, &keys, &store, &settings)?;
         let live = Live::start(store.clone(), install.clone())?;
 
-        let (listener, address) = bind(settings.listen).await?;
+        let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
         let tls = Arc::new(server_tls(&keys, &names)?);
@@ -151,6 +153,7 @@ impl Proxy {
             refusals: Refusals::new(log.clone()),
             table: table.clone(),
             budget: Default::default(),
+            seats: Default::default(),
             max_sessions: settings.max_sessions,
         };
         let app = Arc::new(Parts {
@@ -170,7 +173,6 @@ impl Proxy {
             http: HttpFront::new(app.clone()),
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
-        let connections = Connections::default();
         Ok(Self {
             app,
             listener,
@@ -181,7 +183,7 @@ impl Proxy {
             log,
             sinks,
             table,
-            connections,
+            connections: Connections::default(),
             _state: state,
         })
     }
@@ -328,6 +330,11 @@ async fn sweep_old(store: Arc<dyn Kv>) {
     }
 }
 
+/// The port of a new install. One that is there is read before its port is taken, so that "in use" is what a second process hears.
+async fn early(settings: &Settings) -> Result<Option<(TcpListener, SocketAddr)>, BuildError> {
+    if settings.state.join("VERSION").exists() { Ok(None) } else { bind(settings.listen).await.map(Some) }
+}
+
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {
     let failed = |source| BuildError::Port { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -389,11 +396,51 @@ struct AllFronts {
 }
 
 impl Fronts for AllFronts {
+    fn seat(&self, subject: &Subject) -> Option<Seat> {
+        let sessions = &self.ssh.sessions;
+        let known = match subject {
+            Subject::User { name, sign_in } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
+            Subject::Agent { id } => self.tunnels.node_of(id).is_ok_and(|node| node.is_some()),
+        };
+        known.then(|| sessions.seats.take(subject)).flatten()
+    }
+
     async fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Option<Ticket>) {
         match arrived {
             Arrived::Ssh { stream, node } => self.ssh.serve(stream, node, from, ticket).await,
             Arrived::Http { stream, subject } => self.http.serve(stream, subject, from, ticket).await,
             Arrived::Tunnel { stream, agent } => self.tunnels.serve(stream, agent, from).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_a_new_install_nothing_is_made_when_its_port_is_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let taken = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let settings = Settings {
+            state: dir.path().join("state"),
+            listen: taken.local_addr().expect("an address"),
+            public: vec!["127.0.0.1".to_owned()],
+            webhooks: Vec::new(),
+            accept_restored_store: false,
+            max_sessions: 10,
+            max_connections: 10,
+            certificate_life: Duration::from_secs(60),
+            link_life: Duration::from_secs(60),
+        };
+        assert!(matches!(Proxy::build(settings.clone()).await.err(), Some(BuildError::Port { .. })));
+        assert!(!settings.state.exists(), "no keys lie about");
+        drop(taken);
+        let first = Proxy::build(settings.clone()).await.expect("a proxy");
+        assert!(
+            matches!(Proxy::build(settings).await.err(), Some(BuildError::State(StateError::InUse(_)))),
+            "and not that its port is taken"
+        );
+        drop(first);
     }
 }

@@ -49,7 +49,12 @@ fn a_wrong_state_directory_is_refused_and_left_alone() {
     }
     fs::remove_file(&version).unwrap();
     fs::write(path.join("photo"), "").unwrap();
-    assert!(matches!(StateDir::open(&path, "one", None), Err(StateError::NotOurs(_))));
+    for bits in [0o755, 0o700] {
+        mode(&path, bits);
+        // Nobody is told to change a folder that is not ours.
+        assert!(matches!(StateDir::open(&path, "one", None), Err(StateError::NotOurs(_))), "{bits:o}");
+    }
+    fs::remove_file(path.join("photo")).unwrap();
     for bits in [0o750, 0o702, 0o755] {
         mode(&path, bits);
         assert!(matches!(StateDir::open(&path, "one", None), Err(StateError::Unsafe { .. })), "{bits:o}");

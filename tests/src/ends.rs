@@ -28,6 +28,15 @@ fn the_end_of_a_demo_ends_what_runs_in_its_sessions() {
 }
 
 #[test]
+fn a_second_agent_on_the_same_state_is_refused() {
+    let demo = Demo::start(&[]).unwrap();
+    let state = demo.state().join("demo/agent");
+    let out = demo.naru(&["agent", "run", "--state", &state.to_string_lossy()]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(!out.status.success() && said.contains("in use by another agent"), "{said}");
+}
+
+#[test]
 fn what_is_not_kept_of_a_transfer_is_told_everywhere_and_a_terminal_is_kept() {
     let demo = Demo::start(&[]).unwrap();
     let (alice, olga, admin) = (demo.sign_in("alice").unwrap(), demo.sign_in("olga").unwrap(), demo.sign_in("admin").unwrap());

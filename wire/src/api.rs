@@ -10,7 +10,8 @@
 //! | `POST /v1/sign-in/link` | [`SignIn`] | [`SignedIn`] |
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/ca` | | [`Ca`] |
-//! | `GET /v1/nodes` | | [`Items`] of [`NodeRow`] |
+//! | `GET /v1/nodes` | query [`NodeQuery`] | [`Items`] of [`NodeRow`] |
+//! | `GET`, `DELETE /v1/nodes/{name}` | | [`NodeRow`]; [`Done`] |
 //! | `POST /v1/can` | [`Can`] | [`CanAnswer`] |
 //! | `GET /v1/sessions` | query [`SessionQuery`] | [`Items`] of [`SessionRow`] |
 //! | `GET /v1/sessions/{id}` | | [`SessionRow`] |
@@ -21,8 +22,9 @@
 //! | `POST /v1/apply` | [`Apply`] | [`Applied`] |
 //! | `GET /v1/resources/{kind}` | | [`Items`] of resources |
 //! | `GET`, `DELETE /v1/resources/{kind}/{name}` | | a resource; [`Applied`] |
-//! | `POST /v1/tokens` | [`NewToken`] | [`Token`] |
-//! | `POST /v1/links` | [`NewLink`] | [`Link`] |
+//! | `GET`, `POST /v1/tokens` | [`NewToken`] | [`Items`] of [`SecretRow`]; [`Token`] |
+//! | `GET`, `POST /v1/links` | [`NewLink`] | [`Items`] of [`SecretRow`]; [`Link`] |
+//! | `DELETE /v1/tokens/{id}`, `/v1/links/{id}` | | [`Done`] |
 //! | `POST /v1/join` | [`Join`] | [`Joined`] |
 //! | `POST /v1/agent/renew` | [`Renew`] | [`Renewed`] |
 //! | `GET /v1/ssh` | WebSocket `naru-frames/1` | see [`OpenSession`] |
@@ -171,11 +173,23 @@ pub struct Ca {
     pub ssh_host_ca: String,
     /// The key that signs user certificates.
     pub ssh_user_ca: String,
+    /// The key that signs the audit log and the recordings, as `naru audit verify --key` takes it.
+    #[serde(default)]
+    pub audit_key: String,
     /// Names that the server's certificate carries.
     pub server_names: Vec<String>,
 }
 
-/// A node that the caller may reach.
+/// Which nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeQuery {
+    /// Every node, for whoever may administer nodes; else those that the caller may reach.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// A node that the caller may reach, or administers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRow {
     /// Its name.
@@ -190,6 +204,12 @@ pub struct NodeRow {
     pub agent_id: AgentId,
     /// What the agent runs.
     pub version: String,
+    /// When it joined: for who administers nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Timestamp>,
+    /// When its agent was last there, where that is known: for who administers nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
 }
 
 /// One label.
@@ -495,6 +515,9 @@ pub struct Token {
 pub struct NewLink {
     /// For whom.
     pub user: UserName,
+    /// Seconds that it lives; as the server's settings say when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
 }
 
 /// A sign-in link: shown once. See [`crate::link::SignInLink`].
@@ -502,10 +525,42 @@ pub struct NewLink {
 pub struct Link {
     /// The whole link.
     pub link: String,
+    /// Its public id.
+    #[serde(default)]
+    pub id: String,
     /// For whom.
     pub user: UserName,
     /// When it ends.
     pub expires: Timestamp,
+}
+
+/// A join token or a sign-in link that can be used, or was, and has not expired. Never the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRow {
+    /// Its public id.
+    pub id: String,
+    /// Whom a link signs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserName>,
+    /// The name, or pattern of names, that a token lets join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Labels that a token fixes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Whether a token may take a name that is taken.
+    #[serde(default)]
+    pub replace: bool,
+    /// Who made it; absent for what the server made itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<UserName>,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// Whether it was used: it works once.
+    pub used: bool,
+    /// The node that joined with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_for: Option<NodeName>,
 }
 
 /// An agent's first word.

@@ -11,6 +11,7 @@ pub mod grant;
 pub mod journal;
 pub mod link;
 pub mod pinned;
+pub mod plain;
 pub mod preface;
 pub mod proof;
 pub mod tunnel;

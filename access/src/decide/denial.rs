@@ -57,11 +57,20 @@ impl Denial {
 
 /// `a`, `a and b`, `a, b and 3 more`: a list for a sentence, cut after five.
 pub(super) fn listed(items: &[String]) -> String {
+    joined(items, "and")
+}
+
+/// `a`, `a or b`, as [`listed`].
+pub(super) fn any_of(items: &[String]) -> String {
+    joined(items, "or")
+}
+
+fn joined(items: &[String], word: &str) -> String {
     let (shown, more) = (items.iter().take(5).cloned().collect::<Vec<_>>(), items.len().saturating_sub(5));
     match (shown.split_last(), more) {
         (None, _) => String::new(),
         (Some((only, [])), _) => only.clone(),
-        (Some((last, rest)), 0) => format!("{} and {last}", rest.join(", ")),
-        (Some(_), more) => format!("{} and {more} more", shown.join(", ")),
+        (Some((last, rest)), 0) => format!("{} {word} {last}", rest.join(", ")),
+        (Some(_), more) => format!("{} {word} {more} more", shown.join(", ")),
     }
 }

@@ -57,7 +57,7 @@ impl sealed::Judge for Administer {
             Some(rule) => Ok(Yes { rule, duties: () }),
             None => Err(Denial::by_default(
                 Denial::ADMINISTER,
-                format!("{} may not administer {kind} resources: no role of theirs has {kind} in administer", self.identity.name),
+                format!("{} may not administer {kind}s: no role of theirs has {kind} in administer", self.identity.name),
                 format!("Ask an administrator to do it, or for a role with {kind} in administer."),
             )),
         }

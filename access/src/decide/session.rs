@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::denial::{Denial, listed};
+use super::denial::{Denial, any_of, listed};
 use super::{OpenSession, Yes, roles_of, sealed, signed_in};
 use crate::event::SessionKind;
 use crate::identity::{Identity, NodeFacts, Origin, Traits};
@@ -105,7 +105,11 @@ impl OpenSession {
         let word = if logins.len() == 1 { "login" } else { "logins" };
         let list = listed(&logins);
         let sentence = format!("{login}@{} is not allowed: {role} {roles} {allow} {word} {list} on {}, not {login}", node.name, node.name);
-        Denial::by_default(Denial::LOGIN, sentence, format!("Use {list} there, or ask an administrator for a role that allows {login}."))
+        Denial::by_default(
+            Denial::LOGIN,
+            sentence,
+            format!("Use {} there, or ask an administrator for a role that allows {login}.", any_of(&logins)),
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Traits;
-use crate::words::{BadName, Login};
+use crate::words::{BadName, Login, as_text, cut};
 
 /// A text to compare a label's value with: exact, or with `*` for any run of characters. Case counts; nothing else is special.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -140,25 +140,6 @@ pub fn is_trait_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':' | b'/'))
 }
 
-fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
-}
-
-macro_rules! as_text {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = BadName;
-            fn try_from(text: String) -> Result<Self, BadName> {
-                text.parse()
-            }
-        }
-        impl From<$name> for String {
-            fn from(pattern: $name) -> Self {
-                pattern.to_string()
-            }
-        }
-    };
-}
 as_text!(Pattern);
 as_text!(LoginPattern);
 

@@ -22,6 +22,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const AFTER_KILL: Duration = Duration::from_secs(1);
 /// A new connection says what it wants within this.
 const HELLO: Duration = Duration::from_secs(10);
+/// Who asked for the program attaches within this.
+const FIRST: Duration = Duration::from_secs(20);
 /// Connections that have not said anything yet.
 const CANDIDATES: usize = 4;
 /// An acknowledgement of a key waits this long for the echo to go with it: two wake-ups less on the way of each key.
@@ -110,7 +112,9 @@ impl Keeper {
         self.talk.candidates.retain(|(_, until)| *until > now);
         self.talk.candidates.iter().for_each(|(_, until)| by(*until));
         if self.talk.attached.is_none() {
-            let end = self.talk.alone + self.grace;
+            // A program that nobody ever came to is not left to itself for long.
+            let grace = if self.talk.secret.is_some() { self.grace } else { self.grace.min(FIRST) };
+            let end = self.talk.alone + grace;
             let over = end <= now;
             if over && self.finished() {
                 return None;

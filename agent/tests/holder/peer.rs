@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use access::words::{Login, SessionId};
+use agent::holder::spawn::StartError;
 use agent::holder::{Kind, Pty, Refused, SpawnSpec, Zygote};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,10 +31,15 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new() -> Self {
+        Self::of(|dir| Zygote::start(dir, zygote_program(), vec![]))
+    }
+
+    /// With a zygote that is started like this.
+    pub(crate) fn of(start: impl FnOnce(&std::path::Path) -> Result<Zygote, StartError>) -> Self {
         let dir = tempfile::tempdir().expect("folder");
         // Deeper than a socket's path may be long.
         let deep = dir.path().join("x".repeat(120));
-        let zygote = Zygote::start(&deep, zygote_program(), vec![]).expect("zygote");
+        let zygote = start(&deep).expect("zygote");
         Self { dir, zygote }
     }
 

@@ -10,7 +10,7 @@ use client::failure::Failure;
 use nix::unistd::{User, geteuid};
 
 use super::failure::{of_agent, of_join};
-use super::{read, say, state_dir, stopped};
+use super::{Talk, read, say, state_dir, stopped};
 
 /// What the person typed to join.
 pub(crate) struct Asked<'a> {
@@ -24,8 +24,8 @@ pub(crate) struct Asked<'a> {
 /// Longest token that is read from stdin.
 const MAX_TOKEN: u64 = 1024;
 
-/// Joins this host.
-pub(crate) async fn join(asked: Asked<'_>, state: Option<PathBuf>) -> Result<(), Failure> {
+/// Joins this host. `next` is the command that the person has to run then, where it is not run at once.
+pub(crate) async fn join(asked: Asked<'_>, state: Option<PathBuf>, talk: Talk, next: Option<String>) -> Result<(), Failure> {
     let state = state_dir(state, "/var/lib/naru-agent", "agent")?;
     let usage = |error: wire::link::BadLink| Failure::new("NARU-C024", 2, error.to_string());
     let request = agent::join::JoinRequest {
@@ -35,8 +35,15 @@ pub(crate) async fn join(asked: Asked<'_>, state: Option<PathBuf>) -> Result<(),
         node: asked.node,
         labels: asked.labels.iter().cloned().collect(),
     };
-    let joined = agent::join::join(&state, &request).await.map_err(|error| of_join(&error))?;
-    say(&format!("joined {} as node {}\n", joined.proxy, joined.node));
+    let joined = agent::join::join(&state, &request).await.map_err(|error| of_join(&error, asked.url))?;
+    if talk.json {
+        say(&format!("{}\n", serde_json::json!({ "joined": joined.proxy, "node": joined.node, "state": state })));
+    } else {
+        say(&format!("joined {} as node {}\n", joined.proxy, joined.node));
+        if let Some(run) = next {
+            say(&format!("next: {run}\n"));
+        }
+    }
     Ok(())
 }
 
@@ -68,6 +75,16 @@ pub(crate) fn run_words(config: Option<&Path>, state: Option<&Path>) -> Vec<OsSt
     words
 }
 
+/// The same for a person to type.
+pub(crate) fn run_line(words: &[OsString]) -> String {
+    let quoted = words.iter().map(|word| {
+        let text = word.to_string_lossy();
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-' | b'='));
+        if plain { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    });
+    std::iter::once("naru".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
 /// Goes on as this program with another command line: the join token leaves the process list. Comes back only when that fails.
 pub(crate) fn become_this(words: &[OsString]) -> Result<(), Failure> {
     let failed =
@@ -81,7 +98,7 @@ pub(crate) async fn run(config: Option<&Path>, state: Option<PathBuf>, end_sessi
     let state = state_dir(state, "/var/lib/naru-agent", "agent")?;
     let file = match config {
         Some(path) => config::agent::agent(&path.display().to_string(), &read(path)?)
-            .map_err(|faults| Failure::new("NARU-C041", 2, config::faults::text(&faults)))?,
+            .map_err(|faults| crate::faults::failure(&faults, "the agent does not start"))?,
         None => config::agent::AgentFile::default(),
     };
     let program = std::env::current_exe().map_err(|error| Failure::new("NARU-C026", 1, format!("where is this program? {error}")))?;
@@ -123,5 +140,6 @@ mod tests {
         };
         assert_eq!((config.as_deref(), state.as_deref(), end_sessions), (Some(Path::new("a b.yaml")), Some(Path::new("-s")), false));
         assert_eq!(run_words(None, None), ["agent", "run"]);
+        assert_eq!(run_line(&run_words(Some(Path::new("a b.yaml")), None)), "naru agent run '--config=a b.yaml'");
     }
 }

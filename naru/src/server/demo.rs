@@ -131,13 +131,15 @@ impl Begun {
             "sign_in": { "alice": alice, "olga": olga, "admin": admin },
             "node": NODE, "ssh": proxy.ssh(), "login": login, "state": place.state, "join": join,
         });
-        let words = words(proxy.url(), &login, &alice, &olga, &admin);
+        let program = std::env::current_exe().map_err(|error| failed("find its program", error))?;
+        let words = words(proxy.url(), &login, [&alice, &olga, &admin], place, &program);
         let token = (!::agent::identity::is_joined(&place.agent())).then_some(own.0);
         Ok(Self { words, line: format!("{line}\n"), token, pin })
     }
 }
 
-fn words(url: &str, login: &str, alice: &str, olga: &str, admin: &str) -> String {
+fn words(url: &str, login: &str, [alice, olga, admin]: [&String; 3], place: &Place, program: &Path) -> String {
+    let goes = if place.temporary { ", and goes when the demo ends" } else { "" };
     format!(
         "Naru's demo is up at {url}. This machine is node demo, as {login}.
 
@@ -154,7 +156,10 @@ As the administrator:
   naru --profile admin login --link '{admin}'
 
 The links work once, for 15 minutes. Ctrl-C ends the demo and everything in it.
-"
+naru is {}; the demo's state is in {}{goes}.
+",
+        program.display(),
+        place.state.display(),
     )
 }
 
@@ -168,7 +173,7 @@ async fn attend(place: &Place, begun: &Begun, url: &str, connected: impl Future<
             node: None,
             labels: Default::default(),
         };
-        ::agent::join::join(&place.agent(), &request).await.map_err(|error| of_join(&error))?;
+        ::agent::join::join(&place.agent(), &request).await.map_err(|error| of_join(&error, url))?;
     }
     let ready = async {
         if tokio::time::timeout(READY_TIMEOUT, connected).await.is_err() {

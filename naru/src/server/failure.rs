@@ -3,6 +3,9 @@
 use client::failure::Failure;
 use wire::api::exit;
 
+/// What a host that has not joined needs.
+const JOIN: &str = "naru agent join URL --token T --ca-pin P, as naru token create prints it; with the same --state DIR if it has one";
+
 /// A proxy did not start.
 pub(crate) fn of_proxy(error: &proxy::BuildError) -> Failure {
     use proxy::BuildError as E;
@@ -33,14 +36,19 @@ pub(crate) fn of_seed(error: &proxy::SeedError) -> Failure {
 /// An agent did not start.
 pub(crate) fn of_agent(error: &agent::StartError) -> Failure {
     let hint = match error {
-        agent::StartError::Identity(_) => "naru agent join URL --token T --ca-pin P",
-        agent::StartError::Holders(_) => "naru agent run --state DIR with a folder of its own",
+        agent::StartError::Identity(agent::identity::IdentityError::File { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            return Failure::new("NARU-J201", exit::FAILED, "this host has not joined yet").because(error).hint(JOIN);
+        }
+        agent::StartError::Identity(_) => JOIN,
+        agent::StartError::Lock(_) | agent::StartError::Holders(_) => "naru agent run --state DIR with a folder of its own",
     };
     Failure::new("NARU-J201", exit::FAILED, error.to_string()).hint(hint)
 }
 
 /// An agent did not join.
-pub(crate) fn of_join(error: &agent::join::JoinError) -> Failure {
+pub(crate) fn of_join(error: &agent::join::JoinError, address: &str) -> Failure {
     use agent::join::{CallError, JoinError as E};
     match error {
         E::Call(CallError::Refused(problem)) => {
@@ -49,6 +57,19 @@ pub(crate) fn of_join(error: &agent::join::JoinError) -> Failure {
                 Some(hint) => failure.hint(hint.clone()),
                 None => failure.hint("naru token create --kind node makes a new token"),
             }
+        }
+        // The agent gives what the TLS library said as a text; only what it means is told.
+        E::OtherCa => client::http::not_the_pinned(address),
+        E::Call(CallError::Reach { why, .. }) if why.contains("UnknownIssuer") => {
+            client::http::not_the_pinned(address).because("its certificate is of another authority than the one that was pinned")
+        }
+        E::Call(CallError::Reach { why, .. }) if why.contains("NotValidForName") || why.contains("certificate not valid for name") => {
+            client::http::not_the_pinned(address).because("its certificate is for another name")
+        }
+        E::Call(CallError::Reach { why, .. }) if why.contains("https://docs.rs") || why.contains("TLS") => {
+            Failure::new("NARU-J202", exit::CANNOT_REACH, format!("{address} cannot be reached"))
+                .because("the other side closed the connection, or does not speak TLS")
+                .hint("check address, pin and clock; the token can still be used")
         }
         E::Call(CallError::Reach { .. }) => Failure::new("NARU-J202", exit::CANNOT_REACH, error.to_string())
             .hint("check address, pin and clock; the token can still be used"),

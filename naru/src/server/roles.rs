@@ -44,6 +44,7 @@ spec: {{roles: [auditor]}}
 
 /// The resources of a text of ours.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Resource>, client::failure::Failure> {
-    config::policy::resources(name, text, None)
-        .map_err(|faults| client::failure::Failure::new("NARU-C111", 1, config::faults::text(&faults)))
+    config::policy::resources(name, text, None).map_err(|faults| {
+        client::failure::Failure::new("NARU-C111", 1, config::faults::count(&faults)).shown(config::faults::text(&faults))
+    })
 }

@@ -34,7 +34,7 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
         Some(path) => (path.display().to_string(), read(path)?),
         None => ("defaults".to_owned(), String::new()),
     };
-    let meant = config::proxy::proxy(&file, &text).map_err(|faults| Failure::new("NARU-C041", 2, config::faults::text(&faults)))?;
+    let meant = config::proxy::proxy(&file, &text).map_err(|faults| crate::faults::failure(&faults, "the server does not start"))?;
     let mut listen = meant.listen;
     if config.is_none() && nix::unistd::geteuid().is_root() {
         listen.set_port(443);

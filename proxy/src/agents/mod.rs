@@ -95,6 +95,13 @@ impl Agents {
         }
     }
 
+    /// Cuts all that is on this node: it was removed.
+    pub(crate) fn cut_all(&self, node: &NodeName) {
+        for tunnel in locked(&self.nodes).get(node).into_iter().flatten() {
+            tunnel.cut.cancel();
+        }
+    }
+
     /// Counts a connection of an agent in. One too many cuts the oldest: whoever reconnects is better served by the new one.
     fn arrive(&self, agent: &AgentId) -> Arrival<'_> {
         let cut = Arc::new(CancellationToken::new());

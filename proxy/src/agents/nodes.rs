@@ -7,13 +7,16 @@ use access::identity::{LabelValue, Labels, NodeFacts, Origin};
 use access::time::Timestamp;
 use access::words::{AgentId, NodeName};
 use serde::{Deserialize, Serialize};
-use store::kv::{Kv, KvError};
+use store::kv::{Expect, Kv, KvError};
 use wire::tunnel::HelloBack;
 
 use crate::live::scan;
 
 /// Where nodes are.
 pub(crate) const NODES: &str = "node/";
+
+/// When the agent of a node was last there: beside the node, since it changes by itself.
+pub(crate) const SEEN: &str = "seen/";
 
 /// A node as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +65,24 @@ impl Nodes {
     pub(crate) fn said(&self, name: &NodeName) -> Option<HelloBack> {
         let (node, _) = self.get(name).ok().flatten()?;
         self.agents.said(name, &node.agent)
+    }
+
+    /// When its agent was last there, as far as that was noted: when its tunnels came and when the last one went.
+    pub(crate) fn last_seen(&self, name: &NodeName) -> Result<Option<Timestamp>, KvError> {
+        let stored = self.store.get(&format!("{SEEN}{name}"))?;
+        Ok(stored.and_then(|stored| serde_json::from_slice(&stored.value).ok()))
+    }
+
+    /// Notes that its agent is there now. It is for people to look at, so nothing waits for it and nothing depends on it.
+    pub(super) fn note_seen(&self, name: &NodeName, now: Timestamp) {
+        let (store, key, value) = (self.store.clone(), format!("{SEEN}{name}"), serde_json::to_vec(&now).unwrap_or_default());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || {
+                if let Err(error) = store.put(&key, &value, Expect::Any) {
+                    tracing::debug!(%error, "when a node was seen could not be noted");
+                }
+            });
+        }
     }
 
     /// All, by name.

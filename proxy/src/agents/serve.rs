@@ -54,7 +54,7 @@ impl Tunnels {
             ended = self.attend(mux, &agent, &node, &arrival.cut) => ended,
             () = arrival.cut.cancelled() => Err(io::Error::other("a newer one took its place")),
         };
-        let cause = ended.err().map_or_else(|| "it closed the tunnel".to_owned(), |error| error.to_string());
+        let cause = ended.err().map_or_else(|| "it closed the tunnel".to_owned(), |error| wire::plain::words(&error));
         tracing::info!(%agent, %node, %from, cause, "a tunnel ended");
     }
 
@@ -76,7 +76,8 @@ impl Tunnels {
         }
     }
 
-    fn node_of(&self, agent: &AgentId) -> Result<Option<NodeName>, KvError> {
+    /// Which node it serves, if it still does.
+    pub(crate) fn node_of(&self, agent: &AgentId) -> Result<Option<NodeName>, KvError> {
         let key = format!("{AGENTS}{agent}");
         let Some(stored) = self.nodes.store.get(&key)? else { return Ok(None) };
         let name: NodeName = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key))?;
@@ -103,6 +104,7 @@ struct Registered<'a> {
 impl<'a> Registered<'a> {
     fn new(tunnels: &'a Tunnels, node: NodeName, tunnel: Arc<super::Tunnel>) -> Self {
         if tunnels.agents.add(&node, tunnel.clone()) {
+            tunnels.nodes.note_seen(&node, crate::clock::now());
             tunnels.say(&tunnel.agent, What::AgentConnected { version: tunnel.hello.version.clone() });
         }
         Self { tunnels, node, tunnel }
@@ -112,6 +114,10 @@ impl<'a> Registered<'a> {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         if self.tunnels.agents.remove(&self.node, &self.tunnel) {
+            // A node that was removed is not noted again.
+            if matches!(self.tunnels.nodes.get(&self.node), Ok(Some(_))) {
+                self.tunnels.nodes.note_seen(&self.node, crate::clock::now());
+            }
             self.tunnels.say(&self.tunnel.agent, What::AgentLeft { cause: "its last tunnel ended".to_owned() });
         }
     }

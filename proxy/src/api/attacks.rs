@@ -24,7 +24,7 @@ fn csr() -> String {
 
 fn link(stage: &Stage) -> String {
     let purpose = Purpose::LoginLink { user: "eve".parse().expect("name") };
-    stage.proxy.app.once.make(purpose, LINK_LIFE, clock::now()).expect("a link").secret
+    stage.proxy.app.once.make(purpose, LINK_LIFE, None, clock::now()).expect("a link").secret
 }
 
 async fn by_link(stage: &Stage, secret: &str, ssh: &str, csr: &str) -> Response {
@@ -200,7 +200,8 @@ async fn a_session_that_has_ended_is_not_ended_again_in_the_log() {
     let row = serde_json::json!({"id": id, "user": "eve", "node": "demo", "login": "eve", "kind": "shell", "started": "2026-01-01T00:00:00Z",
         "output_bytes": 0, "recording": "strict", "live": true});
     let row: wire::api::SessionRow = serde_json::from_value(row).expect("a row");
-    let place = table.enter(row.clone(), 1);
+    let reserved = table.reserve(&row.user, 10).expect("room");
+    let place = table.enter(row.clone(), 1, reserved);
     let kill = || request(Some(gil.clone()), "POST", &format!("/v1/sessions/{id}/kill"), r#"{"reason":"x"}"#);
     let before = stage.mark();
     assert_eq!(stage.send(kill()).await.status(), StatusCode::OK);
@@ -211,4 +212,75 @@ async fn a_session_that_has_ended_is_not_ended_again_in_the_log() {
     drop(place);
     assert_eq!(stage.send(kill()).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(stage.mark(), before + 3, "and nothing more is told");
+}
+
+/// The head of a request comes first, the body when its sender has lost the right.
+#[tokio::test]
+async fn a_body_that_comes_after_the_sign_out_does_nothing() {
+    let stage = stage_of(PEOPLE).await;
+    for (path, body) in [("/v1/links", r#"{"user":"eve"}"#), ("/v1/apply", r#"{"resources":[{"kind":"user","name":"new"}]}"#)] {
+        let admin = stage.signed_in("admin");
+        let Subject::User { sign_in, .. } = admin.clone() else { panic!("a person") };
+        let people = stage.proxy.app.sessions.people.clone();
+        let late = futures::stream::once(async move {
+            people.sign_out(sign_in).expect("signed out");
+            Ok::<_, std::io::Error>(axum::body::Bytes::from_static(body.as_bytes()))
+        });
+        let answer = stage.send(request(Some(admin.clone()), "POST", path, axum::body::Body::from_stream(late))).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_decided_with_who_one_is_now() {
+    let stage = stage_of(PEOPLE).await;
+    let sessions = &stage.proxy.app.sessions;
+    let Subject::User { name, sign_in } = stage.signed_in("eve") else { panic!("a person") };
+    let identity = sessions.people.identity(&name, sign_in, clock::now()).expect("signed in");
+    let client = access::event::Client { ip: [127, 0, 0, 1].into(), port: 1, user_agent: None };
+    let asker = crate::session::open::Asker { identity, sign_in, client, connection: "c".into() };
+    sessions.people.sign_out(sign_in).expect("signed out");
+    let wanted = crate::session::open::Wanted {
+        node: "demo".parse().expect("a name"),
+        login: "eve".parse().expect("a login"),
+        kind: access::event::SessionKind::Shell,
+        command: None,
+        terminal: None,
+        env: Vec::new(),
+    };
+    let refused = sessions.open(asker, wanted).await.err().expect("refused");
+    assert_eq!(refused.code, "NARU-A104");
+}
+
+#[tokio::test]
+async fn what_has_ended_is_played_and_not_watched() {
+    let people = "kind: role\nname: guard\nspec: {audit: {sessions: [list, watch]}}\n---\nkind: user\nname: gil\nspec: {roles: [guard]}\n";
+    let stage = stage_of(people).await;
+    let gil = stage.signed_in("gil");
+    let id = "01933b6c-8b3e-7000-8000-000000000001";
+    let row = serde_json::json!({"id": id, "user": "eve", "node": "demo", "login": "eve", "kind": "shell", "started": "2026-01-01T00:00:00Z",
+        "output_bytes": 0, "recording": "strict", "live": false});
+    stage.proxy.app.sessions.table.ended(&serde_json::from_value(row).expect("a row")).expect("listed");
+    for query in ["purpose=watch", "purpose=watch&follow=true", "purpose=play&follow=true", "purpose=play"] {
+        let answer = stage.send(request(Some(gil.clone()), "GET", &format!("/v1/sessions/{id}/cast?{query}"), "")).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn anybody_may_take_the_key_that_the_log_is_checked_with() {
+    let stage = stage().await;
+    let facts: wire::api::Ca = serde_json::from_str(&text(stage.send(request(None, "GET", "/v1/ca", "")).await).await).expect("facts");
+    let key = wire::proof::PublicKey::try_from(facts.audit_key).expect("a key");
+    assert_eq!(key, stage.proxy.checkpoint_key());
+}
+
+#[tokio::test]
+async fn who_may_not_ask_for_others_is_told_what_it_needs() {
+    let stage = stage_of("kind: role\nname: helpdesk\nspec: {administer: [link]}\n---\nkind: user\nname: henry\nspec: {roles: [helpdesk]}\n---\nkind: user\nname: eve\n").await;
+    let asked = r#"{"node":"demo","login":"root","as_user":"eve"}"#;
+    let answer = stage.send(request(Some(stage.signed_in("henry")), "POST", "/v1/can", asked)).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let answer = text(answer).await;
+    assert!(answer.contains("may not ask what others may do: that needs a role with user in administer"), "{answer}");
 }

@@ -1,5 +1,7 @@
 //! The audit log for people: search, and following it as it grows. Reading is bounded work on its own thread.
 
+use std::collections::VecDeque;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
@@ -15,6 +17,8 @@ use super::problem::{Asked, No};
 
 type Line = std::io::Result<Bytes>;
 
+/// Entries that are looked at before somebody else may have the thread.
+const STRETCH: usize = 4096;
 /// Lines on their way out.
 const LINES: usize = 64;
 /// Most that a `limit` may ask for: they are held to find the last ones.
@@ -38,13 +42,12 @@ pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(que
     let (send, lines) = mpsc::channel(LINES);
     let (limit, follow) = (query.limit.map(|limit| limit as usize), query.follow);
     tokio::spawn(async move {
-        let past = tokio::task::spawn_blocking(move || {
-            let (reader, filter) = past(reader, filter, limit, &send)?;
-            Some((reader, filter, send))
-        });
-        let Ok(Some((reader, filter, send))) = past.await else { return };
-        if follow {
-            follow_on(reader, filter, send).await;
+        let mut search = Search { reader, filter, limit, last: VecDeque::new() };
+        while let Some(rest) = search.go_on(&send).await {
+            search = rest;
+            if !follow || !search.more(&send).await {
+                return;
+            }
         }
     });
     let body = while_allowed(&app, may.person, |view, identity| is_yes(ReadEvents::question(identity), view), lines);
@@ -52,59 +55,86 @@ pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(que
     Ok((headers, body).into_response())
 }
 
-/// Everything from here on, until the log is closed or nobody listens.
-async fn follow_on(mut reader: LogReader, mut filter: Filter, mut send: mpsc::Sender<Line>) {
-    loop {
-        tokio::select! {
-            ready = reader.ready() => if !ready { return },
-            () = send.closed() => return,
-        }
-        let more = tokio::task::spawn_blocking(move || {
-            let (reader, filter) = past(reader, filter, None, &send)?;
-            Some((reader, filter, send))
-        });
-        match more.await {
-            Ok(Some(next)) => (reader, filter, send) = next,
-            _ => return,
-        }
-    }
+/// A search of the log. A thread is borrowed for a stretch of it at a time: a reader who reads nothing holds none.
+struct Search {
+    reader: LogReader,
+    filter: Filter,
+    /// Only the last so many of what is there.
+    limit: Option<usize>,
+    last: VecDeque<Bytes>,
 }
 
-/// Sends what is there; with a limit only the last so many. Nothing comes back when nobody listens or the log cannot be read.
-fn past(mut reader: LogReader, filter: Filter, limit: Option<usize>, send: &mpsc::Sender<Line>) -> Option<(LogReader, Filter)> {
-    let mut last = std::collections::VecDeque::new();
-    let mut next = || -> Result<Option<Entry>, ReadError> {
-        while let Some(entry) = reader.next()? {
-            if filter.fits(&entry)? {
-                return Ok(Some(entry));
+/// What one stretch brought.
+struct Stretch {
+    lines: VecDeque<Bytes>,
+    /// The end of what is there.
+    ended: bool,
+}
+
+impl Search {
+    /// Sends what is there. Nothing comes back when nobody listens or the log cannot be read.
+    async fn go_on(mut self, send: &mpsc::Sender<Line>) -> Option<Self> {
+        loop {
+            let stretch = tokio::task::spawn_blocking(move || {
+                let stretch = self.stretch();
+                (self, stretch)
+            });
+            let (search, stretch) = stretch.await.ok()?;
+            self = search;
+            let Stretch { lines, ended } = match stretch {
+                Ok(stretch) => stretch,
+                Err(error) => {
+                    tracing::error!(%error, "the log could not be read");
+                    return None;
+                }
+            };
+            for line in lines {
+                send.send(Ok(line)).await.ok()?;
             }
-        }
-        Ok(None)
-    };
-    loop {
-        let entry = match next() {
-            Ok(Some(entry)) => entry,
-            Ok(None) => break,
-            Err(error) => {
-                tracing::error!(%error, "the log could not be read");
+            if ended {
+                return Some(self);
+            }
+            if send.is_closed() {
                 return None;
             }
-        };
-        let line = line(entry);
-        match limit {
-            None => send.blocking_send(Ok(line)).ok()?,
-            Some(limit) => {
-                last.push_back(line);
-                if last.len() > limit {
-                    last.pop_front();
-                }
-            }
         }
     }
-    for line in last {
-        send.blocking_send(Ok(line)).ok()?;
+
+    fn stretch(&mut self) -> Result<Stretch, ReadError> {
+        let mut lines = VecDeque::new();
+        for _ in 0..STRETCH {
+            let Some(entry) = self.reader.next()? else {
+                lines.append(&mut self.last);
+                // What comes later is all of interest.
+                self.limit = None;
+                return Ok(Stretch { lines, ended: true });
+            };
+            if !self.filter.fits(&entry)? {
+                continue;
+            }
+            match self.limit {
+                None => lines.push_back(line(entry)),
+                Some(limit) => {
+                    self.last.push_back(line(entry));
+                    if self.last.len() > limit {
+                        self.last.pop_front();
+                    }
+                }
+            }
+            if lines.len() >= LINES {
+                break;
+            }
+        }
+        Ok(Stretch { lines, ended: false })
     }
-    Some((reader, filter))
+
+    /// Until there is more; not when the log is closed or nobody listens.
+    async fn more(&mut self, send: &mpsc::Sender<Line>) -> bool {
+        tokio::select! {
+            ready = self.reader.ready() => ready,
+            () = send.closed() => false,
+        }
+    }
 }
 
 fn line(entry: Entry) -> Bytes {

@@ -33,14 +33,18 @@ pub(crate) async fn join(
     let refused = |code: &str, why: String| refuse(&app, &client, code, why);
     // Who used a token may use it again with the same key: a crash in the middle of joining locks nobody out.
     let by = csr_key_hash(&asked.csr_pem).ok_or_else(|| No::bad("NARU-J107", "the certificate request is not understood"))?;
-    let redeemed = app.once.redeem(NODE, &asked.token, &by, now).map_err(|error| match error {
+    let bad = |error: RedeemError| match error {
         RedeemError::Store(error) => error.into(),
         other => refused("NARU-J104", format!("the join token is refused: {other}")),
-    })?;
-    let Purpose::Node { node: pattern, labels, replace } = redeemed.purpose() else {
+    };
+    // The name is looked at before the token is used up: who forgot it tries again, from whichever host.
+    let Purpose::Node { node: pattern, labels, replace } = app.once.purpose(NODE, &asked.token, &by, now).map_err(bad)? else {
         return Err(refused("NARU-J104", "this token lets nothing join".to_owned()));
     };
-    let node = name(pattern, asked.node).map_err(|why| refused("NARU-J105", why))?;
+    let (pattern, labels, replace) = (&pattern, &labels, &replace);
+    let other_name = |why| refused("NARU-J105", why).hint("The token is still good: run the same line with --node and a name that fits.");
+    let node = name(pattern, asked.node).map_err(other_name)?;
+    let redeemed = app.once.redeem(NODE, &asked.token, &by, now).map_err(bad)?;
     let agent: AgentId = format!("{node}-{}", by.get(..12).unwrap_or_default()).parse().map_err(No::ours)?;
     let stored = StoredNode { agent: agent.clone(), labels: labels.clone(), joined: now };
     let taken = app.sessions.nodes.get(&node)?;
@@ -153,12 +157,12 @@ mod tests {
     use super::*;
     use crate::agents::serve::Tunnels;
     use crate::agents::tests::{is_cut, speak};
-    use crate::api::refusals::{Stage, stage};
+    use crate::api::refusals::{Stage, request, stage, stage_of};
 
     impl Stage {
         fn token(&self, node: &str, replace: bool) -> String {
             let purpose = Purpose::Node { node: node.to_owned(), labels: Default::default(), replace };
-            self.proxy.app.once.make(purpose, Duration::from_secs(60), clock::now()).expect("made").secret
+            self.proxy.app.once.make(purpose, Duration::from_secs(60), None, clock::now()).expect("made").secret
         }
 
         /// The agent that joined, or the code of the refusal.
@@ -198,6 +202,54 @@ mod tests {
         let missed = stage.token("web-*", false);
         assert_eq!(stage.join(&missed, &two, "web-1").await.err().as_deref(), Some("NARU-J106"));
         assert!(stage.join(&missed, &two, "web-3").await.is_ok(), "a name that was taken binds nothing");
+        let other = stage.token("db-*", false);
+        assert_eq!(stage.join(&other, &one, "web-4").await.err().as_deref(), Some("NARU-J105"));
+        assert!(stage.join(&other, &two, "db-1").await.is_ok(), "a wrong name uses nothing up, for nobody");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_removed_is_gone_at_once() {
+        let people =
+            "kind: role\nname: chief\nspec: {administer: [node, role, user]}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n";
+        let stage = stage_of(people).await;
+        let (admin, sessions) = (stage.signed_in("admin"), &stage.proxy.app.sessions);
+        let (token, key) = (stage.token("web-*", false), KeyPair::generate().expect("key"));
+        let agent = stage.join(&token, &key, "web-1").await.expect("joined");
+        let tunnels = Tunnels {
+            agents: sessions.nodes.agents.clone(),
+            nodes: sessions.nodes.clone(),
+            keys: stage.proxy.app.keys.clone(),
+            log: sessions.log.clone(),
+        };
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(speak(far, agent.clone()));
+        let served = tokio::spawn({
+            let (tunnels, agent) = (tunnels.clone(), agent.clone());
+            async move { tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await }
+        });
+        let (node, mut changed): (NodeName, _) = ("web-1".parse().expect("a name"), sessions.nodes.agents.watch());
+        while sessions.nodes.said(&node).is_none() {
+            changed.changed().await.expect("a change");
+        }
+        let ask = async |method: &str, path: &str| {
+            let answer = stage.send(request(Some(admin.clone()), method, path, "")).await;
+            let body = answer.into_body().collect().await.expect("a body").to_bytes();
+            serde_json::from_slice::<serde_json::Value>(&body).expect("json")
+        };
+        assert_eq!(ask("GET", "/v1/nodes").await["items"], serde_json::json!([]), "an administrator reaches nothing by that");
+        let all = ask("GET", "/v1/nodes?all=true").await;
+        let row = &all["items"][0];
+        assert_eq!((&row["name"], &row["connected"], &row["version"]), (&"web-1".into(), &true.into(), &"1".into()));
+        assert!(row["last_seen"].is_string() && row["joined"].is_string(), "{row}");
+        assert_eq!(ask("DELETE", "/v1/nodes/web-1").await, serde_json::json!({}));
+        served.await.expect("its tunnel ends");
+        assert_eq!(ask("GET", "/v1/nodes/web-1").await["code"], "NARU-W404");
+        assert_eq!(ask("DELETE", "/v1/nodes/web-1").await["code"], "NARU-W404");
+        let renewing = request(Some(Subject::Agent { id: agent.clone() }), "POST", "/v1/agent/renew", r#"{"csr_pem":"x"}"#);
+        assert_eq!(stage.send(renewing).await.status(), StatusCode::FORBIDDEN);
+        let (near, _far) = tokio::io::duplex(64);
+        tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await;
+        assert_eq!(stage.join(&token, &key, "web-1").await.err().as_deref(), Some("NARU-J104"), "its token is used up");
     }
 
     #[tokio::test]

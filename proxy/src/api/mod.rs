@@ -15,6 +15,7 @@ mod problem;
 #[cfg(test)]
 mod refusals;
 mod resources;
+mod secrets;
 mod sessions;
 mod sign_in;
 
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -102,6 +103,7 @@ impl HttpFront {
             .route("/v1/sign-out", post(sign_in::out))
             .route("/v1/status", get(sign_in::status))
             .route("/v1/nodes", get(nodes::list))
+            .route("/v1/nodes/{name}", get(nodes::show).delete(nodes::delete))
             .route("/v1/can", post(nodes::can))
             .route("/v1/sessions", get(sessions::list))
             .route("/v1/sessions/{id}", get(sessions::show))
@@ -112,8 +114,10 @@ impl HttpFront {
             .route("/v1/apply", post(resources::apply))
             .route("/v1/resources/{kind}", get(resources::list))
             .route("/v1/resources/{kind}/{name}", get(resources::show).delete(resources::delete))
-            .route("/v1/tokens", post(links::token))
-            .route("/v1/links", post(links::link))
+            .route("/v1/tokens", get(secrets::tokens).post(links::token))
+            .route("/v1/tokens/{id}", delete(secrets::remove_token))
+            .route("/v1/links", get(secrets::links).post(links::link))
+            .route("/v1/links/{id}", delete(secrets::remove_link))
             .route("/v1/join", post(joins::join).layer(DefaultBodyLimit::max(STRANGER_BODY)))
             .route("/v1/agent/renew", post(joins::renew))
             .route("/v1/ssh", get(native::open))
@@ -125,7 +129,7 @@ impl HttpFront {
 
     /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in.
     pub(crate) async fn serve(&self, stream: TlsStream<Incoming>, subject: Option<Subject>, from: SocketAddr, ticket: Option<Ticket>) {
-        let stranger = subject.is_none();
+        let stranger = ticket.is_some();
         let router = self.0.clone().layer(axum::Extension(Peer { from, subject }));
         let mut server = Builder::new(TokioExecutor::new());
         server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);

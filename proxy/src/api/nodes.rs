@@ -1,45 +1,122 @@
-//! What a person reaches, and a dry run of the decision. Both call `decide` and nothing else.
+//! Nodes: what a person reaches, and a dry run of the decision, which call `decide` and nothing else; and what an administrator of nodes
+//! sees of all of them, and takes away.
 
-use access::decide::{OpenSession, allowed_logins, decide, unknown_node};
-use access::event::SessionKind;
+use access::decide::{Denial, OpenSession, allowed_logins, decide, unknown_node};
+use access::event::{Outcome, SessionKind, Target, TargetKind, What};
+use access::identity::NodeFacts;
+use access::words::{AgentId, Login, NodeName};
 use axum::Json;
-use axum::extract::State;
-use wire::api::{Can, CanAnswer, Items, LabelRow, NodeRow, exit};
+use axum::extract::{Path, State};
+use store::kv::{Change, Expect};
+use wire::api::{Can, CanAnswer, Done, Items, LabelRow, NodeQuery, NodeRow, exit};
 
 use super::App;
-use super::person::{MakeLinks, Person, Right as _};
-use super::problem::{Body, No};
+use super::person::{AskForOthers, KeepNodes, May, Person, Right as _, Told};
+use super::problem::{Asked, No};
+use crate::agents::nodes::{NODES, SEEN};
+use crate::agents::serve::AGENTS;
 use crate::clock;
 
-/// `GET /v1/nodes`, for whoever is signed in: only nodes on which some login is allowed.
-pub(crate) async fn list(State(app): State<App>, person: Person) -> Result<Json<Items<NodeRow>>, No> {
+/// `GET /v1/nodes`, for whoever is signed in: only nodes on which some login is allowed. With `all` every node, for who may administer
+/// nodes.
+pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<NodeQuery>) -> Result<Json<Items<NodeRow>>, No> {
+    if query.all {
+        let _permit = person.may(&app, KeepNodes::question(person.identity.clone()), KeepNodes::ASKED)?;
+    }
     let (view, now) = (app.sessions.live.now(), clock::now());
     let mut items = Vec::new();
     for (node, agent_id) in app.sessions.nodes.all()? {
         let logins = allowed_logins(&person.identity, &node, &view.policy, now);
-        if logins.is_empty() {
-            continue;
+        if query.all {
+            items.push(administered(&app, node, agent_id, logins)?);
+        } else if !logins.is_empty() {
+            items.push(row(&app, node, agent_id, logins));
         }
-        let said = app.sessions.dialler.agents.said(&node.name, &agent_id);
-        let label = |(key, label): (String, access::identity::LabelValue)| LabelRow { key, value: label.value, origin: label.origin };
-        items.push(NodeRow {
-            name: node.name,
-            labels: node.labels.into_iter().map(label).collect(),
-            logins,
-            connected: said.is_some(),
-            agent_id,
-            version: said.map(|hello| hello.version).unwrap_or_default(),
-        });
     }
     Ok(Json(Items { items }))
 }
 
-/// `POST /v1/can`, for whoever is signed in, about oneself; about others for whoever may make links for them.
-pub(crate) async fn can(State(app): State<App>, person: Person, Body(asked): Body<Can>) -> Result<Json<CanAnswer>, No> {
+fn row(app: &App, node: NodeFacts, agent_id: AgentId, logins: Vec<Login>) -> NodeRow {
+    let said = app.sessions.dialler.agents.said(&node.name, &agent_id);
+    let label = |(key, label): (String, access::identity::LabelValue)| LabelRow { key, value: label.value, origin: label.origin };
+    NodeRow {
+        name: node.name,
+        labels: node.labels.into_iter().map(label).collect(),
+        logins,
+        connected: said.is_some(),
+        agent_id,
+        version: said.map(|hello| hello.version).unwrap_or_default(),
+        joined: None,
+        last_seen: None,
+    }
+}
+
+/// With what only who administers nodes is told.
+fn administered(app: &App, node: NodeFacts, agent_id: AgentId, logins: Vec<Login>) -> Result<NodeRow, No> {
+    let nodes = &app.sessions.nodes;
+    let joined = nodes.get(&node.name)?.map(|(stored, _)| stored.joined);
+    let row = row(app, node, agent_id, logins);
+    let last_seen = if row.connected { Some(clock::now()) } else { nodes.last_seen(&row.name)? };
+    Ok(NodeRow { joined, last_seen, ..row })
+}
+
+fn name_of(text: &str) -> Result<NodeName, No> {
+    text.parse().map_err(|_| no_node(text))
+}
+
+fn no_node(name: &str) -> No {
+    No::not_found(format!("there is no node {name}")).hint("`naru get node` lists them.")
+}
+
+/// `GET /v1/nodes/{name}`, for who may administer nodes.
+pub(crate) async fn show(State(app): State<App>, may: May<KeepNodes>, Path(name): Path<String>) -> Result<Json<NodeRow>, No> {
+    let (view, now) = (app.sessions.live.now(), clock::now());
+    let (node, agent_id) = app.sessions.nodes.facts(&name_of(&name)?)?.ok_or_else(|| no_node(&name))?;
+    let logins = allowed_logins(&may.person.identity, &node, &view.policy, now);
+    administered(&app, node, agent_id, logins).map(Json)
+}
+
+/// `DELETE /v1/nodes/{name}`, for who may administer nodes: its agent is cut off at once, and its certificate counts for nothing.
+pub(crate) async fn delete(State(app): State<App>, may: May<KeepNodes>, Path(name): Path<String>) -> Result<Json<Done>, No> {
+    let nodes = &app.sessions.nodes;
+    let name = name_of(&name)?;
+    let (stored, revision) = nodes.get(&name)?.ok_or_else(|| no_node(name.as_str()))?;
+    let mut event = may.person.event(What::AgentRemoved { node: name.to_string() });
+    event.access = Some(may.permit.access());
+    let (labels, agent_id) = (stored.labels(), Some(stored.agent.clone()));
+    event.target = Some(Target { kind: TargetKind::Ssh, name: name.to_string(), labels, agent_id, login: None });
+    let logged = app.sessions.log.append(&event)?;
+    let _durable = app.sessions.log.durable(logged).await?;
+    let changes = [
+        Change::delete(format!("{NODES}{name}"), Expect::Revision(revision)),
+        Change::delete(format!("{AGENTS}{}", stored.agent), Expect::Any),
+        Change::delete(format!("{SEEN}{name}"), Expect::Any),
+    ];
+    if let Err(error) = app.store.batch(&changes) {
+        event.outcome = Outcome::failed("NARU-W409", format!("the node was not removed: {error}"));
+        let _logged = app.sessions.log.append(&event)?;
+        return Err(error.into());
+    }
+    nodes.agents.cut_all(&name);
+    Ok(Json(Done {}))
+}
+
+/// The same no, of what was asked here.
+fn for_others(denial: Denial, person: &Person) -> Denial {
+    if denial.code != Denial::ADMINISTER {
+        return denial;
+    }
+    let sentence = format!("{} may not ask what others may do: that needs a role with user in administer", person.identity.name);
+    Denial { sentence, hint: "Ask an administrator, or ask about yourself without --as.".to_owned(), ..denial }
+}
+
+/// `POST /v1/can`, for whoever is signed in, about oneself; about others for whoever may administer users.
+pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person, Can>) -> Result<Json<CanAnswer>, No> {
     let (view, now) = (app.sessions.live.now(), clock::now());
     let identity = match asked.as_user {
         Some(name) if name != person.identity.name => {
-            let _permit = person.may(&app, MakeLinks::question(person.identity.clone()), MakeLinks::ASKED)?;
+            let may = decide(AskForOthers::question(person.identity.clone()), &view.policy, now);
+            let _permit = may.map_err(|denial| person.denied(&app, for_others(denial, &person), AskForOthers::ASKED))?;
             let there = view.identity(&name, person.identity.expires);
             there.ok_or_else(|| No::not_found(format!("there is no user {name}")))?
         }

@@ -6,12 +6,13 @@ use access::decide::{Administer, Audit, AuditAsk, Denial, Permit, Question, deci
 use access::event::{Actor, Client, Event, Outcome, What};
 use access::identity::Identity;
 use access::policy::{AuditAction, ResourceKind};
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::request::Parts as Request;
 use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
 use wire::api::exit;
 
-use super::problem::No;
+use super::problem::{Body, No};
 use super::{App, Peer};
 use crate::authority::tls::Subject;
 use crate::clock;
@@ -32,6 +33,12 @@ impl Person {
 
     pub(crate) fn asker(&self, connection: String) -> Asker {
         Asker { identity: self.identity.clone(), sign_in: self.sign_in, client: self.client.clone(), connection }
+    }
+
+    /// The same person as of now.
+    pub(crate) fn again(&self, app: &App) -> Result<Self, No> {
+        let identity = app.sessions.people.identity(&self.identity.name, self.sign_in, clock::now()).map_err(No::not_signed_in)?;
+        Ok(Self { identity, ..self.clone() })
     }
 
     /// An event of this person's doing.
@@ -82,6 +89,21 @@ impl FromRequestParts<App> for Person {
             }
             None => Err(No::not_signed_in("no client certificate was shown")),
         }
+    }
+}
+
+/// A body and who sent it, as they were when all of it had come: whoever lost their right meanwhile is refused.
+pub(crate) struct Told<P, T>(pub(crate) P, pub(crate) T);
+
+impl<P: FromRequestParts<App, Rejection = No> + Send, T: DeserializeOwned + Send> FromRequest<App> for Told<P, T> {
+    type Rejection = No;
+    async fn from_request(request: axum::extract::Request, app: &App) -> Result<Self, No> {
+        let (mut parts, body) = request.into_parts();
+        // Of somebody who may not ask nothing more is read.
+        drop(P::from_request_parts(&mut parts, app).await?);
+        let mut then = parts.clone();
+        let Body(told) = Body::from_request(axum::extract::Request::from_parts(parts, body), app).await?;
+        Ok(Self(P::from_request_parts(&mut then, app).await?, told))
     }
 }
 
@@ -141,4 +163,6 @@ rights! {
     ReadEvents: Audit = "to read the audit log", |identity| Audit { identity, action: AuditAsk::Events, own: false };
     MakeTokens: Administer = "to make a join token", |identity| Administer { identity, kind: ResourceKind::Token };
     MakeLinks: Administer = "to make a sign-in link", |identity| Administer { identity, kind: ResourceKind::Link };
+    AskForOthers: Administer = "to ask what another person may do", |identity| Administer { identity, kind: ResourceKind::User };
+    KeepNodes: Administer = "to administer nodes", |identity| Administer { identity, kind: ResourceKind::Node };
 }

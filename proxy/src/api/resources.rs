@@ -13,16 +13,16 @@ use store::kv::{Change as Write, Expect, KvError, MAX_BATCH};
 use wire::api::{Applied, AppliedItem, Apply, Change, Items};
 
 use super::App;
-use super::person::Person;
+use super::person::{Person, Told};
 use super::privilege::{gives, reaches};
-use super::problem::{Body, No};
+use super::problem::No;
 use crate::live::{ROLES, StoredUser, USERS, View};
 
 fn kind_of(text: &str) -> Result<ResourceKind, No> {
     [ResourceKind::Role, ResourceKind::User]
         .into_iter()
         .find(|kind| kind.as_str() == text)
-        .ok_or_else(|| No::not_found(format!("there is no kind of resource {text}")).hint("Kinds are role and user."))
+        .ok_or_else(|| No::not_found(format!("there is no kind of resource {text}")).hint("Kinds are role, user and node."))
 }
 
 fn may(app: &App, person: &Person, kind: ResourceKind) -> Result<(), No> {
@@ -54,7 +54,7 @@ pub(crate) async fn show(State(app): State<App>, person: Person, Path((kind, nam
 }
 
 /// `POST /v1/apply`, for who may administer each kind in it.
-pub(crate) async fn apply(State(app): State<App>, person: Person, Body(asked): Body<Apply>) -> Result<Json<Applied>, No> {
+pub(crate) async fn apply(State(app): State<App>, Told(person, asked): Told<Person, Apply>) -> Result<Json<Applied>, No> {
     let mut wanted = BTreeMap::new();
     for value in asked.resources {
         let resource: Resource =
@@ -64,13 +64,15 @@ pub(crate) async fn apply(State(app): State<App>, person: Person, Body(asked): B
             return Err(No::bad("NARU-C002", "a resource is declared twice"));
         }
     }
+    let _one_at_a_time = app.writing.lock().await;
+    let (view, expected) = fresh(&app, wanted.keys())?;
+    // Decided with person and roles as the writes before this one have left them.
+    let person = person.again(&app)?;
     for kind in [ResourceKind::Role, ResourceKind::User] {
         if wanted.keys().any(|(of, _)| *of == kind) {
             may(&app, &person, kind)?;
         }
     }
-    let _one_at_a_time = app.writing.lock().await;
-    let (view, expected) = fresh(&app, wanted.keys())?;
     let before = there(&view);
     for (key, resource) in &wanted {
         if before.get(key) != Some(resource) {
@@ -110,10 +112,11 @@ pub(crate) async fn delete(
     Path((kind, name)): Path<(String, String)>,
 ) -> Result<Json<Applied>, No> {
     let kind = kind_of(&kind)?;
-    may(&app, &person, kind)?;
     let _one_at_a_time = app.writing.lock().await;
     let id = (kind, name.clone());
     let (view, expected) = fresh(&app, [&id])?;
+    let person = person.again(&app)?;
+    may(&app, &person, kind)?;
     let mut after = there(&view);
     may_touch(&app, &view, &person, &id, None)?;
     if after.remove(&id).is_none() {

@@ -17,8 +17,8 @@ use wire::api::{CastQuery, Done, Items, Kill, Purpose, SessionQuery, SessionRow,
 
 use super::App;
 use super::lasting::{is_yes, while_allowed};
-use super::person::{ExportSessions, KillSessions, May, Person, PlaySessions, Right as _, WatchSessions};
-use super::problem::{Asked, Body, No};
+use super::person::{ExportSessions, KillSessions, May, Person, PlaySessions, Right as _, Told, WatchSessions};
+use super::problem::{Asked, No};
 use crate::live::View;
 use crate::session::table::Stop;
 
@@ -74,9 +74,8 @@ pub(crate) async fn show(State(app): State<App>, person: Person, Path(id): Path<
 /// `POST /v1/sessions/{id}/kill`, for who may end sessions.
 pub(crate) async fn kill(
     State(app): State<App>,
-    may: May<KillSessions>,
     Path(id): Path<String>,
-    Body(asked): Body<Kill>,
+    Told(may, asked): Told<May<KillSessions>, Kill>,
 ) -> Result<Json<Done>, No> {
     let row = row(&app, &may.person, &id).await?;
     let reason: String = asked.reason.chars().filter(|c| !c.is_control()).take(500).collect();
@@ -109,13 +108,18 @@ pub(crate) async fn cast(
     Path(id): Path<String>,
     Asked(query): Asked<CastQuery>,
 ) -> Result<Response, No> {
-    let (question, asked): (fn(Identity) -> Audit, _) = match (&query.purpose, query.follow) {
+    let (mut question, asked): (fn(Identity) -> Audit, _) = match (&query.purpose, query.follow) {
         (Purpose::ExportCast | Purpose::ExportTxt, _) => (ExportSessions::question, ExportSessions::ASKED),
         (_, true) | (Purpose::Watch, _) => (WatchSessions::question, WatchSessions::ASKED),
         _ => (PlaySessions::question, PlaySessions::ASKED),
     };
-    let permit = person.may(&app, question(person.identity.clone()), asked)?;
+    let mut permit = person.may(&app, question(person.identity.clone()), asked)?;
     let row = row(&app, &person, &id).await?;
+    // What has ended is played, whatever the caller calls it.
+    if asked == WatchSessions::ASKED && !row.live {
+        question = PlaySessions::question;
+        permit = person.may(&app, question(person.identity.clone()), PlaySessions::ASKED)?;
+    }
     let what = match query.purpose {
         Purpose::ExportCast => What::RecordingExported { format: "cast".into() },
         Purpose::ExportTxt => What::RecordingExported { format: "txt".into() },
@@ -146,20 +150,30 @@ pub(crate) async fn cast(
     Ok(([(header::CONTENT_TYPE, "application/x-asciicast"), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
-/// Text as far as it goes now.
+/// Text as far as it goes now. A thread is borrowed for each piece and not for the whole: a reader who reads nothing holds none.
 fn reading(mut text: recorder::CastText) -> Pieces {
     let (send, pieces) = mpsc::channel(PIECES);
-    tokio::task::spawn_blocking(move || {
+    tokio::spawn(async move {
         loop {
-            let mut piece = vec![0; 64 * 1024];
-            let read = text.read(&mut piece).map(|read| {
-                piece.truncate(read);
-                Bytes::from(piece)
+            let Ok(room) = send.reserve().await else { return };
+            let more = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; 64 * 1024];
+                let read = text.read(&mut piece).map(|read| {
+                    piece.truncate(read);
+                    Bytes::from(piece)
+                });
+                (text, read)
             });
+            let Ok((rest, read)) = more.await else { return };
             let (ended, failed) = (read.as_ref().is_ok_and(Bytes::is_empty), read.is_err());
-            if ended || send.blocking_send(read).is_err() || failed {
+            if ended {
                 return;
             }
+            room.send(read);
+            if failed {
+                return;
+            }
+            text = rest;
         }
     });
     pieces

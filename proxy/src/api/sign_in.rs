@@ -35,6 +35,7 @@ pub(crate) async fn ca(State(app): State<App>) -> Result<Json<Ca>, No> {
         ssh_host_ca: line(&public.ssh_host_ca)?,
         ssh_user_ca: line(&public.ssh_user_ca)?,
         ca_pem: public.ca_pem,
+        audit_key: app.keys.checkpoint().public().into(),
         server_names: app.names.clone(),
     }))
 }

@@ -104,7 +104,7 @@ mod tests {
             let sign_in = serde_json::json!({"user": "alice", "principal": "p", "method": "link", "started": NOW, "expires": expires});
             store.put(&format!("{SIGN_INS}{n:016x}"), sign_in.to_string().as_bytes(), Expect::Absent).expect("stored");
             let purpose = Purpose::LoginLink { user: "alice".parse().expect("a name") };
-            once.make(purpose, HOUR * (n % 2) as u32 * 48, NOW).expect("a link").secret
+            once.make(purpose, HOUR * (n % 2) as u32 * 48, None, NOW).expect("a link").secret
         };
         let secrets = (0..many).map(link).collect();
         (store, once, secrets)

@@ -12,6 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use store::kv::{Change, Expect, Kv, KvError};
 
+use crate::live::scan;
+
 /// Life of a sign-in link where no other is set.
 #[cfg(test)]
 pub(crate) const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -62,6 +64,21 @@ pub(super) struct Record {
     /// The node that joined with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chosen: Option<String>,
+    /// The handle of who made it; none for what the proxy made itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made_by: Option<UserName>,
+}
+
+/// A secret that has not expired, without the secret.
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    pub(crate) purpose: Purpose,
+    pub(crate) made_by: Option<UserName>,
+    pub(crate) expires: Timestamp,
+    pub(crate) used: bool,
+    pub(crate) chosen: Option<String>,
+    /// Takes it out of the store as it was listed.
+    pub(crate) remove: Change,
 }
 
 /// A secret, shown once.
@@ -129,8 +146,22 @@ impl OneTime {
         Self(store)
     }
 
+    /// Those of a kind that have not expired, the one that ends first before the others.
+    pub(crate) fn list(&self, kind: &str, now: Timestamp) -> Result<Vec<Listed>, KvError> {
+        let mut all = Vec::new();
+        for entry in scan(self.0.as_ref(), &format!("{SECRETS}{kind}/"))? {
+            let record: Record = serde_json::from_slice(&entry.at.value).map_err(|_| KvError::Damaged(entry.key.clone()))?;
+            let Record { id, purpose, expires, used_by, chosen, made_by } = record;
+            let remove = Change::delete(entry.key, Expect::Revision(entry.at.revision));
+            all.push(Listed { id, purpose, made_by, expires, used: used_by.is_some(), chosen, remove });
+        }
+        all.retain(|listed| now < listed.expires);
+        all.sort_by_key(|listed| listed.expires);
+        Ok(all)
+    }
+
     /// Makes a secret. Durable before it is answered.
-    pub(crate) fn make(&self, purpose: Purpose, life: Duration, now: Timestamp) -> Result<Made, KvError> {
+    pub(crate) fn make(&self, purpose: Purpose, life: Duration, by: Option<&UserName>, now: Timestamp) -> Result<Made, KvError> {
         let mut bytes = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| std::io::Error::other("no random numbers"))?;
         // Begins with a letter, so that no command line takes it for an option.
@@ -138,29 +169,38 @@ impl OneTime {
         let id = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect::<String>();
         let expires = now.plus(life);
         let key = key_of(purpose.kind(), &secret);
-        let record = Record { id: id.clone(), purpose, expires, used_by: None, chosen: None };
+        let record = Record { id: id.clone(), purpose, expires, used_by: None, chosen: None, made_by: by.cloned() };
         self.0.put(&key, &serde_json::to_vec(&record).unwrap_or_default(), Expect::Absent)?;
         Ok(Made { secret, id, expires })
+    }
+
+    /// What a secret of this kind is good for, without using it up.
+    pub(crate) fn purpose(&self, kind: &str, secret: &str, by: &str, now: Timestamp) -> Result<Purpose, RedeemError> {
+        self.find(&key_of(kind, secret), by, now).map(|(record, _)| record.purpose)
+    }
+
+    /// The record of a secret that this holder may use now, and its revision.
+    fn find(&self, key: &str, by: &str, now: Timestamp) -> Result<(Record, u64), RedeemError> {
+        let stored = self.0.get(key)?.ok_or(RedeemError::Unknown)?;
+        let record: Record = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.to_owned()))?;
+        if record.used_by.as_deref().is_some_and(|used_by| used_by != by) {
+            return Err(RedeemError::Used);
+        }
+        if now >= record.expires {
+            return Err(RedeemError::Expired(record.expires));
+        }
+        Ok((record, stored.revision))
     }
 
     /// Uses a secret of this kind up, for the holder of the key with this hash.
     pub(crate) fn redeem(&self, kind: &str, secret: &str, by: &str, now: Timestamp) -> Result<Redeemed, RedeemError> {
         // Looked up by hash: nothing is compared byte by byte, and the whole length counts.
         let key = key_of(kind, secret);
-        let stored = self.0.get(&key)?.ok_or(RedeemError::Unknown)?;
-        let mut record: Record = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
-        let again = record.used_by.as_deref() == Some(by);
-        if record.used_by.is_some() && !again {
-            return Err(RedeemError::Used);
-        }
-        if now >= record.expires {
-            return Err(RedeemError::Expired(record.expires));
-        }
-        let mut revision = stored.revision;
-        if !again {
+        let (mut record, mut revision) = self.find(&key, by, now)?;
+        if record.used_by.is_none() {
             record.used_by = Some(by.to_owned());
             let value = serde_json::to_vec(&record).unwrap_or_default();
-            match self.0.put(&key, &value, Expect::Revision(stored.revision)) {
+            match self.0.put(&key, &value, Expect::Revision(revision)) {
                 Ok(written) => revision = written,
                 Err(KvError::Conflict { .. }) => return Err(RedeemError::Used),
                 Err(error) => return Err(error.into()),
@@ -198,7 +238,7 @@ mod tests {
     #[test]
     fn a_secret_works_once_in_time_for_its_kind_and_whole() {
         let once = OneTime::new(Arc::new(store::kv::memory()));
-        let made = once.make(link(), LINK_LIFE, NOW).expect("made");
+        let made = once.make(link(), LINK_LIFE, None, NOW).expect("made");
         let redeem = |kind: &str, secret: &str, by: &str, now| once.redeem(kind, secret, by, now).map(|_| ());
         assert!(matches!(redeem(NODE, &made.secret, "k1", NOW), Err(RedeemError::Unknown)), "another kind");
         let cut = &made.secret[..made.secret.len() - 1];
@@ -212,7 +252,7 @@ mod tests {
     #[test]
     fn of_many_at_once_one_wins() {
         let once = OneTime::new(Arc::new(store::kv::memory()));
-        let made = once.make(link(), LINK_LIFE, NOW).expect("made");
+        let made = once.make(link(), LINK_LIFE, None, NOW).expect("made");
         let won = std::thread::scope(|scope| {
             let tries: Vec<_> = (0..16)
                 .map(|i| {

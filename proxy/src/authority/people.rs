@@ -131,7 +131,7 @@ impl People {
     /// A sign-in without a link, for tests of what comes after it.
     pub(crate) fn sign_in_for_test(&self, name: &UserName, now: Timestamp) -> VerifiedUser {
         let once = super::one_time::OneTime::new(self.store.clone());
-        let made = once.make(Purpose::LoginLink { user: name.clone() }, USER_LIFE, now).expect("a link");
+        let made = once.make(Purpose::LoginLink { user: name.clone() }, USER_LIFE, None, now).expect("a link");
         let redeemed = once.redeem(super::one_time::LOGIN_LINK, &made.secret, "test", now).expect("redeemed");
         self.sign_in(&redeemed, now).expect("signed in")
     }

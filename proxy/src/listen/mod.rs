@@ -4,6 +4,7 @@
 mod admission;
 mod patience;
 mod rewind;
+mod seats;
 pub(crate) mod tls;
 
 use std::io;
@@ -24,6 +25,7 @@ use admission::Admission;
 pub(crate) use admission::Ticket;
 pub(crate) use patience::{Patience, SignedIn};
 pub(crate) use rewind::Rewind;
+pub(crate) use seats::{Seat, Seats};
 use tls::{Tls, Told};
 
 /// From accept to a told protocol with its TLS handshake done.
@@ -64,11 +66,20 @@ pub(crate) trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + U
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
 
 impl Arrived {
-    /// Its place: none is needed by who showed a certificate, and a stranger gets one or has to go.
-    fn place(&self, ticket: Ticket) -> Option<Option<Ticket>> {
+    /// Whose certificate was shown.
+    fn subject(&self) -> Option<Subject> {
         match self {
-            Self::Ssh { .. } | Self::Http { subject: None, .. } => ticket.stay().map(Some),
-            Self::Http { subject: Some(_), .. } | Self::Tunnel { .. } => Some(None),
+            Self::Ssh { .. } => None,
+            Self::Http { subject, .. } => subject.clone(),
+            Self::Tunnel { agent, .. } => Some(Subject::Agent { id: agent.clone() }),
+        }
+    }
+
+    /// Its place: one among the known for who is somebody now, else one among strangers, or it has to go.
+    fn place(&self, fronts: &impl Fronts, ticket: Ticket) -> Option<(Option<Ticket>, Option<Seat>)> {
+        match self.subject().and_then(|subject| fronts.seat(&subject)) {
+            Some(seat) => Some((None, Some(seat))),
+            None => ticket.stay().map(|ticket| (Some(ticket), None)),
         }
     }
 }
@@ -92,6 +103,8 @@ impl Connections {
 /// Where arrived connections go. The ticket of a stranger counts against the limits before sign-in and is dropped by the front when it
 /// knows who is there.
 pub(crate) trait Fronts: Clone + Send + Sync + 'static {
+    /// A place for somebody who is known now: a certificate of an ended sign-in or of an agent that was removed gets none.
+    fn seat(&self, subject: &Subject) -> Option<Seat>;
     /// Serves one connection to its end.
     fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Option<Ticket>) -> impl Future<Output = ()> + Send;
 }
@@ -124,10 +137,10 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
             let arrived = tokio::time::timeout(HANDSHAKE_TIMEOUT, arrive(socket, &tls)).await;
             match arrived {
                 Ok(Ok(Some(arrived))) => {
-                    let Some(place) = arrived.place(ticket) else {
+                    let Some((ticket, _seat)) = arrived.place(&fronts, ticket) else {
                         return tracing::debug!(%from, "too many connections before sign-in");
                     };
-                    fronts.serve(arrived, from, place).await;
+                    fronts.serve(arrived, from, ticket).await;
                 }
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => tracing::debug!(%from, %error, "a connection ended before its protocol was known"),

@@ -19,7 +19,7 @@ const FAR: u64 = 1_000;
 
 /// Events that leave: who came, who was refused, what was done, what became of the recording, and who changed the rules. The events
 /// about receivers themselves are not among them, so that a delivery never causes another.
-const SENT: [&str; 21] = [
+const SENT: [&str; 22] = [
     "access.denied",
     "agent.connected",
     "agent.joined",
@@ -39,6 +39,7 @@ const SENT: [&str; 21] = [
     "session.start",
     "session.terminated",
     "ssh.refused",
+    "store.restored",
     "token.created",
     "token.used",
 ];

@@ -9,6 +9,9 @@ use wire::frames::{Frame, HEAD, INPUT_WINDOW, MAX_PAYLOAD, Size};
 /// Small pieces of data are put together up to this size, so that each byte of a window costs about a byte of memory.
 const SMALL: usize = 4 * 1024;
 
+/// Signals and sizes that may wait for a target that takes nothing.
+const CONTROLS: usize = 64;
+
 /// One thing from the near side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
@@ -43,6 +46,10 @@ pub(crate) struct Input {
     /// Not yet acknowledged, oldest first; the first `sent` of them are on their way.
     items: VecDeque<Item>,
     sent: usize,
+    /// As many of the first were sent at some time, perhaps on an attachment that is gone: the holder may have them under their numbers,
+    /// so they are never changed.
+    ever: usize,
+    ended: bool,
     /// `seq` of the first of `items`, minus one.
     acked: u64,
     in_flight: usize,
@@ -62,22 +69,30 @@ impl Input {
     }
 
     fn put(&mut self, item: Item) {
-        // Of resizes that nobody has seen only the last counts.
-        if matches!(item, Item::Resize(_))
-            && self.items.len() > self.sent
-            && matches!(self.items.back(), Some(Item::Resize(_)))
-            && let Some(last) = self.items.back_mut()
-        {
-            *last = item;
-            return;
-        }
-        if let Item::Data(data) = &item
-            && self.items.len() > self.sent
-            && let Some(Item::Data(last)) = self.items.back_mut()
-            && last.len() + data.len() <= SMALL
-        {
-            *last = [&last[..], &data[..]].concat().into();
-            return;
+        let crowded = self.items.len() - self.ever >= CONTROLS;
+        let mut unseen = self.items.range_mut(self.ever..).rev();
+        match &item {
+            // Of resizes that nobody has seen only the last counts.
+            Item::Resize(_) => {
+                let near = if crowded { unseen.find(|item| matches!(item, Item::Resize(_))) } else { unseen.next() };
+                if let Some(last @ Item::Resize(_)) = near {
+                    *last = item;
+                    return;
+                }
+            }
+            Item::Data(data) => {
+                if let Some(Item::Data(last)) = unseen.next()
+                    && last.len() + data.len() <= SMALL
+                {
+                    *last = [&last[..], &data[..]].concat().into();
+                    return;
+                }
+            }
+            // One that waits stands for all, as it does in a process.
+            Item::Signal(_) if crowded && unseen.any(|waiting| *waiting == item) => return,
+            Item::Signal(_) => {}
+            Item::Eof if std::mem::replace(&mut self.ended, true) => return,
+            Item::Eof => {}
         }
         self.items.push_back(item);
     }
@@ -95,6 +110,7 @@ impl Input {
         let item = self.items.get(self.sent)?;
         let (cost, frame) = (item.cost(), item.frame(self.acked + self.sent as u64 + 1));
         self.sent += 1;
+        self.ever = self.ever.max(self.sent);
         self.in_flight += cost;
         Some(frame)
     }
@@ -108,6 +124,7 @@ impl Input {
             bytes += item.cost() - HEAD;
         }
         self.sent -= taken;
+        self.ever -= taken;
         self.acked = seq;
         Ok(bytes)
     }
@@ -172,6 +189,33 @@ mod tests {
         input.push(Item::Data(Bytes::from_static(b"!")));
         assert_eq!(data(input.next()), (2, b"!".to_vec()), "what was sent is not changed");
         assert_eq!(input.acked(2), Ok(12));
+    }
+
+    #[test]
+    fn what_was_sent_once_is_not_changed_after_a_resume() {
+        let mut input = Input::default();
+        let text = |text: &'static str| Item::Data(Bytes::from_static(text.as_bytes()));
+        input.push(text("first "));
+        assert_eq!(data(input.next()), (1, b"first ".to_vec()));
+        assert_eq!(input.rewind(0), Ok(0));
+        input.push(text("second "));
+        input.push(text("third"));
+        assert_eq!(data(input.next()), (1, b"first ".to_vec()), "under its number there may be no more than before");
+        assert_eq!(data(input.next()), (2, b"second third".to_vec()));
+    }
+
+    #[test]
+    fn a_client_that_signals_without_end_takes_no_memory() {
+        let mut input = Input::default();
+        let size = |cols| Item::Resize(Size { cols, rows: 1, width: 0, height: 0 });
+        for at in 0..10_000 {
+            input.push(Item::Signal(["INT", "TERM", "HUP"][at % 3].to_owned()));
+            input.push(size(at as u16));
+            input.push(Item::Eof);
+        }
+        assert!(input.items.len() <= CONTROLS + 4, "{}", input.items.len());
+        assert!(input.items.contains(&size(9_999)), "the last size is not lost");
+        assert_eq!(input.items.iter().filter(|item| **item == Item::Eof).count(), 1);
     }
 
     #[test]

@@ -12,3 +12,4 @@ mod resume;
 mod run;
 mod show;
 pub(crate) mod table;
+mod waits;

@@ -18,8 +18,9 @@ use super::run::{Over, Session, Start};
 use super::table::{self, Place, Table};
 use crate::agents::dial::{DialError, Dialler};
 use crate::agents::nodes::Nodes;
-use crate::authority::people::People;
+use crate::authority::people::{NobodyError, People};
 use crate::clock;
+use crate::listen::Seats;
 use crate::live::Live;
 
 /// Seconds for which a session waits for its agent, or its holder for a proxy.
@@ -38,6 +39,8 @@ pub(crate) struct Sessions {
     pub(crate) refusals: crate::refusals::Refusals,
     pub(crate) table: Table,
     pub(crate) budget: Budget,
+    /// Connections of those who have signed in.
+    pub(crate) seats: Seats,
     /// Sessions at once.
     pub(crate) max_sessions: usize,
 }
@@ -71,12 +74,17 @@ pub(crate) struct NotOpened {
 }
 
 impl NotOpened {
-    fn new(code: &str, sentence: impl Into<String>) -> Self {
+    pub(super) fn new(code: &str, sentence: impl Into<String>) -> Self {
         Self { code: code.to_owned(), sentence: sentence.into(), hint: None }
     }
 
     pub(super) fn denied(denial: &Denial) -> Self {
         Self { code: denial.code.to_owned(), sentence: denial.sentence.clone(), hint: Some(denial.hint.clone()) }
+    }
+
+    /// The sign-in has ended.
+    pub(crate) fn signed_out(error: &NobodyError) -> Self {
+        Self { hint: Some("Sign in again with `naru login`.".into()), ..Self::new("NARU-A104", format!("you are not signed in: {error}")) }
     }
 
     /// As a terminal shows it.
@@ -104,6 +112,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Something that the person reads before all output.
+    pub(crate) fn note(&mut self, text: String) {
+        self.session.note(text);
+    }
+
     /// Its id.
     pub(crate) fn id(&self) -> SessionId {
         self.row.id
@@ -112,21 +125,28 @@ impl Opened {
 
 impl Sessions {
     /// Opens a session, or says why not. Every refusal is an event.
-    pub(crate) async fn open(&self, asker: Asker, wanted: Wanted) -> Result<Opened, NotOpened> {
+    pub(crate) async fn open(&self, mut asker: Asker, wanted: Wanted) -> Result<Opened, NotOpened> {
         let now = clock::now();
         // From before the decision, so that the session hears of every later change.
         let mut policy = self.live.watch();
         policy.mark_unchanged();
+        // Who asks is asked anew: a front may have known the person for a while.
+        asker.identity = match self.people.identity(&asker.identity.name, asker.sign_in, now) {
+            Ok(identity) => identity,
+            Err(error) => return Err(self.tell(&asker, &wanted, NotOpened::signed_out(&error))),
+        };
         let (permit, agent) = match self.decide(&asker.identity, &wanted, now) {
             Ok(decided) => decided,
             Err(denial) => return Err(self.deny(&asker, &wanted, &denial, now)),
         };
-        if self.table.count() >= self.max_sessions {
-            return Err(NotOpened::new("NARU-S105", "the proxy has as many sessions as it may have; try again later"));
-        }
+        let reserved = match self.table.reserve(&asker.identity.name, self.max_sessions) {
+            Ok(reserved) => reserved,
+            Err(full) => return Err(self.tell(&asker, &wanted, NotOpened::new("NARU-S105", full.to_string()))),
+        };
         let id = table::new_id(now);
         let target = target(&permit, Some(agent.clone()));
-        let recording = self.record(id, &permit, &asker, &wanted, now)?;
+        let recorded = self.record(id, &permit, &asker, &wanted, now);
+        let recording = recorded.map_err(|not_opened| self.tell(&asker, &wanted, not_opened))?;
         let mode = permit.obligations().recording.as_str();
         let mut start = self.event(
             &asker,
@@ -162,7 +182,7 @@ impl Sessions {
                 return Err(not_opened);
             }
         };
-        let place = self.table.enter(row.clone(), asker.sign_in);
+        let place = self.table.enter(row.clone(), asker.sign_in, reserved);
         let start =
             Start { host: self.clone(), permit, recording, request, far, place, asker: asker.clone(), policy, notice: notice.clone() };
         Ok(Opened { session: Session::new(start), notice, row, asker, target, kind })
@@ -195,6 +215,18 @@ impl Sessions {
             return error.into();
         }
         NotOpened::denied(denial)
+    }
+
+    /// A refusal that is no decision is in the log too.
+    fn tell(&self, asker: &Asker, wanted: &Wanted, not_opened: NotOpened) -> NotOpened {
+        let asked = format!("{} session as {}@{}", word(wanted.kind), wanted.login, wanted.node);
+        let mut event = Event::new(clock::now(), Actor::user(&asker.identity), What::AccessDenied { asked });
+        event.outcome = Outcome::denied(&not_opened.code, not_opened.sentence.clone());
+        event.client = Some(asker.client.clone());
+        match self.refusals.tell(event) {
+            Ok(_) => not_opened,
+            Err(error) => error.into(),
+        }
     }
 
     fn record(

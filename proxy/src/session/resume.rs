@@ -54,6 +54,9 @@ pub(super) async fn redial(resuming: Resuming, since: Instant) -> Result<Back, N
     let mut tunnels = host.dialler.agents.watch();
     loop {
         tunnels.mark_unchanged();
+        if let Ok(None) = host.nodes.get(&request.node) {
+            return Err(NotOpened::new("NARU-N325", format!("the node {} was removed", request.node)));
+        }
         if host.nodes.said(&request.node).is_some() {
             let (permit, agent) = decide_now(&host, &question).map_err(|denial| NotOpened::denied(&denial))?;
             fence += 1;

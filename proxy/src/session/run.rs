@@ -1,7 +1,6 @@
 //! The loop of one session: a closed list of what can wake it, a bound on everything. Output goes far -> recording -> near and only in
 //! that order; policy, sign-in, limits, a kill and a lost agent are wakes like any other.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,12 +22,13 @@ use super::open::{Asker, GRACE_S, NotOpened, Sessions};
 use super::resume::{self, Back, Resuming};
 use super::show::{Show, say_end, show_all};
 use super::table::Place;
+use super::waits::{Redial, drive, redialled, room, stuck};
 use crate::agents::dial::Far;
 use crate::clock;
 use crate::live::View;
 
 /// Frames of output on their way to the person.
-const SHOWING: usize = 16;
+const SHOWING: usize = 6;
 /// Output that the holder may keep without hearing that it is recorded; half of the least that it buffers.
 const ACK_AFTER: u64 = 128 * 1024;
 /// How often limits and the sign-in's end are looked at, and the holder of a quiet session is told what is recorded.
@@ -37,9 +37,6 @@ const TICK: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(30);
 /// How long the last frame to the holder may take.
 const LAST_FRAMES: Duration = Duration::from_secs(5);
-
-/// A session's end waits this long for a recorder in trouble.
-const TROUBLE: Duration = Duration::from_millis(500);
 
 /// A session that is over.
 pub(super) struct Over {
@@ -87,7 +84,8 @@ pub(crate) struct Session {
     pub(super) place: Place,
     pub(super) asker: Asker,
     policy: watch::Receiver<Arc<View>>,
-    notice: Option<String>,
+    /// What the person reads first.
+    notes: Vec<String>,
     attach: Attach,
     far: Option<FarReader>,
     frames: Option<mpsc::Sender<Frame>>,
@@ -110,7 +108,6 @@ pub(crate) struct Session {
 
 /// Output that waits for room in the recorder, with its place on the way to the person.
 type Pending<'a> = Option<(mpsc::Permit<'a, Show>, Stream, Bytes)>;
-type Redial = Option<Pin<Box<dyn Future<Output = Result<Back, NotOpened>> + Send>>>;
 
 impl Session {
     pub(super) fn new(start: Start) -> Self {
@@ -124,7 +121,7 @@ impl Session {
             place,
             asker,
             policy,
-            notice,
+            notes: notice.into_iter().collect(),
             attach: Attach { secret: secret(), fence: 1, recorded: 0 },
             far: None,
             frames: None,
@@ -142,6 +139,11 @@ impl Session {
         }
     }
 
+    /// Something of Naru's own that the person reads before all output.
+    pub(super) fn note(&mut self, text: String) {
+        self.notes.insert(0, text);
+    }
+
     /// Runs to the end; the person has seen it when this returns, and the recording is closed or cannot be for now.
     pub(super) async fn run<R: NearRead, W: NearWrite>(mut self, mut near: R, show: W) -> Over {
         let (out, shown) = mpsc::channel(SHOWING);
@@ -156,7 +158,7 @@ impl Session {
                 }
             }
         };
-        let writer = self.writer.take();
+        let last_frames = self.let_go(&ended);
         let offset = self.recording.position();
         // Bounded by trouble alone: an end without its manifest's hash proves less. A stop of the proxy does not wait for it, and the next
         // start finishes what is left.
@@ -178,39 +180,40 @@ impl Session {
                 near.linger().await;
             }
         };
-        let last_frames = async {
-            if let Some(writer) = writer {
-                let _ = tokio::time::timeout(LAST_FRAMES, writer).await;
-            }
-        };
         let (stuck, (), ()) = tokio::join!(stored, last_words, last_frames);
         Over { ended, closing, stuck, place: self.place }
     }
 
     async fn main<R: NearRead>(&mut self, near: &mut R, out: mpsc::Sender<Show>) -> Ended {
-        if let Some(notice) = self.notice.take() {
-            let _ = out.try_send(Show::Note(notice));
+        for note in self.notes.drain(..) {
+            // The queue is new and has room for the few that there are.
+            let _ = out.try_send(Show::Note(note));
         }
         if let Some(far) = self.first.take() {
             self.take_up(far);
         }
         // Whatever changed between the decision and here counts before anything is shown.
-        let ended = match self.decide_again() {
+        match self.decide_again() {
             Ok(()) => self.wakes(near, &out).await,
             Err(ended) => ended,
-        };
-        self.let_go(&ended);
-        ended
+        }
     }
 
     /// The holder may let go: of its output, or of the whole program when it has not ended. Said again after the exit, so that the holder
     /// knows that it did not cross with it. An unreachable holder lets go by itself after its grace period.
-    fn let_go(&mut self, ended: &Ended) {
-        let Some(frames) = self.frames.take() else { return };
+    fn let_go(&mut self, ended: &Ended) -> impl Future<Output = ()> + Send + use<> {
+        let (frames, writer) = (self.frames.take(), self.writer.take());
         let offset = self.recording.position();
         let last = if ended.exit.is_some() { Frame::Recorded { offset } } else { Frame::End };
-        for frame in [Frame::Recorded { offset }, last] {
-            let _ = frames.try_send(frame);
+        async move {
+            let (Some(frames), Some(writer)) = (frames, writer) else { return };
+            let say = async move {
+                for frame in [Frame::Recorded { offset }, last] {
+                    // A target that takes nothing has a full queue: the last words wait for room in it, and not without end.
+                    let _ = frames.send(frame).await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_FRAMES, async { tokio::join!(say, writer) }).await;
         }
     }
 
@@ -228,7 +231,7 @@ impl Session {
                 () = room(self.frames.as_ref()), if sendable => Wake::Send,
                 () = drive(self.writer.as_mut()), if self.writer.is_some() => Wake::Written,
                 () = self.recording.room(), if pending.is_some() || self.held.is_some() => Wake::Room,
-                back = wait(&mut redial), if redial.is_some() => Wake::Back(Box::new(back)),
+                back = redialled(&mut redial), if redial.is_some() => Wake::Back(Box::new(back)),
                 Ok(()) = stop.changed() => Wake::Stop,
                 Ok(()) = policy.changed() => Wake::Policy,
                 _ = tick.tick() => Wake::Tick,
@@ -384,7 +387,8 @@ impl Session {
     }
 
     fn lost(&mut self, error: Option<std::io::Error>, redial: &mut Redial) -> Result<(), Ended> {
-        tracing::info!(session = %self.request.session, ?error, "the target's agent is away");
+        let reason = error.map_or_else(|| "it closed the stream".to_owned(), |error| wire::plain::words(&error));
+        tracing::info!(session = %self.request.session, reason, "the target's agent is away");
         (self.far, self.frames, self.writer, self.attached) = (None, None, None, false);
         let since = *self.away.get_or_insert_with(Instant::now);
         *redial = Some(Box::pin(resume::redial(self.resuming(), since)));
@@ -431,42 +435,6 @@ impl Session {
         if let Err(error) = self.host.log.append(&event) {
             tracing::error!(%error, "an event of a session could not be logged");
         }
-    }
-}
-
-/// Until the recorder's trouble has lasted; what it is.
-async fn stuck(trouble: &mut watch::Receiver<Option<Arc<str>>>) -> String {
-    loop {
-        // A recorder that is gone has no trouble any more, and the recording's own answer comes.
-        let Ok(cause) = trouble.wait_for(Option::is_some).await.map(|cause| cause.as_deref().map(str::to_owned)) else {
-            return std::future::pending().await;
-        };
-        if tokio::time::timeout(TROUBLE, trouble.wait_for(Option::is_none)).await.is_err() {
-            return cause.unwrap_or_default();
-        }
-    }
-}
-
-/// Until there is room on the way to the holder.
-async fn room(frames: Option<&mpsc::Sender<Frame>>) {
-    match frames {
-        // A queue whose writer has failed wakes nobody: the reader tells.
-        Some(frames) if frames.reserve().await.is_ok() => {}
-        _ => std::future::pending().await,
-    }
-}
-
-async fn drive(writer: Option<&mut Writer>) {
-    match writer {
-        Some(writer) => writer.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn wait(redial: &mut Redial) -> Result<Back, NotOpened> {
-    match redial {
-        Some(redial) => redial.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use access::event::Lost;
 use access::time::Timestamp;
-use access::words::SessionId;
+use access::words::{SessionId, UserName};
 use recorder::OpenRecording;
 use store::kv::{Expect, Kv, KvError};
 use tokio::sync::watch;
@@ -40,12 +40,42 @@ pub(crate) struct Entry {
 #[derive(Clone)]
 pub(crate) struct Table {
     live: Arc<Mutex<HashMap<SessionId, Arc<Entry>>>>,
+    reserved: Arc<Mutex<HashMap<UserName, usize>>>,
     store: Arc<dyn Kv>,
+}
+
+/// There is no room for one more session.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub(crate) enum Full {
+    #[error("the proxy has as many sessions as it may have; try again later")]
+    All,
+    #[error("you have as many sessions as one person may have ({0}); end some of them")]
+    Yours(usize),
+}
+
+/// Room for a session, from before it is opened; goes back when dropped.
+pub(crate) struct Reserved {
+    table: Table,
+    user: UserName,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut reserved = self.table.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = reserved.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                reserved.remove(&self.user);
+            }
+        }
+    }
 }
 
 /// A live session's place in the table; leaves it when dropped.
 pub(crate) struct Place {
     table: Table,
+    _reserved: Reserved,
     pub(crate) entry: Arc<Entry>,
     /// Wakes when the session is to end; from before anybody could say so.
     pub(crate) stop: watch::Receiver<Option<Stop>>,
@@ -92,16 +122,30 @@ impl Drop for Place {
 
 impl Table {
     pub(crate) fn new(store: Arc<dyn Kv>) -> Self {
-        Self { live: Arc::default(), store }
+        Self { live: Arc::default(), reserved: Arc::default(), store }
+    }
+
+    /// Room for one more of at most `most`; of these one person has half.
+    pub(crate) fn reserve(&self, user: &UserName, most: usize) -> Result<Reserved, Full> {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = most.div_ceil(2);
+        if reserved.get(user).is_some_and(|count| *count >= each) {
+            return Err(Full::Yours(each));
+        }
+        if reserved.values().sum::<usize>() >= most {
+            return Err(Full::All);
+        }
+        *reserved.entry(user.clone()).or_default() += 1;
+        Ok(Reserved { table: self.clone(), user: user.clone() })
     }
 
     /// A session begins.
-    pub(crate) fn enter(&self, row: SessionRow, sign_in: u64) -> Place {
+    pub(crate) fn enter(&self, row: SessionRow, sign_in: u64, reserved: Reserved) -> Place {
         let (stopper, stop) = watch::channel(None);
         let entry =
             Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), lost: Mutex::default(), over: Mutex::default(), stop: stopper });
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.row.id, entry.clone());
-        Place { table: self.clone(), entry, stop }
+        Place { table: self.clone(), _reserved: reserved, entry, stop }
     }
 
     fn lives(&self) -> Vec<Arc<Entry>> {

@@ -14,7 +14,6 @@ use super::near::{SshRead, SshWrite};
 use crate::authority::people::NobodyError;
 use crate::authority::ssh::SshClaim;
 use crate::clock;
-use crate::session::near::NearWrite as _;
 use crate::session::open::{Asker, NotOpened, Sessions, Wanted};
 
 /// The only subsystem that is carried.
@@ -89,7 +88,7 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
     };
     let (read, write) = channel.split();
     let id = write.id();
-    let mut show = SshWrite::new(write, handle.clone());
+    let show = SshWrite::new(write, handle.clone());
     // Without a terminal a program reads this stream, and may not expect us in it.
     let refused = asked.terminal.as_ref().map(|_| std::mem::take(&mut asked.refused)).unwrap_or_default();
     let opened = match wanted(&who, kind, command, asked) {
@@ -100,12 +99,9 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
         Err(not_opened) => Err(tell(&who, &sessions, not_opened)),
     };
     match opened {
-        Ok(opened) => {
+        Ok(mut opened) => {
             let near = SshRead::new(read, handle, id, sessions.budget.share());
-            for what in refused {
-                // Whoever is gone is noticed by the session.
-                let _ = show.note(&not_carried(what)).await;
-            }
+            refused.into_iter().for_each(|what| opened.note(not_carried(what)));
             sessions.run(opened, near, show).await;
         }
         Err(not_opened) => show.refuse(&not_opened.text()).await,
@@ -181,10 +177,6 @@ fn wanted(who: &Who, kind: SessionKind, command: Option<Vec<u8>>, asked: Asked) 
 }
 
 fn asker(who: &Who, sessions: &Sessions) -> Result<Asker, NotOpened> {
-    let identity = who.identity(sessions).map_err(|error| NotOpened {
-        code: "NARU-A104".into(),
-        sentence: format!("you are not signed in: {error}"),
-        hint: Some("Sign in again with `naru login`.".into()),
-    })?;
+    let identity = who.identity(sessions).map_err(|error| NotOpened::signed_out(&error))?;
     Ok(Asker { identity, sign_in: who.claim.sign_in, client: who.client.clone(), connection: who.connection.clone() })
 }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::channel::{self, Who};
 use crate::authority::ssh::{SshClaim, believe};
 use crate::clock;
-use crate::listen::{SignedIn, Ticket};
+use crate::listen::{Seat, SignedIn, Ticket};
 use crate::refusals::Told;
 use crate::session::open::Sessions;
 
@@ -29,6 +29,8 @@ pub(super) struct Connection {
     before: Option<(Option<Ticket>, SignedIn)>,
     who: Option<Who>,
     channels: TaskTracker,
+    /// A place among the connections of those who are known.
+    seat: Option<Seat>,
     /// Refused, and not yet said to the person.
     unsaid: Vec<&'static str>,
 }
@@ -42,7 +44,18 @@ impl Connection {
         before: (Option<Ticket>, SignedIn),
     ) -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        Self { sessions, ca, dialled, client, id, before: Some(before), who: None, channels: TaskTracker::new(), unsaid: Vec::new() }
+        Self {
+            sessions,
+            ca,
+            dialled,
+            client,
+            id,
+            before: Some(before),
+            who: None,
+            channels: TaskTracker::new(),
+            unsaid: Vec::new(),
+            seat: None,
+        }
     }
 
     fn target(&self, user: &str) -> Option<(NodeName, Login)> {
@@ -126,6 +139,13 @@ impl Handler for Connection {
         self.client.user_agent = Some(String::from_utf8_lossy(session.remote_sshid()).chars().take(256).collect());
         if let Some(who) = self.who.as_mut() {
             who.client = self.client.clone();
+        }
+        // A certificate whose sign-in has ended hears so in its first session, and stays a stranger until then.
+        let Some(identity) = self.who.as_ref().and_then(|who| who.identity(&self.sessions).ok()) else { return Ok(()) };
+        self.seat = self.sessions.seats.of_user(&identity.name);
+        if self.seat.is_none() {
+            tracing::warn!(client = %self.client.ip, "as many connections as one person may have");
+            return Err(russh::Error::Disconnect);
         }
         if let Some((ticket, signed_in)) = self.before.take() {
             signed_in.say();

@@ -40,7 +40,7 @@ pub(crate) struct SshFront {
     host_key: PrivateKey,
     /// What a client may call the proxy itself.
     own_names: Vec<String>,
-    sessions: Sessions,
+    pub(crate) sessions: Sessions,
     configs: Arc<Mutex<HashMap<Option<NodeName>, Kept>>>,
 }
 
@@ -103,9 +103,11 @@ impl SshFront {
             methods,
             keys: vec![self.host_key.clone()],
             certificates: vec![certificate],
-            auth_rejection_time: Duration::from_millis(500),
-            // OpenSSH's first probe is no attempt.
-            auth_rejection_time_initial: Some(Duration::ZERO),
+            // A refusal waits for nothing: the only method is a signature by a key with a certificate of ours, which nobody guesses and
+            // whose check tells nothing by the time it takes. `ssh -i` shows the bare key before the certificate and would wait each
+            // time. What is bounded is the tries of one connection here, and connections before sign-in by `listen/admission.rs`.
+            auth_rejection_time: Duration::ZERO,
+            auth_rejection_time_initial: None,
             max_auth_attempts: 6,
             // An idle shell is not a dead one; keepalives tell.
             inactivity_timeout: None,

@@ -14,10 +14,10 @@ use crate::session::near::{NearEvent, NearGone, NearRead, NearWrite};
 const STDERR: u32 = 1;
 
 /// What a channel may send before its target has taken anything.
-pub(super) const FIRST_WINDOW: u32 = 1024 * 1024;
+pub(super) const FIRST_WINDOW: u32 = 128 * 1024;
 /// What a channel may be owed at once when its target is quick: enough for a fast line across the world.
 const MAX_WINDOW: usize = 16 * 1024 * 1024;
-/// Taken bytes are granted again in pieces of this size.
+/// Taken bytes are granted again in pieces of at most this size.
 const GRANT: usize = 256 * 1024;
 
 /// A channel's window opens by what its target has taken, and grows while that goes quickly and the proxy's budget lasts. Nothing else
@@ -63,7 +63,8 @@ impl NearRead for SshRead {
 
     fn took(&mut self, bytes: usize) {
         self.taken += bytes;
-        if self.taken < GRANT {
+        let window = FIRST_WINDOW as usize + self.grown.held();
+        if self.taken < GRANT.min(window / 4) {
             return;
         }
         let room = (MAX_WINDOW - FIRST_WINDOW as usize).saturating_sub(self.grown.held());

@@ -82,11 +82,12 @@ impl StateDir {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(io_at(error)),
         }
-        private_folder(path)?;
         let version = path.join("VERSION");
-        if !version.exists() && !is_fresh(path).map_err(io_at)? {
+        // First, so that nobody is told to change the mode of a folder that is not ours.
+        if path.is_dir() && !version.exists() && !is_fresh(path).map_err(io_at)? {
             return Err(StateError::NotOurs(path.to_owned()));
         }
+        private_folder(path)?;
         let lock = lock(path)?;
         let install = match fs::read(&version) {
             Ok(bytes) => read_version(path, &version, &bytes)?,

@@ -1,0 +1,111 @@
+//! Join tokens and sign-in links that were made: a list of them without their secrets, and taking one back.
+
+use access::event::{Outcome, What};
+use access::words::NodeName;
+use axum::Json;
+use axum::extract::{Path, State};
+use wire::api::{Done, Items, SecretRow};
+
+use super::App;
+use super::person::{MakeLinks, MakeTokens, May, Person};
+use super::problem::No;
+use crate::authority::one_time::{LOGIN_LINK, Listed, NODE, Purpose};
+use crate::clock;
+
+/// `GET /v1/tokens`, for who may make join tokens.
+pub(crate) async fn tokens(State(app): State<App>, _may: May<MakeTokens>) -> Result<Json<Items<SecretRow>>, No> {
+    list(&app, NODE)
+}
+
+/// `GET /v1/links`, for who may make sign-in links.
+pub(crate) async fn links(State(app): State<App>, _may: May<MakeLinks>) -> Result<Json<Items<SecretRow>>, No> {
+    list(&app, LOGIN_LINK)
+}
+
+/// `DELETE /v1/tokens/{id}`, for who may make join tokens.
+pub(crate) async fn remove_token(State(app): State<App>, may: May<MakeTokens>, Path(id): Path<String>) -> Result<Json<Done>, No> {
+    remove(&app, &may.person, NODE, &id).await
+}
+
+/// `DELETE /v1/links/{id}`, for who may make sign-in links. A sign-in that began with it goes on.
+pub(crate) async fn remove_link(State(app): State<App>, may: May<MakeLinks>, Path(id): Path<String>) -> Result<Json<Done>, No> {
+    remove(&app, &may.person, LOGIN_LINK, &id).await
+}
+
+fn list(app: &App, kind: &str) -> Result<Json<Items<SecretRow>>, No> {
+    let items = app.once.list(kind, clock::now())?.into_iter().map(row).collect();
+    Ok(Json(Items { items }))
+}
+
+fn row(listed: Listed) -> SecretRow {
+    let Listed { id, purpose, made_by, expires, used, chosen, .. } = listed;
+    let (user, node, labels, replace) = match purpose {
+        Purpose::LoginLink { user } => (Some(user), None, Default::default(), false),
+        Purpose::Node { node, labels, replace } => (None, Some(node), labels, replace),
+    };
+    let used_for = chosen.and_then(|name| name.parse::<NodeName>().ok());
+    SecretRow { id, user, node, labels, replace, made_by, expires, used, used_for }
+}
+
+async fn remove(app: &App, person: &Person, kind: &str, id: &str) -> Result<Json<Done>, No> {
+    let listed = app.once.list(kind, clock::now())?.into_iter().find(|listed| listed.id == id);
+    let what = if kind == NODE { "join token" } else { "sign-in link" };
+    let listed = listed.ok_or_else(|| No::not_found(format!("there is no {what} with the id {id}: it may have expired")))?;
+    let mut event = person.event(What::TokenRemoved { kind: kind.to_owned(), id: id.to_owned() });
+    let logged = app.sessions.log.append(&event)?;
+    let _durable = app.sessions.log.durable(logged).await?;
+    if let Err(error) = app.store.batch(&[listed.remove]) {
+        event.outcome = Outcome::failed("NARU-W409", format!("it was not removed: {error}"));
+        let _logged = app.sessions.log.append(&event)?;
+        return Err(error.into());
+    }
+    Ok(Json(Done {}))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use axum::http::StatusCode;
+
+    use crate::api::refusals::{Stage, request, stage_of};
+    use crate::authority::tls::Subject;
+
+    const CHIEF: &str = "kind: role\nname: chief\nspec: {administer: [role, user, link, token]}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n---\nkind: user\nname: eve\n";
+
+    async fn ask(stage: &Stage, who: &Subject, method: &str, path: &str, body: &str) -> (StatusCode, serde_json::Value) {
+        let answer = stage.send(request(Some(who.clone()), method, path, body.to_owned())).await;
+        let status = answer.status();
+        let bytes = to_bytes(answer.into_body(), 1 << 20).await.expect("a body");
+        (status, serde_json::from_slice(&bytes).expect("json"))
+    }
+
+    #[tokio::test]
+    async fn what_was_made_is_listed_without_its_secret_and_can_be_taken_back() {
+        let stage = stage_of(CHIEF).await;
+        let admin = stage.signed_in("admin");
+        for (path, body) in [
+            ("/v1/tokens", r#"{"kind":"node","node":"web-*","labels":{"env":"prod"},"ttl_s":60}"#),
+            ("/v1/links", r#"{"user":"eve","ttl_s":30}"#),
+        ] {
+            let (status, made) = ask(&stage, &admin, "POST", path, body).await;
+            assert_eq!(status, StatusCode::OK, "{made}");
+            let id = made["id"].as_str().expect("an id");
+            let (_, all) = ask(&stage, &admin, "GET", path, "").await;
+            let row = all["items"].as_array().expect("rows").iter().find(|row| row["id"] == id).expect("listed");
+            assert_eq!((&row["made_by"], &row["used"]), (&"admin".into(), &false.into()), "{row}");
+            assert!(row["user"] == "eve" || row["node"] == "web-*", "{row}");
+            let secret = made["token"].as_str().or(made["link"].as_str()).expect("a secret");
+            let secret = secret.rsplit_once('#').map_or(secret, |(_, rest)| rest.split(['.', '&']).next().expect("a part"));
+            assert!(secret.len() > 20 && !all.to_string().contains(secret));
+            let gone = format!("{path}/{id}");
+            assert_eq!(ask(&stage, &admin, "DELETE", &gone, "").await.0, StatusCode::OK);
+            assert_eq!(ask(&stage, &admin, "DELETE", &gone, "").await.0, StatusCode::NOT_FOUND);
+            let (_, all) = ask(&stage, &admin, "GET", path, "").await;
+            assert!(!all.to_string().contains(id), "{all}");
+        }
+        for ttl in [0, 24 * 3600 + 1] {
+            let (status, no) = ask(&stage, &admin, "POST", "/v1/links", &format!(r#"{{"user":"eve","ttl_s":{ttl}}}"#)).await;
+            assert_eq!((status, &no["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &"NARU-A109".into()));
+        }
+    }
+}
