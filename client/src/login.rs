@@ -40,10 +40,15 @@ pub async fn with_link(home: &Home, profile: &Profile, url: Option<&str>, link: 
             return Err(Failure::usage(format!("the link is for {}, not for {asked}", link.address)));
         }
     }
-    let holder = Holder::of(profile);
+    let holder = match Holder::of(profile) {
+        Some(holder) if holder.is_gone().await => None,
+        there => there,
+    };
     if explicit && let Some(other) = holder.as_ref().filter(|holder| holder.lives() && !holder.is_at(&link)) {
         // Before anything is sent: the link can still be used.
-        return Err(other.stays(profile).hint("give this sign-in another name: naru --profile NAME login --link LINK"));
+        let hint =
+            format!("take another name, naru --profile NAME login …, or end that sign-in first: naru --profile {} logout", profile.name);
+        return Err(other.stays(profile).hint(hint));
     }
     let keys = Keys::make()?;
     let ask = SignIn { secret: link.secret.clone(), ssh_public_key: keys.ssh_public.clone(), csr_pem: keys.csr.clone() };
@@ -90,6 +95,9 @@ fn said(profile: &Profile, facts: &Facts, left: Option<(&Profile, &Holder)>) -> 
     Answer::new(&said, Table::line(line))
 }
 
+/// How long a server on this machine may take to answer.
+const GONE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Whose a profile is, whether or not the sign-in has ended.
 struct Holder {
     facts: Facts,
@@ -111,6 +119,14 @@ impl Holder {
 
     fn lives(&self) -> bool {
         self.facts.expires > when::now()
+    }
+
+    /// Its server was on this machine, and nothing is there any more: a demo that has ended.
+    async fn is_gone(&self) -> bool {
+        let Ok(address) = self.facts.address.parse::<Address>() else { return false };
+        let Ok(ip) = address.host().parse::<std::net::IpAddr>() else { return false };
+        let dialled = tokio::time::timeout(GONE, tokio::net::TcpStream::connect((ip, address.port())));
+        ip.is_loopback() && matches!(dialled.await, Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused)
     }
 
     fn stays(&self, profile: &Profile) -> Failure {

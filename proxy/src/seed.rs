@@ -93,9 +93,18 @@ fn kind(kind: ResourceKind) -> &'static str {
 }
 
 impl Proxy {
-    /// Whether anybody has ever signed in.
-    pub fn was_signed_in(&self) -> Result<bool, SeedError> {
-        crate::authority::old::was_signed_in(self.app.store.as_ref()).map_err(Into::into)
+    /// An administrator of roles and users, where none of them is signed in: whoever starts the server may let one in, lest an install
+    /// whose last sign-in ended be closed for good.
+    pub fn locked_out(&self) -> Result<Option<UserName>, SeedError> {
+        let view = self.app.sessions.live.now();
+        let administers = |name: &UserName| {
+            let roles = view.users.get(name).map(|user| user.spec.roles.as_slice()).unwrap_or_default();
+            let has = |kind| roles.iter().filter_map(|role| view.policy.role(role)).any(|spec| spec.administer.contains(&kind));
+            has(ResourceKind::Role) && has(ResourceKind::User)
+        };
+        let signed_in = self.app.sessions.people.signed_in(clock::now())?;
+        let mut administrators = view.users.keys().filter(|name| administers(name));
+        Ok(if signed_in.iter().any(administers) { None } else { administrators.next().cloned() })
     }
 
     /// Completes when this node has a tunnel. To be taken before [`Proxy::run`], and awaited beside it.

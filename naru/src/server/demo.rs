@@ -88,13 +88,21 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
     let begun = Begun::write(&place, &proxy, login.to_string()).await?;
     let node: NodeName = NODE.parse().map_err(|error| failed("name its node", error))?;
     let (connected, url) = (proxy.connected(node), proxy.url().to_owned());
-    let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(proxy.run(async {
-        let _ = stopping.await;
+    let (stop, mut stopping) = tokio::sync::watch::channel(false);
+    let mut serving = tokio::spawn(proxy.run(async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
     }));
-    let attended = attend(&place, &begun, &url, connected, talk).await;
-    let _ = stop.send(());
-    let _ = serving.await;
+    // The agent ends last, so that sessions hear why they end.
+    let over = async {
+        stopped().await;
+        stop.send_replace(true);
+        let _ = (&mut serving).await;
+    };
+    let attended = attend(&place, &begun, &url, connected, talk, over).await;
+    stop.send_replace(true);
+    if !serving.is_finished() {
+        let _ = serving.await;
+    }
     attended
 }
 
@@ -155,7 +163,7 @@ As the auditor olga:
 As the administrator:
   naru --profile admin login --link '{admin}'
 
-The links work once, for 15 minutes. Ctrl-C ends the demo and everything in it.
+The links work once, for 15 minutes. Ctrl-C ends the demo with its sessions.
 naru is {}; the demo's state is in {}{goes}.
 ",
         program.display(),
@@ -163,7 +171,14 @@ naru is {}; the demo's state is in {}{goes}.
     )
 }
 
-async fn attend(place: &Place, begun: &Begun, url: &str, connected: impl Future<Output = ()>, talk: Talk) -> Result<(), Failure> {
+async fn attend(
+    place: &Place,
+    begun: &Begun,
+    url: &str,
+    connected: impl Future<Output = ()>,
+    talk: Talk,
+    over: impl Future<Output = ()>,
+) -> Result<(), Failure> {
     if let Some(token) = &begun.token {
         let usage = |error: wire::link::BadLink| failed("join its agent", error);
         let request = ::agent::join::JoinRequest {
@@ -185,7 +200,7 @@ async fn attend(place: &Place, begun: &Begun, url: &str, connected: impl Future<
     tokio::select! {
         failed = ready => failed,
         failed = keep_agent(place) => failed,
-        () = stopped() => Ok(()),
+        () = over => Ok(()),
     }
 }
 

@@ -61,23 +61,25 @@ fn host_name() -> Vec<String> {
 }
 
 async fn beginning(proxy: &proxy::Proxy, state: &Path, talk: Talk) -> Result<String, Failure> {
-    let first = !proxy.was_signed_in().map_err(|error| of_seed(&error))?;
-    let admin = "admin".parse().map_err(|error| Failure::new("NARU-C112", 1, format!("{error}")))?;
-    let link = if first { Some(proxy.sign_in_link(&admin).await.map_err(|error| of_seed(&error))?.0) } else { None };
+    let link = match proxy.locked_out().map_err(|error| of_seed(&error))? {
+        Some(admin) => Some((proxy.sign_in_link(&admin).await.map_err(|error| of_seed(&error))?.0, admin)),
+        None => None,
+    };
     let (token, pin) = proxy.join_token("*", &[], JOIN_LIFE).await.map_err(|error| of_seed(&error))?;
     let join = format!("naru agent join {} --token {} --ca-pin {pin} --node NAME", proxy.url(), token.0);
     if talk.json {
+        let sign_in: serde_json::Map<_, _> = link.into_iter().map(|(link, admin)| (admin.to_string(), link.into())).collect();
         let line = serde_json::json!({
-            "ready": true, "url": proxy.url(), "ssh": proxy.ssh(), "sign_in": { "admin": link }, "join": join, "state": state,
+            "ready": true, "url": proxy.url(), "ssh": proxy.ssh(), "sign_in": sign_in, "join": join, "state": state,
         });
         return Ok(format!("{line}\n"));
     }
     let sign_in = match link {
-        Some(link) => format!("  sign in first (15 minutes)   naru login --link '{link}'\n"),
+        Some((link, admin)) => format!("  sign in as {admin} (15 minutes)   naru login --link '{link}'\n"),
         None => String::new(),
     };
     Ok(format!(
-        "Naru is up at {}\n\n{sign_in}  add a host (1 hour, once)    {join}\n\nCtrl-C ends it. State is in {}.\n",
+        "Naru is up at {}\n\n{sign_in}  add a host (1 hour, once)       {join}\n\nCtrl-C ends it. State is in {}.\n",
         proxy.url(),
         state.display()
     ))

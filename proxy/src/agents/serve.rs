@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use access::event::{Actor, Event, What};
+use access::event::{Actor, Event, Outcome, What};
 use access::words::{AgentId, NodeName};
 use recorder::Log;
 use store::kv::KvError;
@@ -87,7 +87,11 @@ impl Tunnels {
     }
 
     fn say(&self, agent: &AgentId, what: What) {
-        let event = Event::new(crate::clock::now(), Actor::agent(agent), what);
+        let refused = matches!(what, What::AgentRefused { .. });
+        let mut event = Event::new(crate::clock::now(), Actor::agent(agent), what);
+        if refused {
+            event.outcome = Outcome::denied("NARU-J109", NOT_ITS);
+        }
         if let Err(error) = self.log.append(&event) {
             tracing::error!(%error, "an event of an agent could not be logged");
         }

@@ -1,6 +1,8 @@
 //! Nodes: what a person reaches, and a dry run of the decision, which call `decide` and nothing else; and what an administrator of nodes
 //! sees of all of them, and takes away.
 
+use std::time::Duration;
+
 use access::decide::{Denial, OpenSession, allowed_logins, decide, unknown_node};
 use access::event::{Outcome, SessionKind, Target, TargetKind, What};
 use access::identity::NodeFacts;
@@ -16,6 +18,7 @@ use super::problem::{Asked, No};
 use crate::agents::nodes::{NODES, SEEN};
 use crate::agents::serve::AGENTS;
 use crate::clock;
+use crate::session::table::Stop;
 
 /// `GET /v1/nodes`, for whoever is signed in: only nodes on which some login is allowed. With `all` every node, for who may administer
 /// nodes.
@@ -76,6 +79,9 @@ pub(crate) async fn show(State(app): State<App>, may: May<KeepNodes>, Path(name)
     administered(&app, node, agent_id, logins).map(Json)
 }
 
+/// How long the ends of sessions on a removed node may take.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// `DELETE /v1/nodes/{name}`, for who may administer nodes: its agent is cut off at once, and its certificate counts for nothing.
 pub(crate) async fn delete(State(app): State<App>, may: May<KeepNodes>, Path(name): Path<String>) -> Result<Json<Done>, No> {
     let nodes = &app.sessions.nodes;
@@ -97,6 +103,14 @@ pub(crate) async fn delete(State(app): State<App>, may: May<KeepNodes>, Path(nam
         let _logged = app.sessions.log.append(&event)?;
         return Err(error.into());
     }
+    // What the sessions' ends have to say to the host goes over the tunnels that are cut then.
+    let stop = Stop { reason: "target_lost", sentence: format!("the node {name} was removed by {}", may.person.identity.name) };
+    let over = async {
+        while app.sessions.table.stop_node(&name, &stop) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, over).await;
     nodes.agents.cut_all(&name);
     Ok(Json(Done {}))
 }

@@ -11,14 +11,6 @@ use super::people::{SIGN_INS, SignIn};
 
 /// How long something stays after its end: long after its link could begin it again.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Says that somebody was signed in once, also when all sign-ins have been removed.
-const SIGNED_IN: &str = "signed_in";
-
-/// Whether anybody has signed in since the install was new or accepted anew.
-pub(crate) fn was_signed_in(store: &dyn Kv) -> Result<bool, KvError> {
-    Ok(store.get(SIGNED_IN)?.is_some() || !store.scan(SIGN_INS, None, 1)?.is_empty())
-}
-
 /// Removes, over many rounds, what ended long ago.
 #[derive(Debug, Default)]
 pub(crate) struct Sweeper {
@@ -32,9 +24,6 @@ impl Sweeper {
         let [sign_ins, secrets] = &mut self.after;
         let over = |end: Timestamp| end.plus(KEPT) < now;
         let mut gone = some(store, SIGN_INS, sign_ins, |entry| read::<SignIn>(entry).is_ok_and(|sign_in| over(sign_in.expires)))?;
-        if !gone.is_empty() && store.get(SIGNED_IN)?.is_none() {
-            store.put(SIGNED_IN, b"true", Expect::Any)?;
-        }
         gone.extend(some(store, SECRETS, secrets, |entry| read::<one_time::Record>(entry).is_ok_and(|secret| over(secret.expires)))?);
         let count = gone.len();
         for changes in gone.chunks(MAX_BATCH) {
@@ -56,9 +45,8 @@ fn read<T: DeserializeOwned>(entry: &Entry) -> Result<T, KvError> {
     serde_json::from_slice(&entry.at.value).map_err(|_| KvError::Damaged(entry.key.clone()))
 }
 
-/// Ends every sign-in; answers how many there were. As of a new install, `naru up` then says how an administrator signs in.
+/// Ends every sign-in; answers how many there were. `naru up` then says how an administrator signs in.
 pub(crate) fn end_all_sign_ins(store: &dyn Kv) -> Result<u64, KvError> {
-    store.delete(SIGNED_IN, Expect::Any)?;
     all(store, SIGN_INS, |entry| Ok(Change::delete(&entry.key, Expect::Any)))
 }
 
@@ -121,7 +109,6 @@ mod tests {
         assert!(once.redeem(LOGIN_LINK, &secrets[1], "k", NOW.plus(HOUR * 25)).is_ok());
         rounds(1000);
         assert_eq!((keys(store.as_ref(), SIGN_INS), keys(store.as_ref(), SECRETS)), (0, 0));
-        assert!(was_signed_in(store.as_ref()).expect("a store"), "no later start takes it for a new install");
     }
 
     #[test]
@@ -130,7 +117,6 @@ mod tests {
         once.redeem(LOGIN_LINK, &secrets[1], "k", NOW).expect("used");
         assert_eq!(end_all_sign_ins(store.as_ref()).expect("ended"), 300);
         assert_eq!(use_up_all_secrets(store.as_ref()).expect("used up"), 300);
-        assert!(!was_signed_in(store.as_ref()).expect("a store"));
         for secret in &secrets[1..4] {
             assert!(matches!(once.redeem(LOGIN_LINK, secret, "k", NOW), Err(RedeemError::Used)));
         }

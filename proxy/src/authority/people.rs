@@ -1,5 +1,6 @@
 //! From a credential to a person: sign-ins as stored records, and who stands behind a certificate now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use access::identity::Identity;
 use access::time::Timestamp;
 use access::words::UserName;
 use serde::{Deserialize, Serialize};
-use store::kv::{Expect, Kv, KvError};
+use store::kv::{Expect, Kv, KvError, MAX_BATCH};
 
 use super::ask::USER_LIFE;
 use super::one_time::{Purpose, Redeemed};
@@ -109,6 +110,24 @@ impl People {
         // A user who was deleted and made again under the same name is somebody else.
         let same = record.user == *name && record.principal == identity.user.principal();
         if same && !record.ended && now < record.expires { Ok(identity) } else { Err(NobodyError::Ended) }
+    }
+
+    /// Everybody who is signed in.
+    pub(crate) fn signed_in(&self, now: Timestamp) -> Result<BTreeSet<UserName>, KvError> {
+        let mut names = BTreeSet::new();
+        let mut after: Option<String> = None;
+        loop {
+            let entries = self.store.scan(SIGN_INS, after.as_deref(), MAX_BATCH)?;
+            let Some(last) = entries.last() else { return Ok(names) };
+            after = Some(last.key.clone());
+            for entry in entries {
+                let record: SignIn = serde_json::from_slice(&entry.at.value).map_err(|_| KvError::Damaged(entry.key.clone()))?;
+                let sign_in = entry.key.strip_prefix(SIGN_INS).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+                if sign_in.is_some_and(|sign_in| self.identity(&record.user, sign_in, now).is_ok()) {
+                    names.insert(record.user);
+                }
+            }
+        }
     }
 
     /// Who is behind a believed SSH certificate.

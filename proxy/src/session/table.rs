@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use access::event::Lost;
 use access::time::Timestamp;
-use access::words::{SessionId, UserName};
+use access::words::{NodeName, SessionId, UserName};
 use recorder::OpenRecording;
 use store::kv::{Expect, Kv, KvError};
 use tokio::sync::watch;
@@ -162,6 +162,16 @@ impl Table {
         for entry in self.lives().into_iter().filter(|entry| entry.sign_in == sign_in) {
             entry.stop.send_replace(Some(stop.clone()));
         }
+    }
+
+    /// Ends every session on a node; answers how many there were.
+    pub(crate) fn stop_node(&self, node: &NodeName, stop: &Stop) -> usize {
+        let there: Vec<_> = self.lives().into_iter().filter(|entry| entry.row.node == *node).collect();
+        for entry in &there {
+            // What was said first stays the reason.
+            entry.stop.send_if_modified(|said| said.is_none() && said.replace(stop.clone()).is_none());
+        }
+        there.len()
     }
 
     /// Ends all: the proxy stops.
