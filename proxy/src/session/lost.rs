@@ -364,6 +364,34 @@ mod tests {
         drop(open);
     }
 
+    /// Nothing is left of a recording: HEAD covered its session, and that is damage; or it did not, and the power took it.
+    #[tokio::test]
+    async fn a_recording_that_is_gone_is_damage_only_where_head_covered_its_session() {
+        for durable in [0, 1] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let (log, recordings, _) = start(dir.path());
+            let open = begin(1, &log, &recordings);
+            let copied = tempfile::tempdir().expect("a folder");
+            copy(&dir.path().join("log"), &copied.path().join("log"));
+            let (log, recordings, recovered) = start(copied.path());
+            let table = Table::new(Arc::new(store::kv::memory()));
+            let found = Repaired { durable, ..Repaired::default() };
+            finish_lost(&found, &recovered, &recordings, &log, &table).expect("ended");
+            assert_eq!(ends(&log), [(id(1), "proxy_lost".to_owned(), None)]);
+            let cause = table.get(&id(1)).expect("a store").expect("a row").lost.cause;
+            assert_eq!(cause.as_deref() == Some(access::event::Lost::NOT_ON_DISK), durable == 0);
+            let filter = Filter { types: vec!["audit.gap".into()], ..Filter::default() };
+            let gaps =
+                log.search(filter, 1, 100).expect("a search").map(|entry| entry.expect("read").event().expect("an event").event.what);
+            let hit = gaps.filter_map(|what| match what {
+                What::AuditGap { damage, .. } => damage.map(|damage| damage.sessions),
+                _ => None,
+            });
+            assert_eq!(hit.collect::<Vec<_>>(), vec![vec![id(1)]; durable as usize]);
+            drop(open);
+        }
+    }
+
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).expect("a folder");
         for entry in std::fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
