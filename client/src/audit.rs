@@ -7,6 +7,7 @@ use serde_json::Value;
 use wire::api::exit;
 use wire::link::Address;
 use wire::proof::PublicKey;
+use wire::proof::log::FaultKind;
 
 use crate::failure::Failure;
 use crate::http::Api;
@@ -84,6 +85,9 @@ fn said(report: &Report) -> Answer {
     }
     if report.more_faults > 0 {
         facts.push(("fault", format!("and {} more", report.more_faults)));
+    }
+    if report.trusted && report.head.is_empty() && report.faults.iter().any(|fault| fault.kind == FaultKind::BadHead) {
+        facts.push(("note", "nothing is signed by the key that was given: is it the key of this install? (naru audit key)".to_owned()));
     }
     let rows = facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     let exit = if report.ok { exit::OK } else { exit::VERIFY_FAILED };
