@@ -71,10 +71,11 @@ impl Proxy {
         Ok(Seeded(SignInLink { address, secret: made, pin }.to_string()))
     }
 
-    /// A join token for one node, and the CA pin that goes with it.
+    /// A join token for one node, and the CA pin that goes with it. One for any name takes over none that is there.
     pub async fn join_token(&self, node: &str, labels: &[(&str, &str)], life: Duration) -> Result<(Seeded, String), SeedError> {
+        let replace = !node.contains('*');
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let made = self.one_time(Purpose::Node { node: node.to_owned(), labels, replace: true }, life).await?;
+        let made = self.one_time(Purpose::Node { node: node.to_owned(), labels, replace }, life).await?;
         Ok((Seeded(made), pin_of(&self.app).map_err(SeedError::Other)?.to_string()))
     }
 
