@@ -337,6 +337,9 @@ mod tests {
         let refused = with_link(&home, &work, None, &link, true).await.expect_err("another server");
         assert_eq!((refused.code.as_str(), refused.exit), ("NARU-A111", exit::CONFLICT));
         assert!(refused.title.contains("work belongs to alice at https://a:1"), "{}", refused.title);
+        let ended_demo = "https://127.0.0.1:2";
+        sign_in(&work, ended_demo, "alice", Timestamp::from_secs(i64::from(i32::MAX)));
+        assert_eq!(with_link(&home, &work, None, &link, true).await.expect_err("tried").exit, exit::CANNOT_REACH, "nothing is there");
         sign_in(&work, "https://a:1", "alice", Timestamp::from_secs(1));
         assert_eq!(with_link(&home, &work, None, &link, true).await.expect_err("tried").exit, exit::CANNOT_REACH);
     }

@@ -1,6 +1,7 @@
 //! Building and running a proxy. Nothing is served before everything that can fail has been read, and of a new install nothing is made
 //! before its port is taken.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -233,9 +234,9 @@ impl Proxy {
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             () = leases => {}
-            () = sweeping => {}
+            never = sweeping => match never {},
             () = summaries => {}
-            () = crate::heap::keep_small() => {}
+            never = crate::heap::keep_small() => match never {},
             () = stop => {}
         }
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });
@@ -312,7 +313,7 @@ fn set_back(store: &dyn Kv, expected: Option<u64>, accepted: bool) -> Result<Opt
 }
 
 /// Removes what ended long ago, a bounded part of it each minute.
-async fn sweep_old(store: Arc<dyn Kv>) {
+async fn sweep_old(store: Arc<dyn Kv>) -> Infallible {
     let mut sweeper = old::Sweeper::default();
     loop {
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -321,11 +322,17 @@ async fn sweep_old(store: Arc<dyn Kv>) {
             let swept = sweeper.round(store.as_ref(), clock::now());
             (sweeper, swept)
         });
-        // The process ends where a round does not.
-        let Ok((again, swept)) = round.await else { return };
-        sweeper = again;
-        if let Err(error) = swept {
-            tracing::warn!(%error, "what ended long ago could not be removed from the store");
+        match round.await {
+            Ok((again, swept)) => {
+                sweeper = again;
+                if let Err(error) = swept {
+                    tracing::warn!(%error, "what ended long ago could not be removed from the store");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "what ended long ago could not be looked at");
+                sweeper = old::Sweeper::default();
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Gives memory back after a rush: the C library keeps what a burst of output or many sessions took, for every thread apart.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// How often the size is looked at.
@@ -7,17 +8,17 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Growth since the last time that is worth the effort, in bytes.
 const WORTH: u64 = 8 << 20;
 
-/// Until dropped.
-pub(crate) async fn keep_small() {
-    keep_small_each(LOOK).await;
+/// Until dropped: by its type nothing that goes wrong here, such as a process without a free descriptor, ends whoever waits beside it.
+pub(crate) async fn keep_small() -> Infallible {
+    keep_small_each(LOOK).await
 }
 
-async fn keep_small_each(look: Duration) {
+async fn keep_small_each(look: Duration) -> Infallible {
     let mut level = resident().await.unwrap_or(0);
     let mut before = level;
     loop {
         tokio::time::sleep(look).await;
-        let Some(now) = resident().await else { return };
+        let Some(now) = resident().await else { continue };
         // While it still grows what was freed is about to be used again.
         if now >= level + WORTH && now <= before + WORTH {
             let _ = tokio::task::spawn_blocking(sys::trim_heap).await;

@@ -98,11 +98,7 @@ impl Proxy {
     /// whose last sign-in ended be closed for good.
     pub fn locked_out(&self) -> Result<Option<UserName>, SeedError> {
         let view = self.app.sessions.live.now();
-        let administers = |name: &UserName| {
-            let roles = view.users.get(name).map(|user| user.spec.roles.as_slice()).unwrap_or_default();
-            let has = |kind| roles.iter().filter_map(|role| view.policy.role(role)).any(|spec| spec.administer.contains(&kind));
-            has(ResourceKind::Role) && has(ResourceKind::User)
-        };
+        let administers = |name: &UserName| view.users.get(name).is_some_and(|user| view.policy.has_administrator(&user.spec.roles));
         let signed_in = self.app.sessions.people.signed_in(clock::now())?;
         let mut administrators = view.users.keys().filter(|name| administers(name));
         Ok(if signed_in.iter().any(administers) { None } else { administrators.next().cloned() })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::policy::{LoginPattern, RoleSpec, SshRule};
+use crate::policy::{LoginPattern, ResourceKind, RoleSpec, SshRule};
 use crate::words::RoleName;
 
 /// Longest notice, in characters.
@@ -103,6 +103,12 @@ pub struct PolicySet {
 }
 
 impl PolicySet {
+    /// Whether one of these roles administers roles and users both: whoever has it can set anything right again.
+    pub fn has_administrator(&self, roles: &[RoleName]) -> bool {
+        let both = |spec: &RoleSpec| [ResourceKind::Role, ResourceKind::User].iter().all(|kind| spec.administer.contains(kind));
+        roles.iter().filter_map(|role| self.role(role)).any(both)
+    }
+
     /// Checks everything and holds it.
     ///
     /// # Errors

@@ -163,13 +163,9 @@ fn unknown(user: &UserName, role: &RoleName) -> String {
 }
 
 fn keep_an_administrator(after: &BTreeMap<(ResourceKind, String), Resource>, policy: &PolicySet, person: &Person) -> Result<(), No> {
-    let administers = |role: &RoleName| {
-        let spec = policy.role(role);
-        spec.is_some_and(|spec| spec.administer.contains(&ResourceKind::Role) && spec.administer.contains(&ResourceKind::User))
-    };
     let me = after.get(&(ResourceKind::User, person.identity.name.to_string()));
     match me {
-        Some(Resource::User { spec, .. }) if spec.roles.iter().any(administers) => Ok(()),
+        Some(Resource::User { spec, .. }) if policy.has_administrator(&spec.roles) => Ok(()),
         _ => Err(No::bad("NARU-C005", "this change would take away your own right to undo it")
             .hint("Let another administrator make it, or keep a role for yourself that administers role and user.")),
     }

@@ -108,15 +108,17 @@ pub(crate) async fn cast(
     Path(id): Path<String>,
     Asked(query): Asked<CastQuery>,
 ) -> Result<Response, No> {
-    let (mut question, asked): (fn(Identity) -> Audit, _) = match (&query.purpose, query.follow) {
-        (Purpose::ExportCast | Purpose::ExportTxt, _) => (ExportSessions::question, ExportSessions::ASKED),
-        (_, true) | (Purpose::Watch, _) => (WatchSessions::question, WatchSessions::ASKED),
+    let exports = matches!(query.purpose, Purpose::ExportCast | Purpose::ExportTxt);
+    let watches = !exports && (query.follow || query.purpose == Purpose::Watch);
+    let (mut question, asked): (fn(Identity) -> Audit, _) = match (exports, watches) {
+        (true, _) => (ExportSessions::question, ExportSessions::ASKED),
+        (_, true) => (WatchSessions::question, WatchSessions::ASKED),
         _ => (PlaySessions::question, PlaySessions::ASKED),
     };
     let mut permit = person.may(&app, question(person.identity.clone()), asked)?;
     let row = row(&app, &person, &id).await?;
     // What has ended is played, whatever the caller calls it.
-    if asked == WatchSessions::ASKED && !row.live {
+    if watches && !row.live {
         question = PlaySessions::question;
         permit = person.may(&app, question(person.identity.clone()), PlaySessions::ASKED)?;
     }

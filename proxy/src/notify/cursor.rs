@@ -19,16 +19,18 @@ const FAR: u64 = 1_000;
 
 /// Events that leave: who came, who was refused, what was done, what became of the recording, and who changed the rules. The events
 /// about receivers themselves are not among them, so that a delivery never causes another.
-const SENT: [&str; 22] = [
+pub(super) const SENT: [&str; 25] = [
     "access.denied",
     "agent.connected",
     "agent.joined",
     "agent.left",
     "agent.refused",
+    "agent.removed",
     "audit.gap",
     "auth.login",
     "auth.login.failed",
     "policy.changed",
+    "recording.closed",
     "recording.exported",
     "recording.lost",
     "recording.viewed",
@@ -41,6 +43,7 @@ const SENT: [&str; 22] = [
     "ssh.refused",
     "store.restored",
     "token.created",
+    "token.removed",
     "token.used",
 ];
 

@@ -295,3 +295,14 @@ async fn how_fast_a_backlog_leaves() {
     println!("{:.0} events/s", 10_000.0 / began.elapsed().as_secs_f64());
     serving.stop().await;
 }
+
+/// A new kind of event is either sent or said here to stay.
+#[test]
+fn every_kind_of_event_is_sent_or_stays_on_purpose() {
+    const STAY: [&str; 5] = ["auth.logout", "cert.issued", "cert.renewed", "sink.failed", "sink.recovered"];
+    let mut all = [&super::cursor::SENT[..], &STAY].concat();
+    let mut kinds = What::TYPES.to_vec();
+    all.sort_unstable();
+    kinds.sort_unstable();
+    assert_eq!(all, kinds);
+}
