@@ -135,3 +135,28 @@ pub fn read_line(bytes: &[u8]) -> Result<Line, FaultKind> {
 fn hash_in(value: &Value) -> Option<Hash> {
     value.as_str().and_then(|text| Hash::try_from(text.to_owned()).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use access::event::{Actor, What};
+
+    #[test]
+    fn one_flipped_bit_anywhere_in_a_line_is_found() {
+        let event = Event::new(Timestamp::from_secs(5), Actor::system(), What::ServerStopped {});
+        let stamp = Stamp {
+            id: "018f3c2e-0000-7000-8000-abcdefabcdef".into(),
+            stream: "proxy-1".into(),
+            seq: 7,
+            prev: Hash::of(b"the line before"),
+            logged_time: Timestamp::from_secs(6),
+        };
+        let (line, hash) = make_line(&event, &stamp).expect("a line");
+        assert_eq!(read_line(&line).expect("reads").hash, hash);
+        for bit in 0..line.len() * 8 {
+            let mut bad = line.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(read_line(&bad).is_err(), "bit {bit}");
+        }
+    }
+}

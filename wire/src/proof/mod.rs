@@ -43,7 +43,11 @@ impl From<Hash> for String {
 
 impl TryFrom<String> for Hash {
     type Error = hex::FromHexError;
+    /// One way to write it: capitals would be a second, and a flipped bit of what is proved could hide in it.
     fn try_from(text: String) -> Result<Self, Self::Error> {
+        if let Some(index) = text.find(|c: char| c.is_ascii_uppercase()) {
+            return Err(hex::FromHexError::InvalidHexCharacter { c: char::from(text.as_bytes()[index]), index });
+        }
         let mut out = [0; 32];
         hex::decode_to_slice(&text, &mut out)?;
         Ok(Self(out))
@@ -389,10 +393,10 @@ mod tests {
         };
         let bytes = seal(&head, &signer);
         assert_eq!(unseal::<Head>(&bytes, Some(&signer.public())), Ok((head, signer.public())));
-        for at in 0..bytes.len() {
+        for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
-            bad[at] ^= 1;
-            assert!(unseal::<Head>(&bad, Some(&signer.public())).is_err(), "byte {at}");
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(unseal::<Head>(&bad, Some(&signer.public())).is_err(), "bit {bit}");
         }
         assert!(unseal::<Checkpoint>(&bytes, None).is_err(), "a head is no checkpoint");
     }
