@@ -93,6 +93,10 @@ name!(
     RoleName, "role name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
 );
 name!(
+    /// The name of an identity provider's connector.
+    ConnectorName, "connector name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+);
+name!(
     /// The identity of an agent: fixed when it joins, in its certificate.
     AgentId, "agent id", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
 );

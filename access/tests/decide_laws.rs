@@ -138,6 +138,7 @@ fn case() -> impl Strategy<Value = Case> {
         roles: roles.iter().map(|role| role.parse().expect("a name")).collect(),
         traits,
         expires: Timestamp::from_secs(expires),
+        auth: Default::default(),
     });
     (vec(role(), 0..4), person, labels, select(LOGINS.to_vec()), select(KINDS.to_vec())).prop_map(|(roles, who, labels, login, kind)| {
         Case { roles, who, node: NodeFacts { name: "db-1".parse().expect("a name"), labels }, login: login.parse().expect("a login"), kind }
@@ -245,6 +246,7 @@ fn with_trait(values: Vec<String>) -> Case {
             roles: vec!["r0".parse().expect("a name")],
             traits: [("logins".to_owned(), values)].into(),
             expires: Timestamp::from_secs(2_000),
+            auth: Default::default(),
         },
         node: NodeFacts { name: "db-1".parse().expect("a name"), labels: BTreeMap::new() },
         login: "root".parse().expect("a login"),

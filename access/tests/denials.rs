@@ -34,6 +34,7 @@ fn who(roles: &[&str]) -> Identity {
         roles: roles.iter().map(|role| role.parse().expect("a name")).collect(),
         traits: [("logins".to_owned(), vec!["alice".to_owned(), "postgres".to_owned()])].into(),
         expires: Timestamp::from_secs(2_000),
+        auth: Default::default(),
     }
 }
 

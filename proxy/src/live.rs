@@ -42,6 +42,7 @@ impl View {
             roles: user.spec.roles.clone(),
             traits: user.spec.traits.clone(),
             expires,
+            auth: Default::default(),
         })
     }
 

@@ -78,6 +78,7 @@ impl OpenSession {
             sentence: format!("{}@{} is denied: role {role} denies it by its rule {rule}", self.login, self.node.name),
             hint: "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned(),
             rule,
+            step_up: None,
         }
     }
 
