@@ -124,9 +124,14 @@ impl TokenFault {
 }
 
 /// The beginning of a text of elsewhere, in ASCII without control characters.
-pub(super) fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(SHOWN).flat_map(char::escape_default).collect();
-    if text.chars().nth(SHOWN).is_some() {
+fn shown(text: &str) -> String {
+    shown_up_to(text, SHOWN)
+}
+
+/// As many characters of a text of elsewhere, in ASCII without control characters.
+pub(super) fn shown_up_to(text: &str, most: usize) -> String {
+    let mut out: String = text.chars().take(most).flat_map(char::escape_default).collect();
+    if text.chars().nth(most).is_some() {
         out.push_str("...");
     }
     out

@@ -3,8 +3,11 @@
 //! Nothing here fetches, keeps or decides who somebody is: bytes and the time come in as arguments, and the caller asks the
 //! provider. A token that was believed is a value that only this room makes.
 
+mod address;
 mod algorithm;
 mod claims;
+mod discovery;
+mod discovery_fault;
 mod fault;
 mod id_token;
 mod json;
@@ -18,7 +21,10 @@ use std::time::Duration;
 
 use access::time::Timestamp;
 
+pub use address::AddressFault;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use discovery::{Discovery, TokenIssuer};
+pub use discovery_fault::{DiscoveryFault, IssuerHint};
 pub use fault::TokenFault;
 pub use id_token::{IdToken, Nonce, id_token};
 pub use json::JsonFault;
