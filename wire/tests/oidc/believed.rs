@@ -47,7 +47,7 @@ fn an_id_token_says_what_was_signed() {
 fn what_is_optional_may_be_absent() {
     let less = merged(id_claims(), json!({"azp": null, "sid": null, "nonce": null, "auth_time": null, "acr": null, "amr": null}));
     let token = P256.sign(&json!({"alg": "ES256"}), &less);
-    let only = key_set(&[P256.jwk.clone()]);
+    let only = key_set(std::slice::from_ref(&P256.jwk));
     let token = id_token(&token, &only, &expected(), Nonce::None).expect("believed");
     assert_eq!((token.sid(), token.acr(), token.amr().len(), token.auth_time()), (None, None, 0, None));
 }
