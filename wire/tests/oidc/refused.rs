@@ -26,8 +26,9 @@ fn as_workload(token: &str, expected: &Expected<'_>) -> Result<(), TokenFault> {
 
 type Believe = fn(&str, &Expected<'_>) -> Result<(), TokenFault>;
 
-const EACH: [(&str, Believe, fn() -> Value); 3] =
-    [("id", as_id, id_claims), ("logout", as_logout, logout_claims), ("workload", as_workload, workload_claims)];
+type Kind = (&'static str, Believe, fn() -> Value);
+
+const EACH: [Kind; 3] = [("id", as_id, id_claims), ("logout", as_logout, logout_claims), ("workload", as_workload, workload_claims)];
 
 #[track_caller]
 fn all_refuse(code: &str, more: Value) {
