@@ -220,4 +220,7 @@ fn a_logout_token_says_whole_what_it_must() {
     let (now, day) = (NOW.as_secs(), 86_400);
     assert_eq!(code(json!({"iat": now - 661, "exp": now - 661 + day})), Err("too_old"));
     assert_eq!(code(json!({"iat": now - 660, "exp": now - 660 + day})), Ok(()));
+    let long = signed(&merged(logout_claims(), json!({"exp": now + day})));
+    let long = logout_token(&long, &keys(), &expected()).expect("believed");
+    assert_eq!(long.remember_until(), Timestamp::from_secs(now + 660), "no longer than it could be used again");
 }
