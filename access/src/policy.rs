@@ -13,9 +13,11 @@ use crate::words::{ConnectorName, RoleName, UserName};
 
 pub mod pattern;
 pub mod set;
+pub mod whole;
 
 pub use pattern::{LoginPattern, Pattern};
 pub use set::{PolicyFault, PolicySet, SpecFault};
+pub use whole::WholeFault;
 
 /// What a role gives and takes. Everything absent is empty, and empty gives nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
