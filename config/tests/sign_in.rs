@@ -201,3 +201,21 @@ fn no_fault_shows_a_secret() {
         resources("f", &spec("issuer: https://a\n  client_id: naru\n  client_secret: 0123"), None).expect("a number is a secret too");
     assert_eq!(connector(&numeric).client_secret.as_ref().map(WriteOnly::reveal), Some("0123"));
 }
+
+/// Every resource that the pages on signing in show is one that can be applied.
+#[test]
+fn what_the_pages_show_is_read() {
+    let pages = [
+        include_str!("../../docs/sign-in.md"),
+        include_str!("../../docs/sign-in.ko.md"),
+        include_str!("../../README.md"),
+        include_str!("../../README.ko.md"),
+    ];
+    let shown: Vec<Vec<&str>> =
+        pages.iter().map(|page| page.split("```").filter_map(|block| block.strip_prefix("yaml\n")).collect()).collect();
+    assert_eq!(shown.iter().map(Vec::len).collect::<Vec<_>>(), [9, 9, 2, 2]);
+    for yaml in shown.concat() {
+        let read = resources("page", yaml, None).map_err(|faults| config::faults::text(&faults)).expect(yaml);
+        assert!(!read.is_empty());
+    }
+}
