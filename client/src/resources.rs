@@ -47,7 +47,7 @@ pub async fn get(api: &Api, kind: &str, name: Option<&str>, form: Option<Form>) 
         Some(name) => {
             let one: Value = api.get(&path(kind, Some(name))).await?;
             let table = form.unwrap_or(Form::Yaml).lines(&[&one]);
-            Ok(Answer { json: one, table, exit: 0 })
+            Ok(Answer { json: one, table, below: Vec::new(), exit: 0 })
         }
         None => {
             let all: Items<Value> = api.get(&path(kind, None)).await?;
