@@ -49,7 +49,7 @@ pub(super) struct Arrived {
     /// Ends with the connection: then the page is written.
     written: Option<oneshot::Receiver<()>>,
     /// Connections that are open; they end with this.
-    open: JoinSet<()>,
+    _open: JoinSet<()>,
 }
 
 impl Listener {
@@ -74,7 +74,7 @@ impl Listener {
         loop {
             tokio::select! {
                 biased;
-                Ok(arrived) = &mut take => return Arrived { open, ..arrived },
+                Ok(arrived) = &mut take => return Arrived { _open: open, ..arrived },
                 Some(_) = open.join_next() => {}
                 accepted = self.listener.accept(), if open.len() < MOST => match accepted {
                     Ok((stream, _)) => {
@@ -128,7 +128,7 @@ impl Door {
         let written = written.lock().unwrap_or_else(PoisonError::into_inner).take();
         let gone = || respond(StatusCode::GONE, page("Too late", "This sign-in has had its answer already."));
         let Some(give) = give else { return gone() };
-        if give.send(Arrived { query, page: page_back, written, open: JoinSet::new() }).is_err() {
+        if give.send(Arrived { query, page: page_back, written, _open: JoinSet::new() }).is_err() {
             return gone();
         }
         match waiting.await {
