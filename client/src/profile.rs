@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use access::time::Timestamp;
-use access::words::{InstallId, RoleName, UserName};
+use access::words::{ConnectorName, InstallId, RoleName, UserName};
 use serde::{Deserialize, Serialize};
 use wire::link::{Address, Pin};
 
@@ -55,6 +55,9 @@ pub struct Facts {
     pub server_name: String,
     /// Where SSH listens.
     pub ssh: Vec<String>,
+    /// The provider through which it was made: the next sign-in takes the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<ConnectorName>,
 }
 
 impl Facts {
@@ -279,6 +282,7 @@ mod tests {
             install: "i-1".parse().expect("id"),
             server_name: "localhost".into(),
             ssh: vec![],
+            connector: None,
         }
     }
 

@@ -88,6 +88,7 @@ fn sign_in(home: &Path, addr: SocketAddr, ca: &str, tls: &str) {
         install: "i-1".parse().expect("id"),
         server_name: "127.0.0.1".into(),
         ssh: vec![addr.to_string()],
+        connector: None,
     };
     profile.write(file::CA, ca.as_bytes()).expect("ca");
     profile.write(file::TLS, tls.as_bytes()).expect("tls");

@@ -6,7 +6,7 @@ use std::path::Path;
 use access::words::UserName;
 use wire::api::{BotSignIn, SignedIn, exit};
 
-use super::keep::{Old, Place, Room};
+use super::keep::{Place, Room, Source};
 use super::trust;
 use crate::failure::Failure;
 use crate::keys::Keys;
@@ -25,7 +25,7 @@ pub async fn as_bot(place: Place<'_>, url: Option<&str>, ca_pin: Option<&str>, b
     let ask = BotSignIn { bot: bot.clone(), token, ssh_public_key: keys.ssh_public.clone(), csr_pem: keys.csr.clone() };
     let answer: SignedIn = room.server().api()?.post("/v1/sign-in/bot", &ask).await?;
     // What an earlier sign-in of the job began goes on.
-    room.take(&keys, &answer, "the token was for", Old::RunsOut).await.map(|(answer, _)| answer)
+    room.take(&keys, &answer, Source::Token).await.map(|(answer, _)| answer)
 }
 
 /// The token: of the file (`-` is stdin), else of the environment.

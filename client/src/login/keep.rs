@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use access::time::Timestamp;
-use access::words::{InstallId, UserName};
+use access::words::{ConnectorName, InstallId, UserName};
 use serde::Serialize;
 use wire::api::{SignOut, SignedIn, SignedOut, exit};
 use wire::link::{Address, Pin};
@@ -55,13 +55,35 @@ struct LoggedIn<'a> {
     install: &'a InstallId,
 }
 
-/// What becomes of a sign-in that the new one replaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Old {
-    /// It ends by itself, and what runs on it goes on until then.
-    RunsOut,
-    /// The server is told that it is over.
-    IsEnded,
+/// What gave a sign-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A one-time link.
+    Link,
+    /// A bot's token.
+    Token,
+    /// A person at a provider. The server is told that the login which this one replaces is over.
+    Provider(ConnectorName),
+}
+
+impl Source {
+    /// What an error says of a sign-in that came out as somebody else's.
+    fn for_whom(&self) -> &'static str {
+        match self {
+            Self::Link => "the link was for",
+            Self::Token => "the token was for",
+            Self::Provider(_) => "the provider signed in",
+        }
+    }
+
+    /// An old sign-in by link or token ends by itself, and what runs on it goes on until then.
+    fn ends_the_old(&self) -> bool {
+        matches!(self, Self::Provider(_))
+    }
+
+    fn connector(self) -> Option<ConnectorName> {
+        if let Self::Provider(connector) = self { Some(connector) } else { None }
+    }
 }
 
 /// A place that has been looked at: a new sign-in may be asked for.
@@ -93,11 +115,16 @@ impl<'a> Room<'a> {
         &self.server
     }
 
-    /// Keeps a sign-in. `for_whom` says in an error what it was that cannot be used again: "the link was for".
-    pub(super) async fn take(self, keys: &Keys, answer: &SignedIn, for_whom: &str, old: Old) -> Result<(Answer, Facts), Failure> {
+    /// The provider that the last sign-in at this server was made through.
+    pub(super) fn connector(&self) -> Option<&ConnectorName> {
+        self.holder.as_ref().filter(|holder| holder.is_at(&self.server))?.facts.connector.as_ref()
+    }
+
+    /// Keeps a sign-in.
+    pub(super) async fn take(self, keys: &Keys, answer: &SignedIn, source: Source) -> Result<(Answer, Facts), Failure> {
         let Self { place: Place { home, profile, explicit }, server, holder } = self;
         let own = |holder: &Holder| holder.is_at(&server) && holder.facts.name == answer.name;
-        let before = holder.as_ref().filter(|holder| own(holder) && old == Old::IsEnded && holder.lives());
+        let before = holder.as_ref().filter(|holder| own(holder) && source.ends_the_old() && holder.lives());
         let before = before.and_then(|_| Api::of(profile).ok());
         let other = holder.filter(|holder| !own(holder) && (holder.lives() || !explicit));
         let another;
@@ -108,7 +135,8 @@ impl<'a> Room<'a> {
                 &another
             }
         };
-        let facts = keep(kept, &server, keys, answer)?;
+        let for_whom = source.for_whom();
+        let facts = keep(kept, &server, keys, answer, source.connector())?;
         home.remember(&server.address, server.pin)?;
         if let Some(before) = before {
             replaced(&before).await;
@@ -210,7 +238,7 @@ fn profile_for(home: &Home, server: &Server, name: &UserName) -> Result<Profile,
 
 /// Checks what the server said and writes it. Everything that ends up in a file is parsed and written anew, so that an answer cannot
 /// carry a line break or a directive into a file that other programs read.
-fn keep(profile: &Profile, server: &Server, keys: &Keys, answer: &SignedIn) -> Result<Facts, Failure> {
+fn keep(profile: &Profile, server: &Server, keys: &Keys, answer: &SignedIn, connector: Option<ConnectorName>) -> Result<Facts, Failure> {
     let refuse = |what: &str| {
         Failure::new("NARU-A110", exit::FAILED, format!("{} gave {what}, so nothing was kept", server.address))
             .hint("tell an administrator")
@@ -240,6 +268,7 @@ fn keep(profile: &Profile, server: &Server, keys: &Keys, answer: &SignedIn) -> R
         install: answer.install.clone(),
         server_name: answer.server_name.clone(),
         ssh,
+        connector,
     };
     let tls_pem = format!("{}{}", keys.tls_private.as_str(), answer.x509_chain_pem);
     tls::signed_in(&answer.ca_pem, &tls_pem).map_err(|_| refuse("no readable X.509 certificate for our key"))?;
@@ -269,6 +298,7 @@ pub(super) mod tests {
             install: "i-1".parse().expect("id"),
             server_name: "h".into(),
             ssh: vec![],
+            connector: None,
         };
         profile.write(file::FACTS, &serde_json::to_vec(&facts).expect("json")).expect("written");
     }
@@ -311,9 +341,9 @@ pub(super) mod tests {
             ssh: vec!["h:1\n  ProxyCommand sh".into()],
             server_name: "h".into(),
         };
-        let wrong_pin = keep(&profile, &link(Pin::of_der(b"x")), &keys, &answer).expect_err("another CA");
+        let wrong_pin = keep(&profile, &link(Pin::of_der(b"x")), &keys, &answer, None).expect_err("another CA");
         assert!(wrong_pin.title.contains("another CA"), "{}", wrong_pin.title);
-        let no_cert = keep(&profile, &link(Pin::of_der(ca.der())), &keys, &answer).expect_err("a key is no certificate");
+        let no_cert = keep(&profile, &link(Pin::of_der(ca.der())), &keys, &answer, None).expect_err("a key is no certificate");
         assert!(no_cert.title.contains("SSH certificate"), "{}", no_cert.title);
         assert!(!profile.path(file::SSH_KEY).exists());
     }

@@ -3,7 +3,7 @@
 use wire::api::{SignIn, SignedIn};
 use wire::link::{Address, SignInLink};
 
-use super::keep::{Old, Place, Room, Server};
+use super::keep::{Place, Room, Server, Source};
 use crate::failure::Failure;
 use crate::keys::Keys;
 use crate::out::Answer;
@@ -23,7 +23,7 @@ pub async fn with_link(place: Place<'_>, url: Option<&str>, link: &str) -> Resul
     let keys = Keys::make()?;
     let ask = SignIn { secret: link.secret, ssh_public_key: keys.ssh_public.clone(), csr_pem: keys.csr.clone() };
     let answer: SignedIn = room.server().api()?.post("/v1/sign-in/link", &ask).await?;
-    room.take(&keys, &answer, "the link was for", Old::RunsOut).await.map(|(answer, _)| answer)
+    room.take(&keys, &answer, Source::Link).await.map(|(answer, _)| answer)
 }
 
 #[cfg(test)]

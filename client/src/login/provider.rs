@@ -13,7 +13,7 @@ use wire::api::{Begin, Begun, ConnectorRow, Finish, Finished, Items, SignedIn, e
 
 use super::browser::{Opener, Page};
 use super::callback::Listener;
-use super::keep::{Old, Place, Room};
+use super::keep::{Place, Room, Source};
 use super::trust;
 use crate::failure::Failure;
 use crate::http::Api;
@@ -67,7 +67,8 @@ pub async fn with_provider(place: Place<'_>, asked: Asked<'_>) -> Result<Answer,
 async fn sign_in(room: Room<'_>, asked: Asked<'_>) -> Result<Answer, Failure> {
     let api = room.server().api()?;
     let rows: Items<ConnectorRow> = api.get("/v1/connectors").await?;
-    let row = chosen(&api, &rows.items, asked.connector)?;
+    let last = room.connector().filter(|last| rows.items.iter().any(|row| row.name == **last));
+    let row = chosen(&api, &rows.items, asked.connector.or(last))?;
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let opener = Opener::find(|name| std::env::var_os(name), terminal);
     let flow = flow(asked.way, row, opener.is_some(), terminal)?;
@@ -105,7 +106,7 @@ async fn by_browser(room: Room<'_>, api: &Api, begin: Begin, verifier: String, k
     let arrived = timeout_at(until, listener.wait()).await.map_err(|_| late())?;
     let finish = Finish { id: begun.id, verifier, answer: Some(arrived.query.clone()) };
     let kept = match finished(api, &finish, begun.interval_s, until).await {
-        Ok(signed_in) => room.take(keys, &signed_in, FOR_WHOM, Old::IsEnded).await,
+        Ok(signed_in) => room.take(keys, &signed_in, Source::Provider(begun.connector)).await,
         Err(failure) => Err(failure),
     };
     match &kept {
@@ -120,9 +121,6 @@ async fn by_browser(room: Room<'_>, api: &Api, begin: Begin, verifier: String, k
     }
     kept.map(|(answer, _)| answer)
 }
-
-/// What an error says of a sign-in that came out as somebody else's.
-const FOR_WHOM: &str = "the provider signed in";
 
 /// A browser anywhere signs in; we ask now and then whether it has.
 async fn elsewhere(room: Room<'_>, api: &Api, begin: &Begin, verifier: String, keys: &Keys) -> Result<Answer, Failure> {
@@ -139,7 +137,7 @@ async fn elsewhere(room: Room<'_>, api: &Api, begin: &Begin, verifier: String, k
     let until = until(&begun);
     let finish = Finish { id: begun.id, verifier, answer: None };
     let signed_in = finished(api, &finish, begun.interval_s, until).await?;
-    room.take(keys, &signed_in, FOR_WHOM, Old::IsEnded).await.map(|(answer, _)| answer)
+    room.take(keys, &signed_in, Source::Provider(begun.connector)).await.map(|(answer, _)| answer)
 }
 
 /// Asks until it is done, refused or too late. With an answer of the provider the first question counts at once, and it can be asked once.

@@ -33,7 +33,12 @@ pub(super) async fn server(place: Place<'_>, url: Option<&str>, ca_pin: Option<&
     let known = || place.home.servers().into_iter().find_map(|(there, pin)| (there == address).then_some(pin));
     let pin = match of_sign_in(place.profile, &address).or_else(known) {
         Some(pin) => pin,
-        None => ask(&address).await?,
+        None => {
+            let pin = ask(&address).await?;
+            // Whoever has compared once is not asked again, also where the sign-in fails.
+            place.home.remember(&address, pin)?;
+            pin
+        }
     };
     Ok(Server { address, pin })
 }
@@ -75,7 +80,7 @@ async fn ask(address: &Address) -> Result<Pin, Failure> {
     }
     let pin = Api::introduce(address.clone()).await?;
     let question = format!(
-        "The authority of {address} is {pin}.\nDoes the line that your administrator gave you say the same? (yes/no, or paste that pin) "
+        "The authority of {address} is {pin}\nDoes the line that your administrator gave you say the same? (yes/no, or paste that pin) "
     );
     let mut stderr = std::io::stderr().lock();
     for line in question.split_inclusive('\n') {

@@ -160,3 +160,20 @@ async fn a_server_introduces_its_authority_before_it_is_asked_anything() {
     let refused = trust::server(place, Some(&stage.fake.url), None).await.map_err(|e| (e.code, e.exit));
     assert_eq!(refused, Err(("NARU-A116".into(), exit::USAGE)));
 }
+
+#[tokio::test]
+async fn of_several_providers_the_last_one_is_taken_again() {
+    let row = |name: &str| json!({"name": name, "issuer": "https://id.example", "flows": ["device"]});
+    let two = json!({"items": [row("lab"), row("corp")]});
+    let stage = Stage::set(move |path, _| (path == "/v1/connectors").then(|| (200, two.clone()))).await;
+    assert_eq!(stage.login(Way::Device, true).await.map_err(|e| e.code), Err("NARU-A112".into()));
+    let home = Home::under(stage.dir.path());
+    let profile = home.profile(None).expect("profile");
+    let (corp, pin) = ("corp".parse().expect("name"), stage.fake.pin.to_string());
+    let asked = Asked { url: Some(&stage.fake.url), ca_pin: Some(&pin), connector: Some(&corp), way: Way::Device, again: true };
+    with_provider(Place { home: &home, profile: &profile, explicit: false }, asked).await.expect("signed in");
+    stage.login(Way::Device, false).await.expect("signed in");
+    let begun = stage.fake.asked("/v1/sign-in/begin");
+    let what: Vec<_> = begun.iter().map(|begin| (&begin["connector"], &begin["again"])).collect();
+    assert_eq!(what, [(&json!("corp"), &json!(true)), (&json!("corp"), &json!(false))]);
+}
