@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access::amount::Period;
+use access::amount::{Period, Size};
 use access::decide::{Denial, OpenSession, allowed_logins, decide};
 use access::event::SessionKind;
 use access::identity::{Auth, Identity, LabelValue, Method, NodeFacts, Origin, Traits, UserId};
@@ -159,6 +159,7 @@ fn role() -> impl Strategy<Value = RoleSpec> {
             let mut spec = RoleSpec { allow, deny, ..RoleSpec::default() };
             spec.options.recording = recording;
             spec.options.record_input = record_input;
+            spec.options.max_output = record_input.then(|| Size::from_bytes(100));
             spec.options.step_up = step_up;
             spec
         },

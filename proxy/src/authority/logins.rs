@@ -80,6 +80,10 @@ pub(crate) struct Login {
 }
 
 impl SignIn {
+    /// Whether it is this person's.
+    pub(crate) fn is_of(&self, principal: &str) -> bool {
+        self.principal == principal
+    }
     /// Whether it goes on.
     pub(crate) fn lives(&self, now: Timestamp) -> bool {
         !self.ended && now < self.expires

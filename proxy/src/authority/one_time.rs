@@ -185,6 +185,12 @@ impl OneTime {
         Ok(Made { secret, id, expires })
     }
 
+    /// Of which of these kinds a secret is; the first where it is of none, which is then told when it is redeemed.
+    pub(crate) fn kind<'a>(&self, kinds: &[&'a str], secret: &str) -> &'a str {
+        let of = |kind: &&&str| matches!(self.0.get(&key_of(kind, secret)), Ok(Some(_)));
+        kinds.iter().find(of).or(kinds.first()).copied().unwrap_or_default()
+    }
+
     /// What a secret of this kind is good for, without using it up.
     pub(crate) fn purpose(&self, kind: &str, secret: &str, by: &str, now: Timestamp) -> Result<Purpose, RedeemError> {
         self.find(&key_of(kind, secret), by, now).map(|(record, _)| record.purpose)

@@ -80,6 +80,11 @@ impl People {
         Self { store, live, life: life.min(USER_LIFE) }
     }
 
+    /// Where sign-ins are kept.
+    pub(crate) fn store(&self) -> &dyn Kv {
+        self.store.as_ref()
+    }
+
     /// How long a sign-in lasts where nothing makes it shorter.
     pub(crate) fn life(&self) -> Duration {
         self.life

@@ -273,7 +273,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.finish().into_bytes())
             .map_err(|_| ClientError::Url(what))?;
-        Ok(self.send(request).await.map_err(away)?.status().as_u16())
+        Ok(self.web.call(request).await.map_err(away)?.status().as_u16())
     }
 
     fn assertion(&self) -> Vec<(&'static str, String)> {
@@ -287,7 +287,12 @@ impl Client {
     }
 
     async fn send(&self, request: openidconnect::HttpRequest) -> Result<openidconnect::HttpResponse, WebError> {
-        self.web.call(request).await
+        let answer = self.web.call(request).await?;
+        match answer.status().as_u16() {
+            // A redirect is not followed, and what is only for now is no answer about us.
+            status @ (300..=399 | 429 | 500..) => Err(WebError::Status(status)),
+            _ => Ok(answer),
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use access::decide::{Denial, LogIn, log_in};
 use access::event::{Actor, Client, Event, What};
-use access::identity::Identity;
 use http::StatusCode;
 
 use super::{Oidc, Refusal};
 use crate::authority::logins::{Login, SignIn, tokens_of};
+use crate::authority::people::VerifiedUser;
 use crate::authority::sealed::Unseal;
 use crate::clock;
 use crate::session::table::Stop;
@@ -55,10 +55,11 @@ impl Oidc {
     }
 
     /// Makes room for one more login of this person, or says that there is none.
-    pub(crate) fn make_room(&self, identity: &Identity, client: &Client) -> Result<(), Denial> {
-        let now = clock::now();
+    pub(crate) fn make_room(&self, user: &VerifiedUser, client: &Client) -> Result<(), Denial> {
+        let (identity, now) = (user.identity(), clock::now());
         let principal = identity.user.principal();
-        let live = self.people.live_logins(now, |record| record.is_of(&principal)).unwrap_or_default();
+        let mut live = self.people.live_logins(now, |record| record.is_of(&principal)).unwrap_or_default();
+        live.retain(|login| login.id != user.sign_in());
         let question = LogIn { identity: identity.clone(), live: live.iter().map(|login| (login.id, login.record.started)).collect() };
         let admit = log_in(&question, &self.live.now().policy, now)?;
         let cause = Cause::new("crowded", format!("you signed in elsewhere ({}), and your role allows no more logins at once", client.ip));

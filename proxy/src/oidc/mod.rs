@@ -33,7 +33,7 @@ pub(crate) use client::ClientError;
 pub(crate) use finish::Came;
 pub(crate) use provider::{ProviderError, Providers, Unbelieved};
 pub(crate) use refresh::Renewals;
-pub(crate) use settle::{Believed, Proven};
+pub(crate) use settle::{Believed, Proven, public_jwk};
 
 /// What a sign-in through a provider needs of this proxy. Cheap to clone.
 #[derive(Clone)]

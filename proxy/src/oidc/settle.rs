@@ -6,6 +6,8 @@ use access::connector::{ConnectorSpec, Kept};
 use access::identity::{Auth, Method};
 use access::time::Timestamp;
 use access::words::{ConnectorName, UserName};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::OAuth2TokenResponse as _;
 use serde_json::{Map, Value};
 use wire::oidc::{IdToken, Nonce, WorkloadToken, claim, id_token, strings};
@@ -60,6 +62,13 @@ pub(crate) struct Proven {
     pub(super) refresh: Option<Plain>,
     pub(super) id_token: Plain,
     token: IdToken,
+}
+
+impl Proven {
+    /// Whether the provider can be asked again.
+    pub(crate) fn is_refreshable(&self) -> bool {
+        self.refresh.is_some()
+    }
 }
 
 /// A token on its way into the store.
@@ -213,6 +222,15 @@ impl Oidc {
 /// How somebody showed who they are, as the provider tells it.
 pub(super) fn auth_of(token: &IdToken) -> Auth {
     Auth { method: Method::Oidc, time: token.auth_time(), acr: token.acr().map(str::to_owned), amr: token.amr() }
+}
+
+/// Our public key as a provider reads it (RFC 7517), from an uncompressed point in hex.
+pub(crate) fn public_jwk(public: &str) -> Value {
+    let point = hex::decode(public).unwrap_or_default();
+    let part = |range: std::ops::Range<usize>| URL_SAFE_NO_PAD.encode(point.get(range).unwrap_or_default());
+    serde_json::json!({
+        "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid(public), "x": part(1..33), "y": part(33..65),
+    })
 }
 
 /// The id of our key: a hash of its public half.
