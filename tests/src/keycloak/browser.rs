@@ -119,7 +119,8 @@ impl Browser {
     }
 
     fn request(&self, url: &str) -> Curl {
-        let request = Curl::new(url).jar(self.jar.path());
+        // Keycloak's page for codes and its endpoint for devices are one address; what is accepted tells them apart.
+        let request = Curl::new(url).jar(self.jar.path()).header("Accept: text/html,application/xhtml+xml,*/*;q=0.5");
         match &self.ca {
             Some(ca) => request.ca(ca),
             None => request,

@@ -29,17 +29,39 @@ fn code_with_pkce() {
 }
 
 #[test]
-fn roles_and_one_time_codes() {
+fn levels_and_roles() {
     if !Keycloak::wanted() {
         return;
     }
     let realm = keycloak().realm(NARU).unwrap();
-    let roles = claims(&sign_in(&realm, "sora")["id_token"])["realm_access"]["roles"].clone();
+    let id = claims(&sign_in(&realm, "sora")["id_token"]);
+    let roles = &id["realm_access"]["roles"];
     assert!(roles.as_array().unwrap().contains(&json!("security-officer")), "{roles}");
-    assert_eq!(claims(&sign_in(&realm, "taeho")["id_token"])["groups"], json!(["/platform/sre"]));
-    let without = Person { totp: None, ..Person::of("taeho") };
-    let seen = Browser::new(keycloak()).unwrap().open(&authorization(&realm, CALLBACK, &[]), &without).unwrap();
-    assert!(matches!(&seen, Seen::Page(words) if words.contains("One-time code")), "{seen:?}");
+    assert_eq!(id["acr"], "1");
+    // The password first; then, for level 2, only the one-time code is asked for.
+    let browser = Browser::new(keycloak()).unwrap();
+    let signed_in = |more: &[(&str, &str)], person: &Person| {
+        let seen = browser.open(&authorization(&realm, CALLBACK, more), person).unwrap();
+        let Seen::Left(url) = seen else { panic!("{seen:?}") };
+        claims(&redeem(&realm, &query_value(&url, "code").unwrap())["id_token"])
+    };
+    let taeho = Person::of("taeho");
+    let first = signed_in(&[], &taeho);
+    assert_eq!((&first["acr"], &first["groups"]), (&json!("1"), &json!(["/platform/sre"])));
+    let wrong_code = Person { totp: Some(b"another secret".to_vec()), ..taeho.clone() };
+    let url = authorization(&realm, CALLBACK, &[("acr_values", "2")]);
+    let seen = browser.open(&url, &wrong_code).unwrap();
+    assert!(matches!(&seen, Seen::Page(words) if words.contains("Invalid authenticator code")), "{seen:?}");
+    let code_only = Person { password: String::new(), ..taeho.clone() };
+    let second = signed_in(&[("acr_values", "2")], &code_only);
+    assert_eq!((&second["acr"], &second["sid"]), (&json!("2"), &first["sid"]));
+    // A person without a one-time code cannot get there.
+    let seen = Browser::new(keycloak()).unwrap().open(&url, &Person::of("minji")).unwrap();
+    assert!(matches!(&seen, Seen::Page(words) if words.contains("Mobile Authenticator Setup")), "{seen:?}");
+    // A sign-in that is too old is asked for again, and `auth_time` tells.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let third = signed_in(&[("max_age", "0")], &taeho);
+    assert!(third["auth_time"].as_u64() > first["auth_time"].as_u64(), "{first} {third}");
 }
 
 #[test]
