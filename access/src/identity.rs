@@ -51,6 +51,52 @@ pub struct Identity {
     pub traits: Traits,
     /// When the sign-in behind this ends.
     pub expires: Timestamp,
+    /// How the person showed who they are.
+    #[serde(default)]
+    pub auth: Auth,
+}
+
+/// How somebody showed who they are, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Auth {
+    /// By which way.
+    pub method: Method,
+    /// When they last did it at the provider (`auth_time`); without the provider, when the sign-in began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+    /// The provider's authentication context class (`acr`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// The methods that the provider names (`amr`, RFC 8176).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+}
+
+/// By which way somebody signed in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// A one-time link.
+    #[default]
+    Link,
+    /// An identity provider.
+    Oidc,
+    /// A machine with a token of a provider.
+    Bot,
+    /// A link that was made on the server itself, with a reason, while nothing else worked.
+    BreakGlass,
+}
+
+impl Method {
+    /// As events name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Oidc => "oidc",
+            Self::Bot => "bot",
+            Self::BreakGlass => "break_glass",
+        }
+    }
 }
 
 /// Who gave a label. Rules match only the first two unless a role says otherwise.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod amount;
+pub mod connector;
 pub mod decide;
 pub mod event;
 pub mod identity;

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Period, Size};
+use crate::connector::{BotSpec, ConnectorSpec};
 use crate::event::SessionKind;
 use crate::identity::Traits;
-use crate::words::{RoleName, UserName};
+use crate::words::{ConnectorName, RoleName, UserName};
 
 pub mod pattern;
 pub mod set;
@@ -77,6 +78,54 @@ pub struct RoleOptions {
     /// How much of one stream is kept; what is cut is marked.
     #[serde(skip_serializing_if = "is_default")]
     pub max_output: Option<Size>,
+    /// How freshly and strongly the person must have shown who they are, before a session begins.
+    #[serde(skip_serializing_if = "is_default")]
+    pub step_up: Option<StepUp>,
+    /// How many logins a person may have at once; no limit where absent.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_logins: Option<u32>,
+    /// What happens to one login too many.
+    #[serde(skip_serializing_if = "is_default")]
+    pub when_full: WhenFull,
+}
+
+/// What the provider must have said of a login. All that is there must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StepUp {
+    /// One of these context classes (`acr`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub acr: Vec<String>,
+    /// All of these methods (`amr`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub amr: Vec<String>,
+    /// The person showed who they are at most so long ago.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_age: Option<Period>,
+}
+
+/// What happens to one login too many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// The oldest one ends.
+    #[default]
+    OldestOut,
+    /// The new one is refused.
+    NewestRefused,
+}
+
+impl WhenFull {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::OldestOut, Self::NewestRefused];
+
+    /// As written in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OldestOut => "oldest_out",
+            Self::NewestRefused => "newest_refused",
+        }
+    }
 }
 
 /// How sessions are recorded; ordered from loose to strict.
@@ -156,11 +205,15 @@ pub enum ResourceKind {
     Token,
     Link,
     Node,
+    OidcConnector,
+    Bot,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Role, Self::User, Self::Token, Self::Link, Self::Node];
+    pub const ALL: [Self; 7] = [Self::Role, Self::User, Self::Token, Self::Link, Self::Node, Self::OidcConnector, Self::Bot];
+    /// Those that are declared as resources.
+    pub const DECLARED: [Self; 4] = [Self::Role, Self::User, Self::OidcConnector, Self::Bot];
 
     /// As written in policies.
     pub const fn as_str(self) -> &'static str {
@@ -170,6 +223,8 @@ impl ResourceKind {
             Self::Token => "token",
             Self::Link => "link",
             Self::Node => "node",
+            Self::OidcConnector => "oidc_connector",
+            Self::Bot => "bot",
         }
     }
 }
@@ -206,6 +261,22 @@ pub enum Resource {
         #[serde(default)]
         spec: UserSpec,
     },
+    /// An identity provider.
+    OidcConnector {
+        /// Its name.
+        name: ConnectorName,
+        /// How to reach it and what it gives.
+        #[serde(default)]
+        spec: ConnectorSpec,
+    },
+    /// A machine.
+    Bot {
+        /// The handle; people and bots share one list of names.
+        name: UserName,
+        /// Whose tokens it shows and what it gets.
+        #[serde(default)]
+        spec: BotSpec,
+    },
 }
 
 impl Resource {
@@ -214,13 +285,16 @@ impl Resource {
         match self {
             Self::Role { .. } => ResourceKind::Role,
             Self::User { .. } => ResourceKind::User,
+            Self::OidcConnector { .. } => ResourceKind::OidcConnector,
+            Self::Bot { .. } => ResourceKind::Bot,
         }
     }
     /// Its name as text; unique among its kind.
     pub fn name(&self) -> &str {
         match self {
             Self::Role { name, .. } => name.as_str(),
-            Self::User { name, .. } => name.as_str(),
+            Self::User { name, .. } | Self::Bot { name, .. } => name.as_str(),
+            Self::OidcConnector { name, .. } => name.as_str(),
         }
     }
 }

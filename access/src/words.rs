@@ -23,6 +23,11 @@ pub(crate) fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
+/// What somebody else made up, for a sentence of ours: in quotes, cut to 80 characters, with what steers a terminal escaped.
+pub(crate) fn shown(text: &str) -> String {
+    format!("{:?}", cut(text))
+}
+
 /// Read from and written as its text wherever it is a string.
 macro_rules! as_text {
     ($name:ident) => {
@@ -91,6 +96,10 @@ name!(
 name!(
     /// The name of a role.
     RoleName, "role name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+);
+name!(
+    /// The name of an identity provider's connector.
+    ConnectorName, "connector name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
 );
 name!(
     /// The identity of an agent: fixed when it joins, in its certificate.

@@ -219,6 +219,7 @@ fn options(read: &mut Reader<'_>, node: &Node, places: &mut Places) -> RoleOptio
         idle: fields.get("idle").and_then(|node| read.parse(node, "idle", "write for example 30m")),
         notice: fields.get("notice").and_then(|node| read.text(node, "notice").map(str::to_owned)),
         max_output: fields.get("max_output").and_then(|node| read.parse(node, "max_output", "write for example 1GiB")),
+        ..RoleOptions::default()
     }
 }
 

@@ -25,9 +25,10 @@ fn permit() -> Permit<OpenSession> {
         roles: vec!["any".parse().unwrap()],
         traits: Default::default(),
         expires: Timestamp::from_secs(1_900_000_000),
+        auth: Default::default(),
     };
     let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default() };
-    let question = OpenSession { identity, node, login: "root".parse().unwrap(), kind: SessionKind::Exec };
+    let question = OpenSession { identity, node, login: "root".parse().unwrap(), kind: SessionKind::Exec, begun: None };
     decide(question, &policy, Timestamp::from_secs(1_800_000_000)).unwrap()
 }
 

@@ -8,6 +8,11 @@
 //! | route | takes | gives |
 //! | --- | --- | --- |
 //! | `POST /v1/sign-in/link` | [`SignIn`] | [`SignedIn`] |
+//! | `GET /v1/connectors` | | [`Items`] of [`ConnectorRow`] |
+//! | `POST /v1/sign-in/begin`, `/finish` | [`Begin`]; [`Finish`] | [`Begun`]; [`Finished`] |
+//! | `POST /v1/sign-in/bot` | [`BotSignIn`] | [`SignedIn`] |
+//! | `POST /v1/sign-out` | [`SignOut`] | [`SignedOut`] |
+//! | `POST /v1/connectors/{name}/check` | | [`ConnectorReport`] |
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/ca` | | [`Ca`] |
 //! | `GET /v1/nodes` | query [`NodeQuery`] | [`Items`] of [`NodeRow`] |
@@ -34,10 +39,17 @@ use std::collections::BTreeMap;
 use access::event::{Lost, SessionKind};
 use access::identity::Origin;
 use access::time::Timestamp;
-use access::words::{AgentId, InstallId, Login, NodeName, RoleName, SessionId, UserName};
+use access::words::{AgentId, InstallId, Login, NodeName, SessionId, UserName};
 use serde::{Deserialize, Serialize};
 
 use crate::frames::Size;
+
+mod sign_in;
+
+pub use sign_in::{
+    Begin, Begun, BotSignIn, Check, CheckState, ConnectorReport, ConnectorRow, Finish, Finished, Given, LoginFacts, SignIn, SignOut,
+    SignedIn, SignedOut, Status,
+};
 
 /// The media type of a [`Problem`].
 pub const PROBLEM: &str = "application/problem+json";
@@ -106,61 +118,6 @@ pub struct Items<T> {
 /// It was done, and there is nothing to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {}
-
-/// Exchanges the secret of a sign-in link and two public keys for certificates.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignIn {
-    /// From the link's fragment.
-    pub secret: String,
-    /// One line as in `id_ed25519.pub`.
-    pub ssh_public_key: String,
-    /// PKCS#10; only its key counts.
-    pub csr_pem: String,
-}
-
-/// The answer to [`SignIn`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedIn {
-    /// The person: `issuer|subject`.
-    pub user: String,
-    /// The handle.
-    pub name: UserName,
-    /// Roles at this moment.
-    pub roles: Vec<RoleName>,
-    /// When both certificates end.
-    pub expires: Timestamp,
-    /// One line as in `id_ed25519-cert.pub`.
-    pub ssh_certificate: String,
-    /// The leaf first, without the root.
-    pub x509_chain_pem: String,
-    /// The root that every TLS server of this install ends in.
-    pub ca_pem: String,
-    /// The key that signs host certificates: `ssh-ed25519 AAAA…`.
-    pub ssh_host_ca: String,
-    /// Which install.
-    pub install: InstallId,
-    /// Where SSH listens: `host:port`, the best first.
-    pub ssh: Vec<String>,
-    /// The name of the server's certificate.
-    pub server_name: String,
-}
-
-/// Who the server thinks the caller is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the words say it")]
-pub struct Status {
-    pub user: String,
-    pub name: UserName,
-    pub roles: Vec<RoleName>,
-    pub expires: Timestamp,
-    pub install: InstallId,
-    pub server_name: String,
-    pub version: String,
-    /// The server's clock.
-    pub time: Timestamp,
-    pub ssh: Vec<String>,
-}
 
 /// What anybody may know of an install.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

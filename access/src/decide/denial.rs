@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::event::{AccessRef, Decision};
 use crate::identity::Identity;
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, StepUp};
 
 /// A no that a person can act on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -18,9 +18,16 @@ pub struct Denial {
     pub sentence: String,
     /// What would have to change, or what is allowed instead.
     pub hint: String,
+    /// Where showing anew who one is would lift it: what the provider would have to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_up: Option<Box<StepUp>>,
 }
 
 impl Denial {
+    /// The person must show anew, or better, who they are.
+    pub const STEP_UP: &'static str = "NARU-P208";
+    /// The person has as many logins as a role allows.
+    pub const LOGINS: &'static str = "NARU-P209";
     /// The sign-in has ended.
     pub const ENDED: &'static str = "NARU-A104";
     /// The node is allowed, this login is not.
@@ -47,11 +54,12 @@ impl Denial {
             rule: "default".to_owned(),
             sentence: format!("the sign-in of {} has ended", identity.name),
             hint: "Sign in again with `naru login`.".to_owned(),
+            step_up: None,
         }
     }
 
     pub(super) fn by_default(code: &'static str, sentence: String, hint: impl Into<String>) -> Self {
-        Self { code, rule: "default".to_owned(), sentence, hint: hint.into() }
+        Self { code, rule: "default".to_owned(), sentence, hint: hint.into(), step_up: None }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::time::Timestamp;
-use access::words::UserName;
+use access::words::{RoleName, UserName};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,14 @@ pub(crate) const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
 pub(crate) enum Purpose {
     /// Signs this person in.
     LoginLink { user: UserName },
+    /// Signs this person in although the provider cannot be asked; made on the server itself, for a reason.
+    BreakGlass {
+        user: UserName,
+        reason: String,
+        /// Roles on top of those that are known of the person.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        roles: Vec<RoleName>,
+    },
     /// Lets an agent join.
     Node {
         /// A name, or a pattern with `*`.
@@ -40,6 +48,7 @@ impl Purpose {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::LoginLink { .. } => LOGIN_LINK,
+            Self::BreakGlass { .. } => BREAK_GLASS,
             Self::Node { .. } => NODE,
         }
     }
@@ -47,6 +56,8 @@ impl Purpose {
 
 /// Kind of sign-in links.
 pub(crate) const LOGIN_LINK: &str = "login_link";
+/// Kind of break-glass links.
+pub(crate) const BREAK_GLASS: &str = "break_glass";
 /// Kind of join tokens.
 pub(crate) const NODE: &str = "node";
 

@@ -293,6 +293,7 @@ mod tests {
             roles: vec!["any".parse().expect("a name")],
             traits: Default::default(),
             expires: NOW.plus(Duration::from_secs(60)),
+            auth: Default::default(),
         };
         let node = NodeFacts { name: "demo".parse().expect("a name"), labels: Default::default() };
         let question = OpenSession { identity: identity.clone(), node, login: "root".parse().expect("a login"), kind: SessionKind::Shell };
