@@ -6,6 +6,7 @@
 
 pub mod fuzz_targets;
 pub mod harness;
+pub mod issuer;
 pub mod pty;
 
 #[cfg(test)]
