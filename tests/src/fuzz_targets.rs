@@ -2,23 +2,37 @@
 //!
 //! To add one: write its function, put it in [`TARGETS`], and put a few files into `tests/fuzz/corpus/NAME/`. The ordinary tests
 //! then feed it every file of that folder once, and `cargo xtask fuzz NAME` looks for more. This file is compiled into the fuzzer
-//! as well, so it may use only `access`, `wire` and `bytes`.
+//! as well, so it may use only what `tests/fuzz/Cargo.toml` names.
+
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use access::time::Timestamp;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::BytesMut;
 use wire::asciicast::Reader;
 use wire::frames::{Frame, HEAD, MAX_PAYLOAD};
 use wire::grant::{Gate, GrantKeys};
 use wire::journal::JournalCheck;
 use wire::link::SignInLink;
+use wire::oidc::{self, Algorithm, Discovery, Expected, KeySet, Nonce};
 use wire::preface::{First, MAX_PREFACE, first, line};
 
 /// Takes hostile bytes and panics when a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: &[(&str, Target)] =
-    &[("frames", frames), ("first_bytes", first_bytes), ("grant", grant), ("cast", cast), ("journal", journal), ("link", link)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("frames", frames),
+    ("first_bytes", first_bytes),
+    ("grant", grant),
+    ("cast", cast),
+    ("journal", journal),
+    ("link", link),
+    ("oidc", oidc),
+];
 
 /// Session frames: no panic, no output larger than its input allows, and what was read is written as it stood.
 fn frames(data: &[u8]) {
@@ -118,4 +132,59 @@ fn link(data: &[u8]) {
     if let Ok(link) = text.parse::<SignInLink>() {
         assert_eq!(link.to_string().parse(), Ok(link), "a link reads back");
     }
+}
+
+const ISSUER: &str = "https://sso.example.com";
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// A provider whose private key is known, so that bytes get behind the signature.
+static PROVIDER: LazyLock<(Ed25519KeyPair, KeySet)> = LazyLock::new(|| {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a key");
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+    let keys = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"k","x":"{x}"}}]}}"#);
+    (pair, KeySet::parse(keys.as_bytes()).expect("a key set"))
+});
+
+/// A provider's documents and tokens: nothing unsigned is believed, and what is believed keeps what its type promises.
+fn oidc(data: &[u8]) {
+    if let Ok(keys) = KeySet::parse(data) {
+        assert!(keys.knows(None) && keys.kids().count() + keys.skipped() <= KeySet::MAX_KEYS, "keys out of nothing");
+    }
+    if let Ok(read) = Discovery::parse(data, ISSUER, &[]) {
+        let more = [read.end_session_endpoint, read.userinfo_endpoint, read.device_authorization_endpoint];
+        let all = more.into_iter().flatten().chain([read.authorization_endpoint, read.token_endpoint, read.jwks_uri]);
+        all.for_each(|url| assert!(url.to_ascii_lowercase().starts_with(ISSUER), "an endpoint elsewhere: {url}"));
+    }
+    let unsigned = String::from_utf8_lossy(data);
+    assert_eq!(believed(&unsigned), 0, "an unsigned token was believed");
+    believed(&signed(br#"{"alg":"EdDSA","kid":"k"}"#, data));
+    let claims = br#"{"iss":"https://sso.example.com","aud":"naru","sub":"a","iat":1800000000,"exp":1800000060}"#;
+    believed(&signed(data, claims));
+}
+
+fn signed(header: &[u8], claims: &[u8]) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = PROVIDER.0.sign(message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// As how many kinds a token is believed.
+fn believed(token: &str) -> usize {
+    let leeway = Duration::from_secs(60);
+    let expected = Expected { issuer: ISSUER, audience: "naru", also_audiences: &[], algorithms: &Algorithm::ALL, now: NOW, leeway };
+    let (id, logout) = (oidc::id_token(token, &PROVIDER.1, &expected, Nonce::None), oidc::logout_token(token, &PROVIDER.1, &expected));
+    let workload = oidc::workload_token(token, &PROVIDER.1, &expected);
+    assert!(logout.is_err() || (id.is_err() && workload.is_err()), "a logout token is also something else");
+    if let Ok(id) = &id {
+        let lives = id.issued() < id.expires() && NOW < id.expires().plus(leeway) && id.issued() <= NOW.plus(leeway);
+        assert!(lives && !id.subject().is_empty() && id.subject().chars().count() <= 255, "an id token that should not be");
+        let roles = oidc::claim(id.claims(), "a.b.c").map(oidc::strings).unwrap_or_default();
+        assert!(roles.len() <= 1000 && roles.iter().all(|role| role.len() <= 256), "more roles than a token may give");
+    }
+    if let Ok(logout) = &logout {
+        assert!(logout.subject().or(logout.sid()).is_some() && logout.remember_until() > NOW, "a logout token for nobody");
+    }
+    for fault in [id.as_ref().err(), logout.as_ref().err(), workload.as_ref().err()].into_iter().flatten() {
+        assert!(fault.to_string().len() < 1000, "a sentence as long as the token");
+    }
+    usize::from(id.is_ok()) + usize::from(logout.is_ok()) + usize::from(workload.is_ok())
 }

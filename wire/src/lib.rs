@@ -10,6 +10,7 @@ pub mod frames;
 pub mod grant;
 pub mod journal;
 pub mod link;
+pub mod oidc;
 pub mod pinned;
 pub mod plain;
 pub mod preface;

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::{Class, class};
+use crate::address::{Class, class};
 use super::pace::retry_after;
 
 /// Most bytes of an answer that are read: of its head, and of its body.

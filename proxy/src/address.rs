@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What kind of place an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(crate) enum Class {
     /// Anybody's: the internet.
     Public,
     /// This machine.
@@ -24,7 +24,7 @@ const METADATA: [IpAddr; 4] = [
 ];
 
 /// The class by the special-purpose registries of IANA (RFC 6890 and what came after).
-pub(super) fn class(ip: IpAddr) -> Class {
+pub(crate) fn class(ip: IpAddr) -> Class {
     if METADATA.contains(&ip) {
         return Class::Never;
     }
