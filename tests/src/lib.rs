@@ -28,7 +28,11 @@ mod live;
 #[cfg(test)]
 mod recordings;
 #[cfg(test)]
+mod refused_sign_ins;
+#[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod stranger;
 #[cfg(test)]
 mod tamper;
 #[cfg(test)]

@@ -84,11 +84,9 @@ impl Issuer {
         (self.script().redirect)(right)
     }
 
-    /// The session of whoever signed in last, by its `sid`.
-    pub fn last_sid(&self) -> String {
-        let memory = self.memory();
-        let newest = memory.codes.values().max_by_key(|code| code.login.began);
-        newest.map(|code| code.login.sid.clone()).unwrap_or_default()
+    /// The session that a code belongs to, by its `sid`.
+    pub fn sid_of(&self, code: &str) -> String {
+        self.memory().codes.get(code).map(|code| code.login.sid.clone()).unwrap_or_default()
     }
 
     /// The person of a device says yes or no to its user code.

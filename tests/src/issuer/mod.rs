@@ -87,6 +87,11 @@ impl Provider {
         lock(&self.issuers).insert(name.to_owned(), issuer.clone());
         issuer
     }
+
+    /// The issuer of this name.
+    pub fn known(&self, name: &str) -> Issuer {
+        lock(&self.issuers).get(name).cloned().unwrap_or_else(|| panic!("there is no issuer {name}"))
+    }
 }
 
 impl Drop for Provider {
