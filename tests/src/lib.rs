@@ -12,6 +12,8 @@ pub mod pty;
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod bots;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod ends;

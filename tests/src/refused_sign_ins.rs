@@ -142,7 +142,7 @@ pub(crate) fn events(olga: &Person, kind: &str) -> Vec<Value> {
 }
 
 /// Whether an event says a word as its own, or a part of a sentence.
-fn says(event: &Value, reason: &str) -> bool {
+pub(crate) fn says(event: &Value, reason: &str) -> bool {
     let texts = |of: &Value| -> Vec<String> {
         of.as_object().into_iter().flatten().filter_map(|(_, text)| text.as_str().map(str::to_owned)).collect()
     };
@@ -226,10 +226,32 @@ pub(crate) fn run(cases: &[Case]) {
     if grown > 32 << 20 {
         wrong.push(format!("the proxy grew by {grown} bytes"));
     }
+    wrong.extend(kept_in_clear(&demo, &provider));
     if demo.log().contains("panicked") {
         wrong.push(format!("something panicked: {}", demo.log()));
     }
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+/// What of the provider's lies readable among what the proxy keeps or says: it needs none of it there.
+fn kept_in_clear(demo: &Demo, provider: &Provider) -> Vec<String> {
+    let out = std::process::Command::new("grep")
+        .args(["-rlaF", "-e", SECRET])
+        .args([demo.state(), demo.folder().join("demo.log")])
+        .output()
+        .unwrap();
+    let mut found: Vec<String> =
+        String::from_utf8_lossy(&out.stdout).lines().map(|file| format!("{file} holds the client's secret")).collect();
+    let file = demo.folder().join("tokens-given");
+    std::fs::write(&file, provider.given().join("\n")).unwrap();
+    let out = std::process::Command::new("grep")
+        .args(["-rlaF", "-f"])
+        .arg(&file)
+        .args([demo.state(), demo.folder().join("demo.log")])
+        .output()
+        .unwrap();
+    found.extend(String::from_utf8_lossy(&out.stdout).lines().map(|file| format!("{file} holds a token or a code of the provider")));
+    found
 }
 
 #[test]

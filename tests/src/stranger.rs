@@ -60,7 +60,12 @@ impl Said {
 impl Door {
     /// Makes the keys in the demo's folder.
     pub(crate) fn of(demo: &Demo) -> Self {
-        let folder = demo.folder().join("stranger");
+        Self::named(demo, "stranger")
+    }
+
+    /// The same with keys of somebody else.
+    pub(crate) fn named(demo: &Demo, name: &str) -> Self {
+        let folder = demo.folder().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
         run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &at("ssh")]);
@@ -164,11 +169,20 @@ impl Stranger<'_> {
 
     /// Who the proxy says that the holder of a sign-in's certificate is.
     pub(crate) fn status(&self, signed_in: &Said) -> Said {
-        let name = random();
-        let file = self.door.path(&name);
+        self.ask_as(signed_in, "/v1/status", &[], b"")
+    }
+
+    /// Posts JSON with the certificate of a sign-in.
+    pub(crate) fn post_as(&self, signed_in: &Said, path: &str, body: &Value) -> Said {
+        let words = ["-H", "Content-Type: application/json", "--data-binary", "@-"];
+        self.ask_as(signed_in, path, &words, body.to_string().as_bytes())
+    }
+
+    fn ask_as(&self, signed_in: &Said, path: &str, words: &[&str], body: &[u8]) -> Said {
+        let file = self.door.path(&random());
         std::fs::write(&file, signed_in.body["x509_chain_pem"].as_str().unwrap()).unwrap();
         let key = self.door.path("key.pem");
-        let said = self.ask("/v1/status", &["--cert", &text(&file), "--key", &text(&key)], b"");
+        let said = self.ask(path, &[&["--cert", &text(&file), "--key", &text(&key)], words].concat(), body);
         std::fs::remove_file(file).unwrap();
         said
     }

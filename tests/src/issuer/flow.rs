@@ -47,6 +47,7 @@ pub(super) struct Memory {
     ended: Vec<String>,
     pub(super) wrongs: Vec<String>,
     pub(super) asked: Vec<Form>,
+    pub(super) given: Vec<String>,
 }
 
 impl Issuer {
@@ -77,6 +78,7 @@ impl Issuer {
         let login = Login { person, sid: random(), began: now() };
         let (nonce, challenge) = (asked.get("nonce").map(str::to_owned), asked.text("code_challenge").to_owned());
         let kept = Code { login, nonce, challenge, redirect: asked.text("redirect_uri").into(), used: false };
+        memory.given.push(code.clone());
         memory.codes.insert(code.clone(), kept);
         let right = Form::default().also("state", asked.text("state")).also("code", &code).also("iss", &self.url);
         memory.asked.push(asked);
@@ -201,9 +203,11 @@ impl Issuer {
     }
 
     fn answer(&self, login: Login, id_token: &Token) -> Value {
-        let refresh = random();
-        self.memory().refreshes.insert(refresh.clone(), (login, false));
-        json!({"access_token": random(), "token_type": "Bearer", "expires_in": 60, "refresh_token": refresh, "id_token": id_token.written(),
+        let (access, refresh, id) = (random(), random(), id_token.written());
+        let mut memory = self.memory();
+        memory.refreshes.insert(refresh.clone(), (login, false));
+        memory.given.extend([access.clone(), refresh.clone(), id.clone()]);
+        json!({"access_token": access, "token_type": "Bearer", "expires_in": 60, "refresh_token": refresh, "id_token": id,
             "scope": "openid profile"})
     }
 }

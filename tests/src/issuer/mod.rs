@@ -88,6 +88,11 @@ impl Provider {
         issuer
     }
 
+    /// Every code and token that was given by any issuer.
+    pub fn given(&self) -> Vec<String> {
+        lock(&self.issuers).values().flat_map(|issuer| issuer.memory().given.clone()).collect()
+    }
+
     /// The issuer of this name.
     pub fn known(&self, name: &str) -> Issuer {
         lock(&self.issuers).get(name).cloned().unwrap_or_else(|| panic!("there is no issuer {name}"))
