@@ -129,6 +129,11 @@ impl Issuer {
         lock(&self.inner.counts).clone()
     }
 
+    /// Counts from nothing again.
+    pub fn forget_counts(&self) {
+        lock(&self.inner.counts).clear();
+    }
+
     /// What its client did wrong.
     pub fn wrongs(&self) -> Vec<String> {
         self.memory().wrongs.clone()

@@ -11,8 +11,8 @@ use std::net::Ipv4Addr;
 pub(super) fn cases() -> Vec<Case> {
     vec![
         // People of the install itself are somebody else.
-        person("name-admin", "name_taken", |p| with(p, "preferred_username", json!("admin"))),
-        person("name-alice", "name_taken", |p| with(p, "preferred_username", json!("alice"))),
+        person("name-admin", "taken", |p| with(p, "preferred_username", json!("admin"))),
+        person("name-alice", "taken", |p| with(p, "preferred_username", json!("alice"))),
         person("name-look-alike", "name", |p| with(p, "preferred_username", json!("\u{430}dmin"))),
         person("name-wide", "name", |p| with(p, "preferred_username", json!("\u{ff41}dmin"))),
         person("name-nul", "name", |p| with(p, "preferred_username", json!("admin\u{0}"))),

@@ -16,7 +16,7 @@ use std::net::Ipv4Addr;
 /// A line: a name, what becomes of the login, and how the provider answers a refresh from then on.
 struct Case {
     name: &'static str,
-    /// The word of the event that ends the login; without one it lives on.
+    /// A part of the sentence with which the login ends; without one it lives on.
     ends: Option<&'static str>,
     script: Script,
 }
@@ -36,17 +36,21 @@ fn answer(name: &'static str, ends: Option<&'static str>, edit: fn(Value) -> Val
 
 fn cases() -> Vec<Case> {
     vec![
-        ends("sub-other", "subject", |t| t.claim("sub", json!("sub-of-another"))),
-        ends("sub-absent", "missing", |t| t.without("sub")),
-        ends("iss-other", "issuer", |t| t.claim("iss", json!("https://accounts.example.com"))),
-        ends("aud-other", "audience", |t| t.claim("aud", json!("account"))),
-        ends("azp-other", "azp", |t| t.claim("azp", json!("account"))),
-        ends("exp-100-years", "too_long", |t| t.claim("exp", json!(99_999_999_999_u64))),
-        ends("hs256", "alg", |t| t.signed(Signer::HmacOfPem)),
-        ends("none", "parts", |t| t.signed(Signer::Nobody)),
-        ends("stranger", "signature", |t| t.secretly_signed(Signer::Stranger)),
-        instead("no", Some("invalid_grant"), |_| Answer::json(400, &json!({"error": "invalid_grant"}))),
-        instead("no-client", Some("invalid_client"), |_| Answer::json(401, &json!({"error": "invalid_client"}))),
+        ends("sub-other", "about somebody else", |t| t.claim("sub", json!("sub-of-another"))),
+        ends("sub-absent", "has no `sub`", |t| t.without("sub")),
+        ends("iss-other", "is of issuer", |t| t.claim("iss", json!("https://accounts.example.com"))),
+        ends("aud-other", "not for this client", |t| t.claim("aud", json!("account"))),
+        ends("azp-other", "another client", |t| t.claim("azp", json!("account"))),
+        ends("exp-100-years", "would live longer", |t| t.claim("exp", json!(99_999_999_999_u64))),
+        ends("hs256", "not among the algorithms", |t| t.signed(Signer::HmacOfPem)),
+        ends("none", "three parts", |t| t.signed(Signer::Nobody)),
+        ends("stranger", "signature does not fit", |t| t.secretly_signed(Signer::Stranger)),
+        instead("no", Some("ended this login: the provider refused: invalid_grant"), |_| {
+            Answer::json(400, &json!({"error": "invalid_grant"}))
+        }),
+        instead("no-client", Some("ended this login: the provider refused: invalid_client"), |_| {
+            Answer::json(401, &json!({"error": "invalid_client"}))
+        }),
         // It cannot be asked, which says nothing of the person: `outage` is how long that is put up with.
         instead("500", None, |_| Answer::page(500)),
         instead("502-page", None, |_| Answer::page(502)),

@@ -47,7 +47,7 @@ fn answers_of_others() -> Vec<Case> {
         // A code of one issuer brought to the connector of the other, with the right state: the other one is not asked about it.
         Case {
             budget: &[("token", 0)],
-            ..driven("mix-up", "iss", |at| {
+            ..driven("mix-up", "mix_up", |at| {
                 let (mine, theirs) = (at.begin(), at.stranger.begin("other").unwrap());
                 let foreign = at.other.authorize(&theirs.browse);
                 let state = at.authorize(&mine).text("state").to_owned();
@@ -55,7 +55,7 @@ fn answers_of_others() -> Vec<Case> {
             })
         },
         // The same where the attacker writes the issuer that is waited for: that one has never seen the code.
-        driven("mix-up-iss", "invalid_grant", |at| {
+        driven("mix-up-iss", "refused", |at| {
             let (mine, theirs) = (at.begin(), at.stranger.begin("other").unwrap());
             let foreign = at.other.authorize(&theirs.browse);
             let right = at.authorize(&mine);
@@ -64,7 +64,7 @@ fn answers_of_others() -> Vec<Case> {
         // Another sign-in of the same issuer: the code is good, the verifier and the nonce are of this one.
         Case {
             wrongs: &["a verifier that fits no challenge"],
-            ..driven("code-of-another", "invalid_grant", |at| {
+            ..driven("code-of-another", "refused", |at| {
                 let (mine, theirs) = (at.begin(), at.begin());
                 let foreign = at.authorize(&theirs);
                 let right = at.authorize(&mine);
@@ -86,7 +86,7 @@ fn begin(at: &Try<'_>, change: impl Fn(Value) -> Value) -> Said {
 }
 
 fn begins() -> Vec<Case> {
-    let redirected = |name, drive| driven(name, "redirect", drive);
+    let redirected = |name, drive| driven(name, "begin", drive);
     vec![
         redirected("redirect-elsewhere", |at| begin(at, |wish| with(wish, "redirect", json!("https://evil.example/callback")))),
         redirected("redirect-user", |at| begin(at, |wish| with(wish, "redirect", json!("http://127.0.0.1:1@evil.example/callback")))),
@@ -95,10 +95,10 @@ fn begins() -> Vec<Case> {
         redirected("redirect-fragment", |at| begin(at, |wish| with(wish, "redirect", json!(format!("{CALLBACK}#x"))))),
         redirected("redirect-script", |at| begin(at, |wish| with(wish, "redirect", json!("javascript:alert(1)")))),
         redirected("redirect-absent", |at| begin(at, |wish| with(wish, "redirect", json!(null)))),
-        driven("challenge-short", "challenge", |at| begin(at, |wish| with(wish, "challenge", json!("AAAA")))),
-        driven("challenge-empty", "challenge", |at| begin(at, |wish| with(wish, "challenge", json!("")))),
-        driven("csr-none", "csr", |at| begin(at, |wish| with(wish, "csr_pem", json!("no csr")))),
-        driven("ssh-key-none", "ssh_key", |at| begin(at, |wish| with(wish, "ssh_public_key", json!("ssh-ed25519 AAAA")))),
+        driven("challenge-short", "begin", |at| begin(at, |wish| with(wish, "challenge", json!("AAAA")))),
+        driven("challenge-empty", "begin", |at| begin(at, |wish| with(wish, "challenge", json!("")))),
+        driven("csr-none", "", |at| begin(at, |wish| with(wish, "csr_pem", json!("no csr")))),
+        driven("ssh-key-none", "", |at| begin(at, |wish| with(wish, "ssh_public_key", json!("ssh-ed25519 AAAA")))),
         Case { spec: "flows: [device]", heals: false, ..driven("flow-off", "flow", |at| begin(at, |wish| wish)) },
     ]
 }
@@ -122,7 +122,7 @@ fn device(at: &Try<'_>, word: bool) -> Said {
 
 fn devices() -> Vec<Case> {
     let cases = vec![
-        driven("device-denied", "access_denied", |at| device(at, false)),
+        driven("device-denied", "refused", |at| device(at, false)),
         driven("device-verifier", "verifier", |at| {
             let mine =
                 at.stranger.begin_with(at.case.name, |wish| with(with(wish, "flow", json!("device")), "redirect", json!(null))).unwrap();
