@@ -6,6 +6,7 @@
 mod answers;
 mod discovery;
 mod floods;
+mod headless;
 mod logouts;
 mod people;
 mod refreshes;

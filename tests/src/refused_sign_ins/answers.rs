@@ -35,7 +35,7 @@ fn redirects() -> Vec<Case> {
         redirect("code-empty", "answer", |q| q.with("code", "")),
         redirect("code-twice", "answer", |q| q.also("code", "x")),
         redirect("query-empty", "answer", |_| Form::default()),
-        redirect("query-huge", "answer", |q| q.also("more", &"x".repeat(12 * 1024))),
+        redirect("query-huge", "answer", |q| q.also("more", &"x".repeat(20 * 1024))),
         redirect("error", "refused", |q| q.without("code").also("error", "access_denied")),
         redirect("error-nasty", "refused", |q| {
             q.without("code").also("error", "\u{1b}]0;x\u{7}\r\nX: y").also("error_description", "<script>")
