@@ -3,6 +3,7 @@
 //!
 //! The tables are in the files beside this one; here is what happens to a line of them.
 
+mod accepted;
 mod answers;
 mod discovery;
 mod floods;

@@ -6,11 +6,9 @@ use super::form::Form;
 use super::http::{Answer, Request};
 use super::keys::{challenge, random};
 use super::token::{Token, now};
-use super::{CLIENT, Issuer, SECRET};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use super::{CLIENT, Issuer};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A login at the provider.
 #[derive(Debug, Clone)]
@@ -48,6 +46,9 @@ pub(super) struct Memory {
     pub(super) wrongs: Vec<String>,
     pub(super) asked: Vec<Form>,
     pub(super) given: Vec<String>,
+    pub(super) client_keys: Option<Value>,
+    pub(super) assertions: HashSet<String>,
+    pub(super) bodies: Vec<String>,
 }
 
 impl Issuer {
@@ -104,7 +105,7 @@ impl Issuer {
 
     pub(super) fn token_endpoint(&self, request: &Request) -> Answer {
         let form = Form::read(&request.body);
-        let known = of_client(request, &form);
+        let known = self.is_client(request, &form);
         let named = match form.text("grant_type") {
             "authorization_code" => "token",
             "refresh_token" => "refresh",
@@ -167,7 +168,7 @@ impl Issuer {
 
     pub(super) fn device_endpoint(&self, request: &Request) -> Answer {
         self.count("device");
-        if !of_client(request, &Form::read(&request.body)) {
+        if !self.is_client(request, &Form::read(&request.body)) {
             return refused(401, "invalid_client");
         }
         let (device_code, user_code) = (random(), random().chars().filter(char::is_ascii_alphanumeric).take(8).collect::<String>());
@@ -210,16 +211,6 @@ impl Issuer {
         json!({"access_token": access, "token_type": "Bearer", "expires_in": 60, "refresh_token": refresh, "id_token": id,
             "scope": "openid profile"})
     }
-}
-
-/// Whether the client showed its secret, in the head (RFC 6749 section 2.3.1) or in the form.
-fn of_client(request: &Request, form: &Form) -> bool {
-    if (form.text("client_id"), form.text("client_secret")) == (CLIENT, SECRET) {
-        return true;
-    }
-    let basic = request.authorization.as_deref().and_then(|text| text.strip_prefix("Basic "));
-    let basic = basic.and_then(|text| STANDARD.decode(text).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
-    basic.is_some_and(|pair| pair == format!("{CLIENT}:{SECRET}"))
 }
 
 /// The error of RFC 6749 section 5.2.

@@ -7,11 +7,14 @@ pub mod keys;
 pub mod script;
 pub mod token;
 
+mod client;
 mod flow;
 
 #[cfg(test)]
 mod tests;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{Answer, Request};
 use keys::Signer;
 use script::Script;
@@ -144,6 +147,11 @@ impl Issuer {
         self.memory().asked.clone()
     }
 
+    /// Everything that was posted to it, with what stood in `Authorization` as `name:secret`.
+    pub fn bodies(&self) -> Vec<String> {
+        self.memory().bodies.clone()
+    }
+
     /// Bytes of endless bodies that were taken from it.
     pub fn sent(&self) -> u64 {
         self.inner.sent.load(Ordering::Relaxed)
@@ -186,8 +194,17 @@ impl Issuer {
         })
     }
 
+    fn keep(&self, request: &Request) {
+        let basic = request.authorization.as_deref().and_then(|text| text.strip_prefix("Basic "));
+        let basic = basic.and_then(|text| STANDARD.decode(text).ok()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        if request.method == "POST" || basic.is_some() {
+            self.memory().bodies.push(format!("{} {}", basic.unwrap_or_default(), request.body));
+        }
+    }
+
     fn route(&self, path: &str, request: &Request) -> Answer {
         let script = self.script();
+        self.keep(request);
         match path {
             ".well-known/openid-configuration" => {
                 self.count("discovery");
