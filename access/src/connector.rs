@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::amount::Period;
 use crate::identity::Traits;
 use crate::policy::Pattern;
-use crate::words::RoleName;
+use crate::words::{RoleName, shown};
+
+mod faults;
+mod host;
 
 /// A secret that is written and never read back: absent in everything that is shown; absent in what is written keeps the one that is there.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,8 +227,31 @@ impl BotSpec {
             algorithms: self.algorithms.clone(),
         }
     }
+    /// Whether a token is this bot's: at every path there is a value that one of the patterns fits. `value_at` gives the values of a path.
+    ///
+    /// # Errors
+    /// One sentence on the first claim that does not fit, with what stands there, cut.
+    pub fn fits(&self, value_at: impl Fn(&str) -> Vec<String>) -> Result<(), String> {
+        if self.claims.is_empty() {
+            return Err("the bot names no claims, so no token is its own".to_owned());
+        }
+        for (path, patterns) in &self.claims {
+            let values = value_at(path);
+            if values.iter().any(|value| patterns.iter().any(|pattern| pattern.matches(value))) {
+                continue;
+            }
+            return Err(match values.first() {
+                None => format!("the token has no claim {path}"),
+                Some(value) => format!("the claim {path} is {}, which the bot's claims do not fit", shown(value)),
+            });
+        }
+        Ok(())
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The one decision: `decide(question, policy, now)`, with a [`Permit`] or a [`Denial`]. Pure.
 //!
-//! INVARIANT: a `Permit` is made in this file only, in [`decide`]. It is neither `Clone` nor `Deserialize`,
+//! INVARIANT: a `Permit` is made in this file only, in [`decide`]; an [`Admit`] to a login only in [`log_in`]. It is neither `Clone` nor `Deserialize`,
 //! so whoever holds one has asked, and has asked this very question.
 //!
 //! Deny by default. A deny of any role wins over every allow. Each role is looked at alone, and within it each rule.
@@ -14,10 +14,13 @@ use crate::time::Timestamp;
 use crate::words::{Login, RoleName};
 
 mod denial;
+mod login;
 mod rights;
 mod session;
+mod step_up;
 
 pub use denial::Denial;
+pub use login::{Admit, LogIn, log_in};
 pub use session::{Obligations, allowed_logins, unknown_node};
 
 /// May this person open such a session there, as that login?
@@ -31,6 +34,8 @@ pub struct OpenSession {
     pub login: Login,
     /// What kind of session.
     pub kind: SessionKind,
+    /// When the session began that is decided again; none before it begins. Its age then counts, so that it does not grow stale by going on.
+    pub begun: Option<Timestamp>,
 }
 
 /// May this person see or end what others do?
@@ -69,7 +74,7 @@ impl Question for Audit {}
 impl Question for Administer {}
 
 mod sealed {
-    use super::{Denial, Identity, PolicySet, Yes};
+    use super::{Denial, Identity, PolicySet, Timestamp, Yes};
 
     /// How a question is judged, once the person is known to be signed in.
     pub trait Judge {
@@ -78,7 +83,7 @@ mod sealed {
         /// Who asks.
         fn identity(&self) -> &Identity;
         /// The answer.
-        fn judge(&self, policy: &PolicySet) -> Result<Yes<Self::Duties>, Denial>;
+        fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<Self::Duties>, Denial>;
     }
 }
 
@@ -136,7 +141,7 @@ impl Permit<OpenSession> {
 /// The denial, with the rule that decided and what would have to change.
 pub fn decide<Q: Question>(question: Q, policy: &PolicySet, now: Timestamp) -> Result<Permit<Q>, Denial> {
     signed_in(question.identity(), now)?;
-    let Yes { rule, duties } = question.judge(policy)?;
+    let Yes { rule, duties } = question.judge(policy, now)?;
     Ok(Permit { question, rule, policy: policy.digest().to_owned(), decided_at: now, duties })
 }
 

@@ -272,8 +272,14 @@ pub enum What {
     /// A person signed in.
     #[serde(rename = "auth.login")]
     Login {
-        /// How: `link`.
+        /// How: `link`, `oidc`, `bot`, `break_glass`.
         method: String,
+        /// The identity provider's connector.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connector: Option<String>,
+        /// By which way: `browser`, `device`, `headless`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flow: Option<String>,
     },
     /// A sign-in was refused.
     #[serde(rename = "auth.login.failed")]
@@ -284,6 +290,62 @@ pub enum What {
     /// A person signed out.
     #[serde(rename = "auth.logout")]
     Logout {},
+    /// A login ended without its person's doing: by the provider, by an administrator of it, or for another login.
+    #[serde(rename = "auth.ended")]
+    LoginEnded {
+        /// Why, in a word: `provider`, `backchannel`, `outage`, `crowded`, `connector`.
+        cause: String,
+        /// The provider's session, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sid: Option<String>,
+    },
+    /// What the provider says of a person has changed their roles.
+    #[serde(rename = "auth.changed")]
+    LoginChanged {
+        /// Roles that came.
+        gained: Vec<RoleName>,
+        /// Roles that went.
+        lost: Vec<RoleName>,
+    },
+    /// A provider's word that somebody signed out was not believed.
+    #[serde(rename = "auth.logout.refused")]
+    LogoutRefused {
+        /// For which connector it came.
+        connector: String,
+    },
+    /// A person showed anew who they are, for a session that demands it.
+    #[serde(rename = "auth.step_up")]
+    SteppedUp {
+        /// The provider's class of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        acr: Option<String>,
+    },
+    /// A break-glass link was made on the server.
+    #[serde(rename = "auth.break_glass")]
+    BreakGlass {
+        /// For whom.
+        user: String,
+        /// What was said.
+        reason: String,
+        /// The link's public id.
+        id: String,
+        /// When it ends.
+        expires: Timestamp,
+    },
+    /// An identity provider cannot be asked.
+    #[serde(rename = "provider.failed")]
+    ProviderFailed {
+        /// Its connector.
+        connector: String,
+        /// Why.
+        cause: String,
+    },
+    /// An identity provider answers again.
+    #[serde(rename = "provider.recovered")]
+    ProviderRecovered {
+        /// Its connector.
+        connector: String,
+    },
     /// A certificate was signed.
     #[serde(rename = "cert.issued")]
     CertIssued {
@@ -395,7 +457,7 @@ pub enum What {
     /// A join token or a sign-in link was made.
     #[serde(rename = "token.created")]
     TokenCreated {
-        /// `node`, `login_link`.
+        /// `node`, `login_link`, `break_glass`.
         kind: String,
         /// Its public id.
         id: String,
@@ -505,12 +567,19 @@ pub enum What {
 
 impl What {
     /// The name of every kind.
-    pub const TYPES: [&str; 30] = [
+    pub const TYPES: [&str; 37] = [
         "server.started",
         "server.stopped",
         "auth.login",
         "auth.login.failed",
         "auth.logout",
+        "auth.ended",
+        "auth.changed",
+        "auth.logout.refused",
+        "auth.step_up",
+        "auth.break_glass",
+        "provider.failed",
+        "provider.recovered",
         "cert.issued",
         "cert.renewed",
         "access.denied",
@@ -544,13 +613,21 @@ impl What {
             Self::AccessDenied { .. }
             | Self::SshRefused { .. }
             | Self::LoginFailed { .. }
+            | Self::LogoutRefused { .. }
+            | Self::ProviderFailed { .. }
             | Self::AgentRefused { .. }
             | Self::PolicyChanged { .. }
             | Self::SinkFailed { .. } => Severity::Warning,
+            Self::Login { method, .. } if method == "break_glass" => Severity::Critical,
+            Self::BreakGlass { .. } => Severity::Critical,
             // The role says so: it is to be seen, and nothing is broken.
             Self::RecordingLost { cause } if cause == Lost::MAX_OUTPUT => Severity::Warning,
             Self::RecordingLost { .. } | Self::AuditGap { .. } | Self::StoreRestored { .. } => Severity::Critical,
             Self::SessionTerminated { .. }
+            | Self::LoginEnded { .. }
+            | Self::LoginChanged { .. }
+            | Self::SteppedUp { .. }
+            | Self::ProviderRecovered { .. }
             | Self::RecordingViewed { .. }
             | Self::RecordingExported { .. }
             | Self::TokenCreated { .. }

@@ -1,7 +1,7 @@
 //! What people declare: roles and users as typed resources. Here are the shapes; `pattern` compares, `set` checks and holds.
 //! Nothing here decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +13,11 @@ use crate::words::{ConnectorName, RoleName, UserName};
 
 pub mod pattern;
 pub mod set;
+pub mod whole;
 
 pub use pattern::{LoginPattern, Pattern};
 pub use set::{PolicyFault, PolicySet, SpecFault};
+pub use whole::WholeFault;
 
 /// What a role gives and takes. Everything absent is empty, and empty gives nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,6 +291,15 @@ impl Resource {
             Self::Bot { .. } => ResourceKind::Bot,
         }
     }
+    /// The roles that it gives to people or machines, each once: whoever declares it gives them away.
+    pub fn gives(&self) -> BTreeSet<&RoleName> {
+        match self {
+            Self::Role { .. } => BTreeSet::new(),
+            Self::User { spec, .. } => spec.roles.iter().collect(),
+            Self::OidcConnector { spec, .. } => spec.claims.values().flat_map(BTreeMap::values).flatten().collect(),
+            Self::Bot { spec, .. } => spec.roles.iter().collect(),
+        }
+    }
     /// Its name as text; unique among its kind.
     pub fn name(&self) -> &str {
         match self {
@@ -316,6 +327,20 @@ mod tests {
         assert_eq!((role.kind(), role.name()), (ResourceKind::Role, "engineer"));
         let user: Resource = serde_json::from_str(r#"{"kind":"user","name":"kim"}"#).expect("reads");
         assert_eq!(serde_json::to_string(&user).expect("writes"), r#"{"kind":"user","name":"kim","spec":{}}"#);
+    }
+
+    #[test]
+    fn what_a_resource_gives_away_is_known() {
+        let given = |json: &str| {
+            let resource: Resource = serde_json::from_str(json).expect(json);
+            resource.gives().into_iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(given(r#"{"kind":"role","name":"a","spec":{"administer":["role"]}}"#), Vec::<String>::new());
+        assert_eq!(given(r#"{"kind":"user","name":"kim","spec":{"roles":["b","a"]}}"#), ["a", "b"]);
+        assert_eq!(given(r#"{"kind":"bot","name":"ci","spec":{"roles":["a"]}}"#), ["a"]);
+        let connector =
+            r#"{"kind":"oidc_connector","name":"k","spec":{"claims":{"groups":{"/x":["a","b"],"/y":["b"]},"roles":{"z":["c"]}}}}"#;
+        assert_eq!(given(connector), ["a", "b", "c"]);
     }
 
     #[test]

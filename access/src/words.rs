@@ -23,6 +23,11 @@ pub(crate) fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
+/// What somebody else made up, for a sentence of ours: in quotes, cut to 80 characters, with what steers a terminal escaped.
+pub(crate) fn shown(text: &str) -> String {
+    format!("{:?}", cut(text))
+}
+
 /// Read from and written as its text wherever it is a string.
 macro_rules! as_text {
     ($name:ident) => {

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access::decide::{OpenSession, allowed_logins, decide};
+use access::amount::{Period, Size};
+use access::decide::{Denial, OpenSession, allowed_logins, decide};
 use access::event::SessionKind;
-use access::identity::{Identity, LabelValue, NodeFacts, Origin, Traits, UserId};
-use access::policy::{PolicySet, RecordingMode, RoleSpec, SshRule};
+use access::identity::{Auth, Identity, LabelValue, Method, NodeFacts, Origin, Traits, UserId};
+use access::policy::{PolicySet, RecordingMode, RoleSpec, SshRule, StepUp};
 use access::time::Timestamp;
 use access::words::Login;
 use proptest::collection::{btree_map, vec};
@@ -28,6 +29,7 @@ struct Case {
     node: NodeFacts,
     login: Login,
     kind: SessionKind,
+    begun: Option<Timestamp>,
 }
 
 impl Case {
@@ -35,7 +37,7 @@ impl Case {
         PolicySet::build(named(&self.roles)).expect("the generator makes no faults")
     }
     fn asked(&self) -> OpenSession {
-        OpenSession { identity: self.who.clone(), node: self.node.clone(), login: self.login.clone(), kind: self.kind }
+        OpenSession { identity: self.who.clone(), node: self.node.clone(), login: self.login.clone(), kind: self.kind, begun: self.begun }
     }
     fn allowed(&self) -> bool {
         decide(self.asked(), &self.policy(), NOW).is_ok()
@@ -60,6 +62,33 @@ fn reference(case: &Case) -> bool {
         yes |= role.allow.iter().any(|rule| says(rule, case, false));
     }
     yes && case.who.expires > NOW
+}
+
+/// The same with what is demanded of the sign-in: each role that allows has a say, and a session that goes on keeps the age it began with.
+fn reference_shown(case: &Case) -> bool {
+    let alone = |i: usize| {
+        let mut roles = case.roles.clone();
+        for (other, role) in roles.iter_mut().enumerate() {
+            role.deny.clear();
+            if other != i {
+                role.allow.clear();
+            }
+        }
+        reference(&Case { roles, ..case.clone() })
+    };
+    let auth = &case.who.auth;
+    let free = auth.method == Method::BreakGlass;
+    let shown = |demand: &StepUp| {
+        let level = demand.acr.is_empty() || auth.acr.iter().any(|acr| demand.acr.contains(acr));
+        let methods = demand.amr.iter().filter(|method| !auth.amr.contains(method)).count() == 0;
+        let moment = case.begun.unwrap_or(NOW).as_secs();
+        let young = demand.max_age.is_none_or(|most| {
+            let most = i64::try_from(most.duration().as_secs()).expect("a short time");
+            auth.time.is_some_and(|time| time.as_secs() + most >= moment)
+        });
+        (free || level && methods) && young
+    };
+    reference(case) && (0..case.roles.len()).all(|i| !alone(i) || case.roles[i].options.step_up.as_ref().is_none_or(shown))
 }
 
 fn says(rule: &SshRule, case: &Case, deny: bool) -> bool {
@@ -87,6 +116,13 @@ fn says(rule: &SshRule, case: &Case, deny: bool) -> bool {
         }
     });
     !labels.is_empty() && here && kinds && logins
+}
+
+/// Whether two roles share no level that both would take.
+fn contradict(case: &Case) -> bool {
+    let levels = |i: usize| case.roles[i].options.step_up.iter().flat_map(|demand| demand.acr.clone()).collect::<BTreeSet<_>>();
+    let named: Vec<_> = (0..case.roles.len()).map(levels).filter(|levels| !levels.is_empty()).collect();
+    named.iter().any(|one| named.iter().any(|other| one.is_disjoint(other)))
 }
 
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
@@ -117,11 +153,34 @@ fn rule(deny: bool) -> impl Strategy<Value = SshRule> {
 
 fn role() -> impl Strategy<Value = RoleSpec> {
     let modes = vec![RecordingMode::Strict, RecordingMode::BestEffort, RecordingMode::Off];
-    (vec(rule(false), 0..4), vec(rule(true), 0..2), select(modes), any::<bool>()).prop_map(|(allow, deny, recording, record_input)| {
-        let mut spec = RoleSpec { allow, deny, ..RoleSpec::default() };
-        spec.options.recording = recording;
-        spec.options.record_input = record_input;
-        spec
+    let step_up = proptest::option::weighted(0.3, step_up());
+    (vec(rule(false), 0..4), vec(rule(true), 0..2), select(modes), any::<bool>(), step_up).prop_map(
+        |(allow, deny, recording, record_input, step_up)| {
+            let mut spec = RoleSpec { allow, deny, ..RoleSpec::default() };
+            spec.options.recording = recording;
+            spec.options.record_input = record_input;
+            spec.options.max_output = record_input.then(|| Size::from_bytes(100));
+            spec.options.step_up = step_up;
+            spec
+        },
+    )
+}
+
+fn step_up() -> impl Strategy<Value = StepUp> {
+    let words = |from: [&'static str; 2]| subsequence(own(&from), 0..=2);
+    let age = proptest::option::of(select(vec![100, 300]).prop_map(Period::from_secs));
+    (words(["silver", "gold"]), words(["otp", "hwk"]), age).prop_map(|(acr, amr, max_age)| StepUp { acr, amr, max_age })
+}
+
+fn auth() -> impl Strategy<Value = Auth> {
+    let method = select(vec![Method::Link, Method::Oidc, Method::Bot, Method::BreakGlass]);
+    let time = proptest::option::weighted(0.8, select(vec![0, 699, 700, 900, 1_000, 1_200]).prop_map(Timestamp::from_secs));
+    let acr = proptest::option::of(select(own(&["silver", "gold", "other"])));
+    (method, time, acr, subsequence(own(&["pwd", "otp", "hwk"]), 0..=3)).prop_map(|(method, time, acr, amr)| Auth {
+        method,
+        time,
+        acr,
+        amr,
     })
 }
 
@@ -132,17 +191,22 @@ fn case() -> impl Strategy<Value = Case> {
     let traits: BoxedStrategy<Traits> =
         prop_oneof![vec(select(HOSTILE.to_vec()), 0..4)].prop_map(|values| [("logins".to_owned(), own(&values))].into()).boxed();
     let roles = subsequence(vec!["r0", "r1", "r2", "unknown"], 0..=4);
-    let person = (roles, traits, prop_oneof![9 => Just(2_000), 1 => Just(1_000)]).prop_map(|(roles, traits, expires)| Identity {
-        user: UserId { issuer: "local".into(), subject: "kim".into() },
-        name: "kim".parse().expect("a name"),
-        roles: roles.iter().map(|role| role.parse().expect("a name")).collect(),
-        traits,
-        expires: Timestamp::from_secs(expires),
-        auth: Default::default(),
-    });
-    (vec(role(), 0..4), person, labels, select(LOGINS.to_vec()), select(KINDS.to_vec())).prop_map(|(roles, who, labels, login, kind)| {
-        Case { roles, who, node: NodeFacts { name: "db-1".parse().expect("a name"), labels }, login: login.parse().expect("a login"), kind }
-    })
+    let person =
+        (roles, traits, prop_oneof![9 => Just(2_000), 1 => Just(1_000)], auth()).prop_map(|(roles, traits, expires, auth)| Identity {
+            user: UserId { issuer: "local".into(), subject: "kim".into() },
+            name: "kim".parse().expect("a name"),
+            roles: roles.iter().map(|role| role.parse().expect("a name")).collect(),
+            traits,
+            expires: Timestamp::from_secs(expires),
+            auth,
+        });
+    let begun = proptest::option::of(select(vec![750, 950]).prop_map(Timestamp::from_secs));
+    (vec(role(), 0..4), person, labels, select(LOGINS.to_vec()), select(KINDS.to_vec()), begun).prop_map(
+        |(roles, who, labels, login, kind, begun)| {
+            let (node, login) = (NodeFacts { name: "db-1".parse().expect("a name"), labels }, login.parse().expect("a login"));
+            Case { roles, who, node, login, kind, begun }
+        },
+    )
 }
 
 fn own(values: &[&str]) -> Vec<String> {
@@ -154,7 +218,7 @@ proptest! {
 
     #[test]
     fn the_answer_is_the_second_opinions(case in case()) {
-        prop_assert_eq!(case.allowed(), reference(&case));
+        prop_assert_eq!(case.allowed(), reference_shown(&case));
     }
 
     #[test]
@@ -201,8 +265,9 @@ proptest! {
     }
 
     #[test]
-    fn a_role_narrows_by_its_deny_only(case in case(), mut more in role()) {
+    fn a_role_narrows_by_its_deny_and_its_demands_only(case in case(), mut more in role()) {
         more.deny.clear();
+        more.options.step_up = None;
         let mut wider = case.clone();
         let name = format!("r{}", wider.roles.len()).parse().expect("a name");
         wider.who.roles.push(name);
@@ -219,6 +284,29 @@ proptest! {
         if let (Ok(before), Ok(after)) = (before, after) {
             prop_assert!(after.obligations().recording >= before.obligations().recording);
             prop_assert!(after.obligations().record_input >= before.obligations().record_input);
+        }
+    }
+
+    #[test]
+    fn only_who_may_is_asked_to_show_more_and_showing_it_is_enough(case in case()) {
+        if let Err(denial) = decide(case.asked(), &case.policy(), NOW) {
+            let stepping = denial.code == Denial::STEP_UP;
+            prop_assert_eq!(stepping, reference(&case), "{:?}", &denial);
+            prop_assert_eq!(stepping, denial.step_up.is_some());
+            let mut better = case.clone();
+            if let Some(wanted) = denial.step_up {
+                better.who.auth = Auth { method: Method::Oidc, time: Some(NOW), acr: wanted.acr.first().cloned(), amr: wanted.amr };
+                // Two roles may demand levels that no sign-in has both of.
+                prop_assert!(better.allowed() || contradict(&case));
+            }
+        }
+    }
+
+    #[test]
+    fn what_break_glass_opens_is_recorded_whole(mut case in case()) {
+        case.who.auth.method = Method::BreakGlass;
+        if let Ok(permit) = decide(case.asked(), &case.policy(), NOW) {
+            prop_assert_eq!((permit.obligations().recording, permit.obligations().max_output), (RecordingMode::Strict, None));
         }
     }
 
@@ -251,6 +339,7 @@ fn with_trait(values: Vec<String>) -> Case {
         node: NodeFacts { name: "db-1".parse().expect("a name"), labels: BTreeMap::new() },
         login: "root".parse().expect("a login"),
         kind: SessionKind::Shell,
+        begun: None,
     }
 }
 

@@ -41,7 +41,7 @@ fn who(roles: &[&str]) -> Identity {
 fn ask(roles: &[&str], env: &str, login: &str, kind: SessionKind) -> OpenSession {
     let label = LabelValue { value: env.to_owned(), origin: Origin::Token };
     let node = NodeFacts { name: "db-1".parse().expect("a name"), labels: [("env".to_owned(), label)].into() };
-    OpenSession { identity: who(roles), node, login: login.parse().expect("a login"), kind }
+    OpenSession { identity: who(roles), node, login: login.parse().expect("a login"), kind, begun: None }
 }
 
 fn denied(roles: &[&str], env: &str, login: &str, kind: SessionKind) -> Denial {
@@ -89,8 +89,8 @@ fn each_denial_has_its_code_and_says_what_would_help() {
         ),
     ];
     for (roles, env, login, kind, says) in table {
-        let Denial { code, rule, sentence, hint } = denied(roles, env, login, kind);
-        assert_eq!(format!("{code} {rule}: {sentence} | {hint}"), says);
+        let Denial { code, rule, sentence, hint, step_up } = denied(roles, env, login, kind);
+        assert_eq!((format!("{code} {rule}: {sentence} | {hint}").as_str(), step_up), (says, None));
     }
 }
 

@@ -47,7 +47,7 @@ impl AgentFile {
 /// # Errors
 /// Every fault in the order of the text.
 pub fn agent(file: &str, text: &str) -> Result<AgentFile, Vec<Fault>> {
-    let source = Source { file, text };
+    let source = Source::new(file, text);
     let (mut read, tree) = Reader::one(&source);
     let fields = read.fields(&tree, "the agent's file", &["allow_logins", "max_sessions", "labels"]);
     let mut meant = AgentFile::default();

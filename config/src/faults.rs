@@ -43,15 +43,22 @@ pub(crate) struct Source<'a> {
     pub(crate) file: &'a str,
     /// The text.
     pub(crate) text: &'a str,
+    /// The same for people's eyes, of the same length and lines: secrets are written over.
+    pub(crate) shown: &'a str,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// A text without secrets.
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text, shown: text }
+    }
+
     /// A fault at these bytes of the text; a place outside of it counts as its end.
     pub(crate) fn fault(&self, at: &Range<usize>, message: String, remedy: String) -> Fault {
         let start = floor(self.text, at.start);
         let before = self.text.get(..start).unwrap_or_default();
         let begins = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = self.text.get(begins..).unwrap_or_default().split(['\n', '\r']).next().unwrap_or_default();
+        let line = self.shown.get(begins..).unwrap_or_default().split(['\n', '\r']).next().unwrap_or_default();
         let number = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let column = self.text.get(begins..start).unwrap_or_default().chars().count() + 1;
         let caret = caret(line, start - begins, floor(self.text, at.end.max(start)) - begins);
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_fault_shows_line_caret_and_remedy() {
-        let source = Source { file: "roles.yaml", text: "kind: role\nnäme: x\n" };
+        let source = Source::new("roles.yaml", "kind: role\nnäme: x\n");
         let fault = source.fault(&(11..16), "there is no näme".into(), "did you mean name?".into());
         assert_eq!((fault.line, fault.column), (2, 1));
         assert_eq!(
@@ -159,7 +166,7 @@ mod tests {
         for text in ["", "\n", "한", "a\u{1b}[31m\u{202e}b", "a\r\nb", long.as_str()] {
             for start in 0..text.len().min(9) + 2 {
                 for end in [0, start, start + 1, text.len(), usize::MAX] {
-                    let fault = Source { file: "f", text }.fault(&(start..end), "m".into(), "r".into());
+                    let fault = Source::new("f", text).fault(&(start..end), "m".into(), "r".into());
                     assert!(!fault.rendered.contains(['\u{1b}', '\u{202e}']) && fault.rendered.len() < 400, "{text:?} {start}..{end}");
                 }
             }

@@ -9,4 +9,5 @@ pub mod faults;
 pub mod policy;
 pub mod proxy;
 mod read;
+mod secrets;
 mod tree;

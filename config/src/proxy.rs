@@ -80,7 +80,7 @@ impl std::fmt::Debug for Webhook {
 /// # Errors
 /// Every fault in the order of the text.
 pub fn proxy(file: &str, text: &str) -> Result<ProxyFile, Vec<Fault>> {
-    let source = Source { file, text };
+    let source = Source::new(file, text);
     let (mut read, tree) = Reader::one(&source);
     let fields = read.fields(&tree, "the proxy's file", &DEFAULTS.map(|default| default.field));
     let written = (

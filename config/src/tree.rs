@@ -49,7 +49,7 @@ pub(crate) struct Entry {
 pub(crate) fn documents(source: &Source<'_>, faults: &mut Vec<Fault>) -> Vec<Node> {
     if source.text.len() > BYTES {
         let message = format!("this text has {} bytes, more than 1 MiB", source.text.len());
-        faults.push(Source { text: "", ..*source }.fault(&(0..0), message, "split it into several files".into()));
+        faults.push(Source::new(source.file, "").fault(&(0..0), message, "split it into several files".into()));
         return Vec::new();
     }
     let mut options = Options::default();

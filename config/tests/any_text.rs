@@ -1,5 +1,5 @@
 //! Any text is answered: no panic, every place inside the text, bounded answers; and what Naru prints it reads again.
-#![allow(clippy::expect_used, reason = "a test may fail by panicking, in its helpers too")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
 
 use access::policy::Resource;
 use config::{agent::agent, faults::Fault, policy::resources, proxy::proxy};
@@ -8,9 +8,15 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Pieces of which files are made, and what tears them.
-const PIECES: [&str; 36] = [
+const PIECES: [&str; 42] = [
     "kind: role\n",
     "kind: user\n",
+    "kind: oidc_connector\n",
+    "kind: bot\n",
+    "  client_secret: ",
+    "  claims:\n    groups: ",
+    "  issuer: ",
+    "  options: {step_up: ",
     "name: kim\n",
     "spec:\n",
     "  allow:\n",
@@ -82,7 +88,30 @@ fn resource() -> impl Strategy<Value = Resource> {
             serde_json::json!({"kind": "role", "name": "a", "spec": {"allow": allow, "options": options, "audit": {"events": true}}})
         },
     );
-    prop_oneof![user, role].prop_map(|json| serde_json::from_value(json).expect("a resource"))
+    let spec = |of: &str| serde_json::json!({"issuer": "https://sso.example.com/realms/a", of: "naru", "max_login": "90s", "algorithms": ["ES256"]});
+    let texts = (word(), word(), vec(word(), 1..4)).prop_filter("a secret is no blank", |(secret, ..)| !secret.trim().is_empty());
+    let connector = texts.clone().prop_map(move |(secret, value, scopes)| {
+        let mut spec = spec("client_id");
+        let scopes: Vec<String> =
+            scopes.iter().map(|scope| format!("s{}", scope.replace(|c: char| !c.is_ascii_alphanumeric(), ""))).collect();
+        spec["client_secret"] = secret.into();
+        spec["scopes"] = serde_json::json!(scopes);
+        spec["claims"] = serde_json::json!({"a.b": {value: ["ops", "no"]}, "no": {"*": ["1"]}});
+        spec["flows"] = serde_json::json!(["headless"]);
+        serde_json::json!({"kind": "oidc_connector", "name": "no", "spec": spec})
+    });
+    let bot = texts.prop_map(move |(secret, value, values)| {
+        let mut spec = spec("audience");
+        spec["claims"] = serde_json::json!({"sub": ["a", value, secret], "1": values, "https://a/b": ["x"]});
+        spec["roles"] = serde_json::json!(["1e3", "8h"]);
+        serde_json::json!({"kind": "bot", "name": "ci", "spec": spec})
+    });
+    let demands = (vec(select(vec!["no", "1", "8h", "gold"]), 0..3), 1_u32..9).prop_map(|(acr, most)| {
+        let step_up = serde_json::json!({"acr": acr, "amr": acr, "max_age": "90m"});
+        let options = serde_json::json!({"step_up": step_up, "max_logins": most, "when_full": "newest_refused"});
+        serde_json::json!({"kind": "role", "name": "a", "spec": {"options": options}})
+    });
+    prop_oneof![user, role, connector, bot, demands].prop_map(|json| serde_json::from_value(json).expect("a resource"))
 }
 
 proptest! {

@@ -114,7 +114,7 @@ name: kim
         r#"14:37 events is true or false | write true or false, without quotes"#,
         r#"15:15 administer is a list, and this is a single value | write [a, b], or one line with - for each item"#,
         r#"17:7 the kind cannot be "rule" | did you mean role?"#,
-        r#"20:1 this resource has no kind | write kind: role or kind: user"#,
+        r#"20:1 this resource has no kind | write kind: role, user, oidc_connector or bot"#,
         r#"25:1 the key "name" stands here twice | keep one of the two"#,
         r#"26:16 "A" is not a role name: 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit | choose a name of these characters"#,
         r#"26:29 "b c" cannot name a trait | use 1 to 64 of A-Z a-z 0-9 . _ - : /"#,
@@ -126,7 +126,7 @@ name: kim
         r#"26:81 a trait's value is a text, and this is nothing | write one text"#,
         r#"29:7 user kim is declared twice | join the two, or rename one"#,
         r#"31:1 a resource is a map, and this is a list | write it as key: value lines"#,
-        r#"31:1 this resource has no kind | write kind: role or kind: user"#,
+        r#"31:1 this resource has no kind | write kind: role, user, oidc_connector or bot"#,
         r#"31:1 this resource has no name | write name: and what it is called"#,
     ];
     let told = told(text);

@@ -34,6 +34,7 @@ use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
+use crate::oidc::{Inner, Oidc};
 use crate::refusals::{Refusals, SUMMARY_EVERY};
 use crate::session::lost::{LostError, finish_lost};
 use crate::session::open::Sessions;
@@ -144,14 +145,30 @@ impl Proxy {
         let nodes = Nodes { store: store.clone(), agents: agents.clone() };
         let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
         let people = People::new(store.clone(), live.clone(), settings.certificate_life);
+        let refusals = Refusals::new(log.clone());
+        let url = format!("https://{}", authority(&server_name, address.port()));
+        let oidc = Oidc::new(Inner {
+            live: live.clone(),
+            people: people.clone(),
+            keys: keys.clone(),
+            log: log.clone(),
+            refusals: refusals.clone(),
+            table: table.clone(),
+            url: url.clone(),
+            providers: Default::default(),
+            attempts: Default::default(),
+            renewals: Default::default(),
+            step_ups: Default::default(),
+        });
         let sessions = Sessions {
             live,
             people,
+            oidc: oidc.clone(),
             nodes: nodes.clone(),
             dialler,
             recordings,
             log: log.clone(),
-            refusals: Refusals::new(log.clone()),
+            refusals,
             table: table.clone(),
             budget: Default::default(),
             seats: Default::default(),
@@ -162,7 +179,8 @@ impl Proxy {
             keys: keys.clone(),
             once: OneTime::new(store.clone()),
             store,
-            url: format!("https://{}", authority(&server_name, address.port())),
+            oidc,
+            url,
             ssh: authority(&server_name, address.port()),
             server_name,
             names: names.clone(),
@@ -237,6 +255,7 @@ impl Proxy {
             never = sweeping => match never {},
             () = summaries => {}
             never = crate::heap::keep_small() => match never {},
+            never = app.oidc.clone().keep_asking() => match never {},
             () = stop => {}
         }
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });

@@ -4,6 +4,7 @@
 //! opposite order.
 #![forbid(unsafe_code)]
 
+mod address;
 mod agents;
 mod api;
 mod authority;
@@ -13,6 +14,7 @@ mod heap;
 mod listen;
 mod live;
 mod notify;
+mod oidc;
 mod refusals;
 mod seed;
 mod session;

@@ -28,7 +28,7 @@ fn permit() -> Permit<OpenSession> {
         auth: Default::default(),
     };
     let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default() };
-    let question = OpenSession { identity, node, login: "root".parse().unwrap(), kind: SessionKind::Exec };
+    let question = OpenSession { identity, node, login: "root".parse().unwrap(), kind: SessionKind::Exec, begun: None };
     decide(question, &policy, Timestamp::from_secs(1_800_000_000)).unwrap()
 }
 

@@ -20,7 +20,7 @@ pub struct Denial {
     pub hint: String,
     /// Where showing anew who one is would lift it: what the provider would have to say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub step_up: Option<StepUp>,
+    pub step_up: Option<Box<StepUp>>,
 }
 
 impl Denial {

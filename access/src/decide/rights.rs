@@ -4,6 +4,7 @@ use super::denial::Denial;
 use super::{Administer, Audit, AuditAsk, Yes, roles_of, sealed};
 use crate::identity::Identity;
 use crate::policy::{AuditAction, PolicySet, RoleSpec};
+use crate::time::Timestamp;
 
 impl sealed::Judge for Audit {
     type Duties = ();
@@ -12,7 +13,7 @@ impl sealed::Judge for Audit {
         &self.identity
     }
 
-    fn judge(&self, policy: &PolicySet) -> Result<Yes<()>, Denial> {
+    fn judge(&self, policy: &PolicySet, _now: Timestamp) -> Result<Yes<()>, Denial> {
         let holds = |spec: &RoleSpec| match self.action {
             AuditAsk::Sessions(action) => spec.audit.sessions.contains(&action),
             AuditAsk::Events => spec.audit.events,
@@ -51,7 +52,7 @@ impl sealed::Judge for Administer {
         &self.identity
     }
 
-    fn judge(&self, policy: &PolicySet) -> Result<Yes<()>, Denial> {
+    fn judge(&self, policy: &PolicySet, _now: Timestamp) -> Result<Yes<()>, Denial> {
         let kind = self.kind.as_str();
         match by_role(&self.identity, policy, "administer", |spec| spec.administer.contains(&self.kind)) {
             Some(rule) => Ok(Yes { rule, duties: () }),

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::denial::{Denial, any_of, listed};
-use super::{OpenSession, Yes, roles_of, sealed, signed_in};
+use super::{OpenSession, Yes, roles_of, sealed, signed_in, step_up};
 use crate::event::SessionKind;
-use crate::identity::{Identity, NodeFacts, Origin, Traits};
+use crate::identity::{Identity, Method, NodeFacts, Origin, Traits};
 use crate::policy::{LoginPattern, PolicySet, RecordingMode, RoleOptions, RoleSpec, SshRule};
 use crate::time::Timestamp;
 use crate::words::{Login, NodeName, RoleName};
@@ -44,6 +44,12 @@ impl Obligations {
         }
         all
     }
+
+    /// Recorded strictly and whole, whatever the roles say.
+    fn record_all(&mut self) {
+        self.recording = RecordingMode::Strict;
+        self.max_output = None;
+    }
 }
 
 impl sealed::Judge for OpenSession {
@@ -53,7 +59,7 @@ impl sealed::Judge for OpenSession {
         &self.identity
     }
 
-    fn judge(&self, policy: &PolicySet) -> Result<Yes<Obligations>, Denial> {
+    fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<Obligations>, Denial> {
         let roles = roles_of(&self.identity, policy);
         let here = Here { roles: &roles, node: &self.node, traits: &self.identity.traits };
         // Whoever reaches no such node learns nothing from its deny rules either, not even that it exists.
@@ -63,10 +69,16 @@ impl sealed::Judge for OpenSession {
         if let Some(rule) = here.denied(&self.login, self.kind) {
             return Err(self.denied_by(rule));
         }
-        let mut allowing = here.allowing(&self.login, self.kind);
-        let Some((rule, first)) = allowing.next() else { return Err(self.not_allowed(&here)) };
-        let options: Vec<&RoleOptions> = std::iter::once(first).chain(allowing.map(|(_, options)| options)).collect();
-        Ok(Yes { rule, duties: Obligations::strictest(&options) })
+        let allowing: Vec<Allowing<'_>> = here.allowing(&self.login, self.kind).collect();
+        let Some(first) = allowing.first() else { return Err(self.not_allowed(&here)) };
+        // Last, so that nobody is asked to show who they are for what they may not do anyway.
+        step_up::check(&self.identity.auth, self.begun.unwrap_or(now), &allowing)?;
+        let options: Vec<&RoleOptions> = allowing.iter().map(|one| one.options).collect();
+        let mut duties = Obligations::strictest(&options);
+        if self.identity.auth.method == Method::BreakGlass {
+            duties.record_all();
+        }
+        Ok(Yes { rule: format!("{}/allow[{}]", first.role, first.place), duties })
     }
 }
 
@@ -134,6 +146,15 @@ pub fn allowed_logins(identity: &Identity, node: &NodeFacts, policy: &PolicySet,
     here.logins().into_keys().collect()
 }
 
+/// A role that allows what is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowing<'a> {
+    pub(super) role: &'a RoleName,
+    /// Which of its allow rules does.
+    pub(super) place: usize,
+    pub(super) options: &'a RoleOptions,
+}
+
 /// One person's roles before one node.
 struct Here<'a> {
     roles: &'a [(RoleName, &'a RoleSpec)],
@@ -178,14 +199,14 @@ impl<'a> Here<'a> {
     }
 
     /// The roles that allow it: the first rule of each, and its options.
-    fn allowing(&self, login: &Login, kind: SessionKind) -> impl Iterator<Item = (String, &'a RoleOptions)> {
-        self.roles.iter().filter_map(move |(name, spec)| {
+    fn allowing(&self, login: &Login, kind: SessionKind) -> impl Iterator<Item = Allowing<'a>> {
+        self.roles.iter().filter_map(move |(role, spec)| {
             let hit = |rule: &SshRule| {
                 speaks_of(rule, kind)
                     && allow_fits(rule, self.node)
                     && rule.logins.iter().any(|pattern| allows(pattern, login, self.traits))
             };
-            spec.allow.iter().position(hit).map(|i| (format!("{name}/allow[{i}]"), &spec.options))
+            spec.allow.iter().position(hit).map(|place| Allowing { role, place, options: &spec.options })
         })
     }
 

@@ -19,6 +19,11 @@ impl Pattern {
         self.0 == "*"
     }
 
+    /// Whether nothing can fail to fit: stars alone.
+    pub fn fits_all(&self) -> bool {
+        !self.0.is_empty() && self.0.bytes().all(|b| b == b'*')
+    }
+
     /// Whether the whole of `value` fits. Each piece between stars takes its leftmost place, so that the time is linear.
     pub fn matches(&self, value: &str) -> bool {
         let mut pieces = self.0.split('*');

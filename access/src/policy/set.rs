@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::policy::{LoginPattern, ResourceKind, RoleSpec, SshRule};
+use crate::policy::{LoginPattern, ResourceKind, RoleOptions, RoleSpec, SshRule, WhenFull};
 use crate::words::RoleName;
 
 /// Longest notice, in characters.
@@ -79,7 +79,30 @@ impl RoleSpec {
                 add(format!("options.{name}"), "a limit of zero ends every session at once", "leave it out for no limit");
             }
         }
+        signing_in(&self.options, &mut add);
         faults
+    }
+}
+
+/// The faults of what a role demands of signing in.
+fn signing_in(options: &RoleOptions, add: &mut impl FnMut(String, &str, &str)) {
+    let step_up = options.step_up.clone().unwrap_or_default();
+    // A provider is asked for levels as one text with spaces between them (OpenID Connect Core section 3.1.2.1).
+    let good = |word: &String| !word.is_empty() && word.len() <= 256 && !word.contains(|c: char| c.is_control() || c.is_whitespace());
+    for (name, words) in [("acr", &step_up.acr), ("amr", &step_up.amr)] {
+        if words.len() > 16 || !words.iter().all(good) {
+            let message = "at most 16 words without spaces can be asked of a provider here";
+            add(format!("options.step_up.{name}"), message, "write each as the provider's tokens have it");
+        }
+    }
+    if step_up.max_age.is_some_and(|most| most.duration().is_zero()) {
+        add("options.step_up.max_age".into(), "nobody can have signed in at most 0s ago", "write for example 15m");
+    }
+    if options.max_logins == Some(0) {
+        add("options.max_logins".into(), "with a limit of zero nobody could sign in", "leave it out for no limit");
+    }
+    if options.max_logins.is_none() && options.when_full != WhenFull::default() {
+        add("options.when_full".into(), "when_full says nothing without max_logins", "write max_logins beside it");
     }
 }
 

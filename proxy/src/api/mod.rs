@@ -9,6 +9,8 @@ mod lasting;
 mod links;
 mod native;
 mod nodes;
+mod oidc;
+mod pages;
 mod person;
 mod privilege;
 mod problem;
@@ -36,6 +38,7 @@ use crate::authority::ask::Keys;
 use crate::authority::one_time::OneTime;
 use crate::authority::tls::Subject;
 use crate::listen::{Incoming, Ticket};
+use crate::oidc::Oidc;
 use crate::session::open::Sessions;
 
 /// Most bytes of a request's body.
@@ -53,11 +56,15 @@ const STRANGER_STREAMS: u32 = 8;
 /// Most bytes of a body that somebody without a client certificate sends.
 const STRANGER_BODY: usize = 32 * 1024;
 
+/// The same where a machine sends its token, which some providers fill with much.
+const BOT_BODY: usize = 96 * 1024;
+
 /// What handlers need, by name.
 pub(crate) struct Parts {
     pub(crate) sessions: Sessions,
     pub(crate) keys: Keys,
     pub(crate) once: OneTime,
+    pub(crate) oidc: Oidc,
     pub(crate) store: Arc<dyn Kv>,
     /// `https://HOST:PORT` as people reach it.
     pub(crate) url: String,
@@ -98,9 +105,19 @@ impl HttpFront {
         let router = Router::new()
             .route("/", get(sign_in::landing))
             .route("/sign-in", get(sign_in::landing))
+            .route("/sign-in/{id}", get(oidc::open))
+            .route("/sign-in/{id}/{word}", post(oidc::say).layer(DefaultBodyLimit::max(1024)))
             .route("/v1/ca", get(sign_in::ca))
             .route("/v1/sign-in/link", post(sign_in::by_link).layer(DefaultBodyLimit::max(STRANGER_BODY)))
+            .route("/v1/sign-in/begin", post(oidc::begin).layer(DefaultBodyLimit::max(STRANGER_BODY)))
+            .route("/v1/sign-in/finish", post(oidc::finish).layer(DefaultBodyLimit::max(STRANGER_BODY)))
+            .route("/v1/sign-in/bot", post(oidc::bot).layer(DefaultBodyLimit::max(BOT_BODY)))
             .route("/v1/sign-out", post(sign_in::out))
+            .route("/v1/connectors", get(oidc::connectors))
+            .route("/v1/connectors/{name}/check", post(oidc::check))
+            .route("/v1/oidc/{connector}/callback", get(oidc::callback))
+            .route("/v1/oidc/{connector}/backchannel-logout", post(oidc::back_channel).layer(DefaultBodyLimit::max(STRANGER_BODY)))
+            .route("/v1/oidc/{connector}/jwks.json", get(oidc::jwks))
             .route("/v1/status", get(sign_in::status))
             .route("/v1/nodes", get(nodes::list))
             .route("/v1/nodes/{name}", get(nodes::show).delete(nodes::delete))

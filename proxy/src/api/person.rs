@@ -164,5 +164,6 @@ rights! {
     MakeTokens: Administer = "to make a join token", |identity| Administer { identity, kind: ResourceKind::Token };
     MakeLinks: Administer = "to make a sign-in link", |identity| Administer { identity, kind: ResourceKind::Link };
     AskForOthers: Administer = "to ask what another person may do", |identity| Administer { identity, kind: ResourceKind::User };
+    KeepConnectors: Administer = "to check a connector", |identity| Administer { identity, kind: ResourceKind::OidcConnector };
     KeepNodes: Administer = "to administer nodes", |identity| Administer { identity, kind: ResourceKind::Node };
 }

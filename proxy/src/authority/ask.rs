@@ -25,7 +25,7 @@ pub(crate) const GRANT_KEYS_LIFE: Duration = Duration::from_secs(86_400);
 /// The id of the only grant key so far.
 const GRANT_KEY_ID: &str = "g1";
 
-mod sealed {
+pub(super) mod sealed {
     pub(crate) trait Sealed {}
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Keyring {
     pub(super) grant: EncodingKey,
     pub(super) grant_public: String,
     pub(super) checkpoint: MemoryKey,
+    /// What secrets of others are sealed with in the store: 32 bytes.
+    pub(super) secrets: Zeroizing<[u8; 32]>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -60,7 +62,8 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-const FILES: [&str; 7] = ["ssh-user-ca", "ssh-host-ca", "ssh-host-key", "x509-ca.key", "x509-ca.crt", "grant.key", "checkpoint.key"];
+const FILES: [&str; 8] =
+    ["ssh-user-ca", "ssh-host-ca", "ssh-host-key", "x509-ca.key", "x509-ca.crt", "grant.key", "checkpoint.key", "secrets.key"];
 
 impl Keyring {
     /// Reads the keys below `dir`, or makes all of them when none exists yet.
@@ -84,6 +87,8 @@ impl Keyring {
         let ca_text = std::str::from_utf8(&ca).map_err(|e| damaged("x509-ca.key", e.to_string()))?;
         let ca_key = KeyPair::from_pem(ca_text).map_err(|e| damaged("x509-ca.key", e.to_string()))?;
         tls::check_ca(&ca_pem, &ca_key).map_err(|why| damaged("x509-ca.crt", why))?;
+        let secrets = read(dir, "secrets.key")?;
+        let secrets = <[u8; 32]>::try_from(&secrets[..]).map_err(|_| damaged("secrets.key", "it has not 32 bytes".to_owned()))?;
         let grant_pair = Ed25519KeyPair::from_pkcs8(&grant).map_err(|e| damaged("grant.key", e.to_string()))?;
         Ok(Self {
             install: install.clone(),
@@ -96,6 +101,7 @@ impl Keyring {
             grant_public: hex::encode(grant_pair.public_key()),
             grant: EncodingKey::from_ed_der(&grant),
             checkpoint: MemoryKey::from_pkcs8(&checkpoint).map_err(|e| damaged("checkpoint.key", e.to_string()))?,
+            secrets: Zeroizing::new(secrets),
         })
     }
 }
@@ -119,6 +125,9 @@ fn make_all(dir: &Path, install: &InstallId) -> Result<(), KeyError> {
         let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).map_err(|e| failed(&e))?;
         state::write_secret(&dir.join(name), key.as_ref())?;
     }
+    let mut secrets = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut secrets[..]).map_err(|e| failed(&e))?;
+    state::write_secret(&dir.join("secrets.key"), &secrets[..])?;
     let key = KeyPair::generate().map_err(|e| failed(&e))?;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, format!("Naru CA {install}"));

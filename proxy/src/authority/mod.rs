@@ -4,8 +4,10 @@
 pub(crate) mod ask;
 pub(crate) mod grants;
 pub(crate) mod keyring;
+pub(crate) mod logins;
 pub(crate) mod old;
 pub(crate) mod one_time;
 pub(crate) mod people;
+pub(crate) mod sealed;
 pub(crate) mod ssh;
 pub(crate) mod tls;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::time::Timestamp;
-use access::words::UserName;
+use access::words::{RoleName, UserName};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,14 @@ pub(crate) const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
 pub(crate) enum Purpose {
     /// Signs this person in.
     LoginLink { user: UserName },
+    /// Signs this person in although the provider cannot be asked; made on the server itself, for a reason.
+    BreakGlass {
+        user: UserName,
+        reason: String,
+        /// Roles on top of those that are known of the person.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        roles: Vec<RoleName>,
+    },
     /// Lets an agent join.
     Node {
         /// A name, or a pattern with `*`.
@@ -40,6 +48,7 @@ impl Purpose {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::LoginLink { .. } => LOGIN_LINK,
+            Self::BreakGlass { .. } => BREAK_GLASS,
             Self::Node { .. } => NODE,
         }
     }
@@ -47,6 +56,8 @@ impl Purpose {
 
 /// Kind of sign-in links.
 pub(crate) const LOGIN_LINK: &str = "login_link";
+/// Kind of break-glass links.
+pub(crate) const BREAK_GLASS: &str = "break_glass";
 /// Kind of join tokens.
 pub(crate) const NODE: &str = "node";
 
@@ -172,6 +183,12 @@ impl OneTime {
         let record = Record { id: id.clone(), purpose, expires, used_by: None, chosen: None, made_by: by.cloned() };
         self.0.put(&key, &serde_json::to_vec(&record).unwrap_or_default(), Expect::Absent)?;
         Ok(Made { secret, id, expires })
+    }
+
+    /// Of which of these kinds a secret is; the first where it is of none, which is then told when it is redeemed.
+    pub(crate) fn kind<'a>(&self, kinds: &[&'a str], secret: &str) -> &'a str {
+        let of = |kind: &&&str| matches!(self.0.get(&key_of(kind, secret)), Ok(Some(_)));
+        kinds.iter().find(of).or(kinds.first()).copied().unwrap_or_default()
     }
 
     /// What a secret of this kind is good for, without using it up.

@@ -1,33 +1,20 @@
-//! From a credential to a person: sign-ins as stored records, and who stands behind a certificate now.
+//! From a credential to a person: who stands behind a sign-in now, how one begins, changes and ends.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::identity::Identity;
+use access::connector::Kept;
+use access::identity::{Auth, Identity, Method};
 use access::time::Timestamp;
-use access::words::UserName;
-use serde::{Deserialize, Serialize};
-use store::kv::{Expect, Kv, KvError, MAX_BATCH};
+use access::words::{ConnectorName, UserName};
+use store::kv::{Change, Expect, Kv, KvError};
 
 use super::ask::USER_LIFE;
+use super::logins::{self, Login, Provided, SignIn, Tokens, key_of, tokens_of};
 use super::one_time::{Purpose, Redeemed};
 use super::ssh::SshClaim;
-use crate::live::Live;
-
-/// One sign-in. The certificates name it, so that ending it ends them.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SignIn {
-    user: UserName,
-    principal: String,
-    method: String,
-    started: Timestamp,
-    pub(super) expires: Timestamp,
-    /// Signed out. The record stays, so that its link does not begin it again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    ended: bool,
-}
+use crate::live::{Live, PEOPLE, StoredPerson};
 
 /// The proof that a person signed in: what the authority signs certificates for.
 #[derive(Debug)]
@@ -55,10 +42,27 @@ pub(crate) enum NobodyError {
     NoUser(UserName),
     #[error("the sign-in has ended")]
     Ended,
+    #[error("the sign-in has ended: {0}")]
+    EndedBecause(String),
     #[error("this link signs nobody in")]
     OtherPurpose,
+    #[error("the name {0} is taken by somebody else")]
+    Taken(UserName),
     #[error(transparent)]
     Store(#[from] KvError),
+}
+
+/// A person or machine whom a provider vouched for, with what was checked of its word. Made in [`crate::oidc`] only, where a token was
+/// believed.
+#[derive(Debug)]
+pub(crate) struct Vouched {
+    pub(crate) name: UserName,
+    pub(crate) provided: Provided,
+    pub(crate) auth: Auth,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) expires: Timestamp,
+    /// Bound to the token that was believed.
+    pub(crate) proof: crate::oidc::Believed,
 }
 
 /// People and their sign-ins.
@@ -76,58 +80,208 @@ impl People {
         Self { store, live, life: life.min(USER_LIFE) }
     }
 
+    /// Where sign-ins are kept.
+    pub(crate) fn store(&self) -> &dyn Kv {
+        self.store.as_ref()
+    }
+
+    /// How long a sign-in lasts where nothing makes it shorter.
+    pub(crate) fn life(&self) -> Duration {
+        self.life
+    }
+
     /// A used-up link signs its person in.
     pub(crate) fn sign_in(&self, link: &Redeemed, now: Timestamp) -> Result<VerifiedUser, NobodyError> {
-        let Purpose::LoginLink { user } = link.purpose() else { return Err(NobodyError::OtherPurpose) };
+        let (user, method, roles) = match link.purpose() {
+            Purpose::LoginLink { user } => (user, Method::Link, Vec::new()),
+            Purpose::BreakGlass { user, roles, .. } => (user, Method::BreakGlass, roles.clone()),
+            Purpose::Node { .. } => return Err(NobodyError::OtherPurpose),
+        };
         let expires = now.plus(self.life);
-        let identity = self.live.now().identity(user, expires).ok_or_else(|| NobodyError::NoUser(user.clone()))?;
-        let principal = identity.user.principal();
-        let record = SignIn { user: user.clone(), principal, method: "link".to_owned(), started: now, expires, ended: false };
+        let view = self.live.now();
+        let known = view.identity(user, expires).filter(|_| method == Method::BreakGlass || view.users.contains_key(user));
+        let principal = known.ok_or_else(|| NobodyError::NoUser(user.clone()))?.user.principal();
+        let provider = view.people.get(user).filter(|_| !view.users.contains_key(user)).map(|person| Provided {
+            issuer: person.issuer.clone(),
+            subject: person.subject.clone(),
+            connector: Some(person.connector.clone()),
+            kept: person.kept.clone(),
+            sid: None,
+        });
+        let auth = Auth { method, time: Some(now), ..Auth::default() };
+        let record =
+            SignIn { user: user.clone(), principal, method, started: now, expires, ended: false, why: None, auth, provider, roles };
         let value = serde_json::to_vec(&record).unwrap_or_default();
         let sign_in = link.sign_in();
         match self.store.put(&key_of(sign_in), &value, Expect::Absent) {
-            Ok(_) => Ok(VerifiedUser { identity, sign_in }),
+            Ok(_) => Ok(VerifiedUser { identity: self.identity(user, sign_in, now)?, sign_in }),
             // The holder's answer was lost: the sign-in that is there goes on, no longer than it would have, unless it was ended.
             Err(KvError::Conflict { .. }) => self.identity(user, sign_in, now).map(|identity| VerifiedUser { identity, sign_in }),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Ends a sign-in; its certificates count no more, and its link begins it no more.
-    pub(crate) fn sign_out(&self, sign_in: u64) -> Result<(), KvError> {
+    /// Whether whoever a provider vouches for may have this name: it is theirs already, or nobody's.
+    pub(crate) fn may_be_called(&self, name: &UserName, provided: &Provided) -> Result<(), NobodyError> {
+        let view = self.live.now();
+        let free = match view.people.get(name) {
+            _ if view.users.contains_key(name) => false,
+            _ if view.bots.contains_key(name) => provided.connector.is_none(),
+            Some(person) => person.issuer == provided.issuer && person.subject == provided.subject,
+            None => true,
+        };
+        if free { Ok(()) } else { Err(NobodyError::Taken(name.clone())) }
+    }
+
+    /// Somebody whom a provider vouched for signs in; `ends` are logins that make room.
+    pub(crate) fn vouched(&self, vouched: Vouched, now: Timestamp) -> Result<VerifiedUser, NobodyError> {
+        let Vouched { name, provided, auth, tokens, expires, proof } = vouched;
+        self.may_be_called(&name, &provided)?;
+        let sign_in = proof.sign_in();
+        let user = access::identity::UserId { issuer: provided.issuer.clone(), subject: provided.subject.clone() };
+        let mut changes = Vec::new();
+        if let Some(person) = stored_person(&provided) {
+            changes.extend(self.known_as(&name, person)?);
+        }
+        if let Some(tokens) = tokens {
+            changes.push(Change::put(tokens_of(sign_in), serde_json::to_vec(&tokens).unwrap_or_default(), Expect::Absent));
+        }
+        let expires = expires.min(now.plus(self.life));
+        let record = SignIn {
+            user: name.clone(),
+            principal: user.principal(),
+            method: auth.method,
+            started: now,
+            expires,
+            ended: false,
+            why: None,
+            auth,
+            provider: Some(provided),
+            roles: Vec::new(),
+        };
+        changes.push(Change::put(key_of(sign_in), serde_json::to_vec(&record).unwrap_or_default(), Expect::Absent));
+        match self.store.batch(&changes) {
+            Ok(_) => {}
+            Err(KvError::Conflict { key, .. }) if key.starts_with(PEOPLE) => return Err(NobodyError::Taken(name)),
+            Err(error) => return Err(error.into()),
+        }
+        self.live.refresh().map_err(|error| KvError::Io(std::io::Error::other(error)))?;
+        Ok(VerifiedUser { identity: self.identity(&name, sign_in, now)?, sign_in })
+    }
+
+    /// What makes a person known by this name, where it is news.
+    fn known_as(&self, name: &UserName, person: StoredPerson) -> Result<Option<Change>, NobodyError> {
+        let key = format!("{PEOPLE}{name}");
+        let value = serde_json::to_vec(&person).unwrap_or_default();
+        Ok(match self.store.get(&key)? {
+            None => Some(Change::put(key, value, Expect::Absent)),
+            Some(stored) if stored.value == value => None,
+            Some(stored) => {
+                let before: StoredPerson = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
+                if (before.issuer, before.subject) != (person.issuer, person.subject) {
+                    return Err(NobodyError::Taken(name.clone()));
+                }
+                Some(Change::put(key, value, Expect::Revision(stored.revision)))
+            }
+        })
+    }
+
+    /// A sign-in as it is stored.
+    pub(crate) fn login(&self, sign_in: u64) -> Result<Option<SignIn>, KvError> {
+        let Some(stored) = self.store.get(&key_of(sign_in))? else { return Ok(None) };
+        serde_json::from_slice(&stored.value).map(Some).map_err(|_| KvError::Damaged(key_of(sign_in)))
+    }
+
+    /// Logins that go on.
+    pub(crate) fn live_logins(&self, now: Timestamp, wanted: impl Fn(&SignIn) -> bool) -> Result<Vec<Login>, KvError> {
+        logins::live(self.store.as_ref(), now, wanted)
+    }
+
+    /// What the provider of a sign-in gave.
+    pub(crate) fn tokens(&self, sign_in: u64) -> Result<Option<Tokens>, KvError> {
+        let Some(stored) = self.store.get(&tokens_of(sign_in))? else { return Ok(None) };
+        serde_json::from_slice(&stored.value).map(Some).map_err(|_| KvError::Damaged(tokens_of(sign_in)))
+    }
+
+    /// The provider was asked again, or the person showed anew who they are. Answers whether anything changed that decides.
+    pub(crate) fn renewed(&self, sign_in: u64, kept: Kept, auth: Auth, tokens: Option<Tokens>) -> Result<bool, NobodyError> {
         let key = key_of(sign_in);
-        let Some(stored) = self.store.get(&key)? else { return Ok(()) };
+        let stored = self.store.get(&key)?.ok_or(NobodyError::Ended)?;
         let mut record: SignIn = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
-        record.ended = true;
-        self.store.put(&key, &serde_json::to_vec(&record).unwrap_or_default(), Expect::Any).map(|_| ())
+        if record.ended {
+            return Err(NobodyError::Ended);
+        }
+        let mut changes = Vec::new();
+        if let Some(tokens) = tokens {
+            changes.push(Change::put(tokens_of(sign_in), serde_json::to_vec(&tokens).unwrap_or_default(), Expect::Any));
+        }
+        let provided = record.provider.as_mut().ok_or(NobodyError::Ended)?;
+        let changed = provided.kept != kept || record.auth != auth;
+        if changed {
+            (provided.kept, record.auth) = (kept, auth);
+            if let Some(person) = stored_person(provided) {
+                changes.extend(self.known_as(&record.user, person)?);
+            }
+            changes.push(Change::put(key, serde_json::to_vec(&record).unwrap_or_default(), Expect::Revision(stored.revision)));
+        }
+        self.store.batch(&changes)?;
+        if changed {
+            self.live.refresh().map_err(|error| KvError::Io(std::io::Error::other(error)))?;
+        }
+        Ok(changed)
+    }
+
+    /// Ends a sign-in; its certificates count no more, and its link begins it no more. Answers whether it went on until now.
+    pub(crate) fn sign_out(&self, sign_in: u64, why: &str) -> Result<bool, KvError> {
+        let key = key_of(sign_in);
+        loop {
+            let Some(stored) = self.store.get(&key)? else { return Ok(false) };
+            let mut record: SignIn = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
+            if record.ended {
+                return Ok(false);
+            }
+            (record.ended, record.why) = (true, Some(why.to_owned()));
+            let changes = [
+                Change::put(key.clone(), serde_json::to_vec(&record).unwrap_or_default(), Expect::Revision(stored.revision)),
+                Change::delete(tokens_of(sign_in), Expect::Any),
+            ];
+            match self.store.batch(&changes) {
+                Ok(_) => return Ok(true),
+                // A refresh wrote in between: what it wrote is ended too.
+                Err(KvError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Who is behind a sign-in now, with the roles of now.
     pub(crate) fn identity(&self, name: &UserName, sign_in: u64, now: Timestamp) -> Result<Identity, NobodyError> {
-        let stored = self.store.get(&key_of(sign_in))?.ok_or(NobodyError::Ended)?;
-        let record: SignIn = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key_of(sign_in)))?;
-        let identity = self.live.now().identity(name, record.expires).ok_or_else(|| NobodyError::NoUser(name.clone()))?;
+        let record = self.login(sign_in)?.ok_or(NobodyError::Ended)?;
+        let view = self.live.now();
+        let gone = || NobodyError::NoUser(name.clone());
+        let mut identity = match (&record.provider, record.method) {
+            (Some(provided), Method::Bot) => view.of_bot(name, &provided.issuer, &provided.subject, record.expires).ok_or_else(gone)?,
+            (Some(provided), _) => {
+                let person = stored_person(provided).ok_or_else(gone)?;
+                view.of_provider(name, &person, record.expires).ok_or_else(gone)?
+            }
+            (None, _) => view.identity(name, record.expires).ok_or_else(gone)?,
+        };
+        identity.roles.extend(record.roles.iter().filter(|role| !identity.roles.contains(role)).cloned().collect::<Vec<_>>());
         // A user who was deleted and made again under the same name is somebody else.
         let same = record.user == *name && record.principal == identity.user.principal();
-        if same && !record.ended && now < record.expires { Ok(identity) } else { Err(NobodyError::Ended) }
+        identity.auth = record.auth.clone();
+        match record.why {
+            _ if same && !record.ended && now < record.expires => Ok(identity),
+            Some(why) if same && record.ended => Err(NobodyError::EndedBecause(why)),
+            _ => Err(NobodyError::Ended),
+        }
     }
 
     /// Everybody who is signed in.
     pub(crate) fn signed_in(&self, now: Timestamp) -> Result<BTreeSet<UserName>, KvError> {
-        let mut names = BTreeSet::new();
-        let mut after: Option<String> = None;
-        loop {
-            let entries = self.store.scan(SIGN_INS, after.as_deref(), MAX_BATCH)?;
-            let Some(last) = entries.last() else { return Ok(names) };
-            after = Some(last.key.clone());
-            for entry in entries {
-                let record: SignIn = serde_json::from_slice(&entry.at.value).map_err(|_| KvError::Damaged(entry.key.clone()))?;
-                let sign_in = entry.key.strip_prefix(SIGN_INS).and_then(|hex| u64::from_str_radix(hex, 16).ok());
-                if sign_in.is_some_and(|sign_in| self.identity(&record.user, sign_in, now).is_ok()) {
-                    names.insert(record.user);
-                }
-            }
-        }
+        let logins = self.live_logins(now, |_| true)?;
+        Ok(logins.into_iter().filter(|login| self.identity(&login.record.user, login.id, now).is_ok()).map(|login| login.record.user).collect())
     }
 
     /// Who is behind a believed SSH certificate.
@@ -138,11 +292,11 @@ impl People {
     }
 }
 
-/// Where sign-ins are.
-pub(crate) const SIGN_INS: &str = "signin/";
-
-fn key_of(sign_in: u64) -> String {
-    format!("{SIGN_INS}{sign_in:016x}")
+/// A person as they are known between logins; none for a bot.
+fn stored_person(provided: &Provided) -> Option<StoredPerson> {
+    let Provided { issuer, subject, connector, kept, .. } = provided;
+    let connector: ConnectorName = connector.clone()?;
+    Some(StoredPerson { issuer: issuer.clone(), subject: subject.clone(), connector, kept: kept.clone() })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The one port: accept, limits, first bytes, TLS. Hands over a typed stream to a front; decides nothing else.
 //! The accept loop awaits nobody: all of it happens in the connection's own task under one deadline.
 
-mod admission;
+pub(crate) mod admission;
 mod patience;
 mod rewind;
 mod seats;

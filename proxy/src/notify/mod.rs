@@ -3,7 +3,6 @@
 //! The log is the only queue: nothing is held in memory for a receiver that is away, and none waits for another. What a receiver
 //! answers changes nothing but its own position.
 
-mod address;
 mod cursor;
 mod pace;
 mod post;

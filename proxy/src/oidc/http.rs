@@ -56,10 +56,19 @@ pub(crate) enum WebError {
     Http(String),
     #[error("its answer is longer than {MAX_BODY} bytes")]
     TooLong,
+    #[error("it answered {0}")]
+    Status(u16),
     #[error("its answer is compressed, which was not asked for")]
     Compressed,
     #[error("it did not answer in {} s", TIMEOUT.as_secs())]
     Timeout,
+}
+
+impl WebError {
+    /// Whether it is about certificates.
+    pub(super) fn is_trust(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
 }
 
 /// A provider that can never be asked as it is declared.

@@ -22,6 +22,7 @@ use crate::authority::people::{NobodyError, People};
 use crate::clock;
 use crate::listen::Seats;
 use crate::live::Live;
+use crate::oidc::Oidc;
 
 /// Seconds for which a session waits for its agent, or its holder for a proxy.
 pub(crate) const GRACE_S: u64 = 300;
@@ -31,6 +32,7 @@ pub(crate) const GRACE_S: u64 = 300;
 pub(crate) struct Sessions {
     pub(crate) live: Live,
     pub(crate) people: People,
+    pub(crate) oidc: Oidc,
     pub(crate) nodes: Nodes,
     pub(crate) dialler: Dialler,
     pub(crate) recordings: Recordings,

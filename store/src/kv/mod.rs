@@ -90,7 +90,8 @@ impl Change {
     pub fn delete(key: impl Into<String>, expect: Expect) -> Self {
         Self::Delete { key: key.into(), expect }
     }
-    pub(crate) fn key(&self) -> &str {
+    /// What it changes.
+    pub fn key(&self) -> &str {
         match self {
             Self::Put { key, .. } | Self::Delete { key, .. } => key,
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use access::time::Timestamp;
 use serde_json::{Map, Value};
 
+use super::fault::kept;
 use super::{Expected, MAX_LEEWAY, MAX_LIFE, TokenFault};
 
 /// 9999-12-31T23:59:59Z.
@@ -34,7 +35,7 @@ impl<'a> Claims<'a> {
     pub(super) fn issuer(self) -> Result<(), TokenFault> {
         let said = self.text_as_it_is("iss")?.ok_or(TokenFault::Missing("iss"))?;
         if said != self.expected.issuer {
-            return Err(TokenFault::Issuer { said: said.to_owned() });
+            return Err(TokenFault::Issuer { said: kept(said) });
         }
         Ok(())
     }
@@ -48,7 +49,7 @@ impl<'a> Claims<'a> {
             _ => return Err(wrong()),
         };
         if !said.contains(&self.expected.audience) {
-            return Err(TokenFault::Audience { said: said.first().copied().unwrap_or_default().to_owned() });
+            return Err(TokenFault::Audience { said: kept(said.first().copied().unwrap_or_default()) });
         }
         Ok(said)
     }
@@ -58,10 +59,10 @@ impl<'a> Claims<'a> {
         let said = self.audiences()?;
         let ours = |one: &str| one == self.expected.audience || self.expected.also_audiences.iter().any(|also| also == one);
         if let Some(other) = said.iter().find(|one| !ours(one)) {
-            return Err(TokenFault::ExtraAudience { said: (*other).to_owned() });
+            return Err(TokenFault::ExtraAudience { said: kept(other) });
         }
         match self.text_as_it_is("azp")? {
-            Some(azp) if azp != self.expected.audience => Err(TokenFault::Azp { said: azp.to_owned() }),
+            Some(azp) if azp != self.expected.audience => Err(TokenFault::Azp { said: kept(azp) }),
             _ => Ok(said),
         }
     }
@@ -134,7 +135,7 @@ impl<'a> Claims<'a> {
     /// Refuses the kinds that Keycloak writes into a claim `typ`. Elsewhere that claim means nothing.
     pub(super) fn is_none_of(self, kinds: &[&str]) -> Result<(), TokenFault> {
         match self.claims.get("typ").and_then(Value::as_str) {
-            Some(said) if kinds.contains(&said.to_ascii_lowercase().as_str()) => Err(TokenFault::Kind { said: said.to_owned() }),
+            Some(said) if kinds.contains(&said.to_ascii_lowercase().as_str()) => Err(TokenFault::Kind { said: kept(said) }),
             _ => Ok(()),
         }
     }
@@ -145,6 +146,6 @@ pub(super) fn kind(typ: Option<&str>, plain: bool, wanted: &[&str]) -> Result<()
     match typ {
         None if plain => Ok(()),
         Some(typ) if wanted.contains(&typ) => Ok(()),
-        other => Err(TokenFault::Kind { said: other.unwrap_or("none").to_owned() }),
+        other => Err(TokenFault::Kind { said: kept(other.unwrap_or("none")) }),
     }
 }

@@ -2,7 +2,7 @@
 //! of two issuers that finds the usual mistake.
 
 use super::address::Address;
-use super::fault::shown_up_to;
+use super::fault::{kept, shown_up_to};
 use super::{AddressFault, JsonFault};
 
 /// How much of a document's own text a sentence may repeat, in characters: an issuer is to be copied from it.
@@ -91,7 +91,7 @@ impl IssuerHint {
 
 impl DiscoveryFault {
     pub(super) fn issuer(wanted: &str, said: &str) -> Self {
-        Self::Issuer { wanted: wanted.to_owned(), said: said.to_owned(), hint: IssuerHint::of(wanted, said) }
+        Self::Issuer { wanted: wanted.to_owned(), said: kept(said), hint: IssuerHint::of(wanted, said) }
     }
 
     /// A short stable word for events and tests.

@@ -137,6 +137,11 @@ pub(super) fn shown_up_to(text: &str, most: usize) -> String {
     out
 }
 
+/// What a fault keeps of a token's own text: more than is shown, less than a token may hold.
+pub(super) fn kept(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
 fn named(kid: Option<&str>) -> String {
     kid.map_or_else(|| "one for a token without key id".to_owned(), |kid| format!("`{}`", shown(kid)))
 }

@@ -23,6 +23,7 @@ pub enum Nonce<'a> {
 }
 
 /// An id token that was believed. Only [`id_token`] makes one.
+#[derive(Clone)]
 pub struct IdToken {
     claims: Map<String, Value>,
     subject: String,

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use super::fault::kept;
 use super::keys::{Key, MAX_KID};
 use super::{Algorithm, KeySet, MAX_CLAIMS, MAX_TOKEN, TokenFault, json};
 
@@ -37,7 +38,7 @@ pub(super) fn open(token: &str, keys: &KeySet, algorithms: &[Algorithm]) -> Resu
     if !key.verifies(algorithm, message.as_bytes(), &decoded(signature)?) {
         return Err(TokenFault::Signature);
     }
-    Ok(Signed { typ, claims: part(body, "claims", MAX_CLAIMS)? })
+    Ok(Signed { typ, claims: part(body, "body", MAX_CLAIMS)? })
 }
 
 /// The engine takes one spelling of the bytes only: no padding, no white space, no stray bits at the end.
@@ -56,7 +57,7 @@ fn algorithm(header: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Algor
     }
     let said = header.get("alg").ok_or(TokenFault::Missing("alg"))?.as_str().ok_or(TokenFault::ClaimType("alg"))?;
     let known = said.parse().ok().filter(|algorithm| allowed.contains(algorithm));
-    known.ok_or_else(|| TokenFault::Algorithm { said: said.chars().take(MAX_KID).collect() })
+    known.ok_or_else(|| TokenFault::Algorithm { said: kept(said) })
 }
 
 fn typ(header: &Map<String, Value>) -> Result<Option<String>, TokenFault> {

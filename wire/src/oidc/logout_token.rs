@@ -72,7 +72,7 @@ impl LogoutToken {
     pub fn expires(&self) -> Timestamp {
         self.life.expires
     }
-    /// Until when its `jti` must be remembered: after it the token is refused anyhow.
+    /// The last moment at which this token could be believed again: its `jti` must be remembered up to and with it.
     pub fn remember_until(&self) -> Timestamp {
         self.until
     }

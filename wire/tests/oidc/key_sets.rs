@@ -1,9 +1,11 @@
 //! Key sets: what is usable, what is skipped, and what makes a whole set useless. No token lives here.
 
-use crate::provider::{ED, P256, P384, RSA, b64, key_set, modulus, rsa_key};
+use crate::provider::{ED, P256, P384, RSA, b64, expected, header, id_claims, key_set, modulus, rsa_key};
 use aws_lc_rs::rsa::KeySize;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use wire::oidc::{JsonFault, KeySet, KeySetFault};
+use wire::oidc::{JsonFault, KeySet, KeySetFault, Nonce, id_token};
 
 #[test]
 fn usable_keys_are_known_by_their_ids() {
@@ -17,6 +19,8 @@ fn usable_keys_are_known_by_their_ids() {
 fn a_key_that_cannot_check_a_signature_is_skipped() {
     let (_, big) = rsa_key(KeySize::Rsa3072);
     let off_curve = b64([7_u8; 32]);
+    let coordinate = |name: &str| URL_SAFE_NO_PAD.decode(P256.jwk[name].as_str().expect("text")).expect("base64");
+    let (x, y) = (coordinate("x"), coordinate("y"));
     let table: Vec<(&str, Value)> = vec![
         ("symmetric", json!({"kty": "oct", "k": b64([1; 64]), "alg": "HS256"})),
         ("for encryption", RSA.named("k", json!({"use": "enc"}))),
@@ -42,6 +46,7 @@ fn a_key_that_cannot_check_a_signature_is_skipped() {
         ("without a modulus", RSA.named("k", json!({"n": null}))),
         ("a point off its curve", P256.named("k", json!({"x": off_curve, "y": off_curve}))),
         ("a short coordinate", P256.named("k", json!({"x": b64([1; 31])}))),
+        ("coordinates cut elsewhere", P256.named("k", json!({"x": b64(&x[..31]), "y": b64([&x[31..], y.as_slice()].concat())}))),
         ("the wrong curve", P256.named("k", json!({"crv": "P-384"}))),
         ("an unknown curve", P256.named("k", json!({"crv": "secp256k1"}))),
         ("another Edwards curve", ED.named("k", json!({"crv": "Ed448"}))),
@@ -62,9 +67,10 @@ fn a_key_that_cannot_check_a_signature_is_skipped() {
 
 #[test]
 fn zeros_before_a_modulus_do_no_harm() {
-    let (_, public) = rsa_key(KeySize::Rsa3072);
-    let padded = b64([&[0, 0], modulus(&public)].concat());
-    assert!(key_set(&[json!({"kty": "RSA", "kid": "a", "n": padded, "e": "AAEAAQ"})]).knows(Some("a")));
+    let modulus = URL_SAFE_NO_PAD.decode(RSA.jwk["n"].as_str().expect("text")).expect("base64");
+    let keys = key_set(&[RSA.named("a", json!({"n": b64([&[0, 0], modulus.as_slice()].concat()), "e": "AAEAAQ"}))]);
+    let token = RSA.sign(&header("RS256", "a"), &id_claims());
+    assert!(id_token(&token, &keys, &expected(), Nonce::None).is_ok());
 }
 
 #[test]

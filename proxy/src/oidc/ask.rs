@@ -1,0 +1,176 @@
+//! A sign-in begins: a connector is chosen, the provider's address is made, and what must come back is remembered.
+
+use access::connector::Flow;
+use access::event::Client;
+use access::words::ConnectorName;
+use wire::api::{Begin, Begun};
+use wire::oidc::Nonce;
+
+use super::attempts::{Attempt, For, ForLogin, LIFE, Stage, new_code, new_id, times};
+use super::client::{Asked, Extra};
+use super::{BAD_BEGIN, CONNECTOR, Oidc, Refusal};
+
+/// Longest SSH key and certificate request that are taken.
+const MAX_KEY: usize = 2 * 1024;
+const MAX_CSR: usize = 4 * 1024;
+/// Longest name that a computer may give itself, in characters.
+const MAX_HOST: usize = 64;
+/// Seconds between two questions of a client.
+const INTERVAL_S: u64 = 1;
+
+/// A sign-in in a browser that is not the client's own: where it is to come back to is ours.
+pub(crate) struct Wanted {
+    pub(crate) connector: ConnectorName,
+    pub(crate) purpose: For,
+    pub(crate) client: Client,
+    pub(crate) acr_values: Vec<String>,
+    pub(crate) max_age: Option<u64>,
+}
+
+impl Oidc {
+    /// Begins a client's login.
+    pub(crate) async fn begin(&self, asked: Begin, client: Client) -> Result<Begun, Refusal> {
+        let connector = self.chosen(asked.connector)?;
+        let stored = self.connector(&connector)?;
+        let Begin { flow, redirect, challenge, ssh_public_key, csr_pem, host, again, .. } = asked;
+        if !stored.spec.allows(flow) {
+            let sentence = format!("connector {connector} does not allow to sign in by {}", flow.as_str());
+            return Err(Refusal::new(CONNECTOR, "flow", sentence).hint("Choose another way: `naru login --help` lists them."));
+        }
+        let bad = |what: &str| Refusal::new(BAD_BEGIN, "begin", format!("the sign-in cannot begin: {what}"));
+        if challenge.len() != 43 || !challenge.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            return Err(bad("its challenge is no SHA-256 in base64url"));
+        }
+        if ssh_public_key.len() > MAX_KEY || csr_pem.len() > MAX_CSR {
+            return Err(bad("its keys are too long"));
+        }
+        let redirect = match (flow, redirect) {
+            (Flow::Browser, Some(redirect)) if is_loopback_callback(&redirect) => redirect,
+            (Flow::Browser, _) => return Err(bad("it must come back to http://127.0.0.1:PORT/callback")),
+            _ => self.callback(&connector),
+        };
+        let host: String = host.chars().filter(|c| !c.is_control()).take(MAX_HOST).collect();
+        let login = ForLogin { flow, challenge, ssh_public_key, csr_pem, host };
+        let library = self.client(&connector, &stored).await?;
+        let extra = Extra { login: again, max_age: again.then_some(0), ..Extra::default() };
+        let made = library.authorize(&redirect, &extra)?;
+        let provider_url = made.url.clone();
+        let mut attempt = attempt(connector.clone(), For::Login(Box::new(login)), made, redirect, client);
+        let (id, begun) = (attempt.id.clone(), attempt.begun);
+        let (browse, code, interval_s) = match flow {
+            Flow::Browser => (provider_url, None, INTERVAL_S),
+            Flow::Headless => (format!("{}/sign-in/{id}", self.url), Some(attempt.code.clone()), INTERVAL_S),
+            Flow::Device => {
+                // Its place is taken before the provider is asked: no flood passes through to it.
+                let device = {
+                    self.attempts.begin(attempt.clone())?;
+                    library.device().await
+                };
+                let device = device.inspect_err(|_| drop(self.attempts.take(&id)))?;
+                let browse = device.verification_uri_complete().map_or_else(|| device.verification_uri().to_string(), |uri| uri.secret().clone());
+                let user_code = device.user_code().secret().clone();
+                let interval_s = device.interval().as_secs().clamp(1, 60);
+                attempt.code.clone_from(&user_code);
+                let oidc = self.clone();
+                let (name, id) = (connector.clone(), id.clone());
+                // Bounded by the attempts that there may be and by their life.
+                tokio::spawn(async move {
+                    let asked = async {
+                        let tokens = library.device_tokens(&device).await?;
+                        oidc.settle(&name, &stored, &library, &tokens, Nonce::None).await
+                    };
+                    let stage = match tokio::time::timeout(LIFE, asked).await {
+                        Ok(Ok(proven)) => Stage::Approved(Box::new(proven)),
+                        Ok(Err(refusal)) => Stage::Refused(refusal),
+                        Err(_) => return,
+                    };
+                    oidc.attempts.set(&id, stage);
+                });
+                return Ok(Begun { id: attempt.id, connector, browse, code: Some(user_code), expires: begun.plus(LIFE), interval_s });
+            }
+        };
+        self.attempts.begin(attempt)?;
+        Ok(Begun { id, connector, browse, code, expires: begun.plus(LIFE), interval_s })
+    }
+
+    /// Begins one that ends in a page of ours; answers it and the address to open.
+    pub(crate) async fn begin_here(&self, wanted: Wanted) -> Result<(Attempt, String), Refusal> {
+        let Wanted { connector, purpose, client, acr_values, max_age } = wanted;
+        let stored = self.connector(&connector)?;
+        let redirect = self.callback(&connector);
+        let library = self.client(&connector, &stored).await?;
+        let made = library.authorize(&redirect, &Extra { acr_values, max_age, login: false })?;
+        let attempt = attempt(connector, purpose, made, redirect, client);
+        self.attempts.begin(attempt.clone())?;
+        let browse = format!("{}/sign-in/{}", self.url, attempt.id);
+        Ok((attempt, browse))
+    }
+
+    fn chosen(&self, asked: Option<ConnectorName>) -> Result<ConnectorName, Refusal> {
+        let view = self.live.now();
+        match asked {
+            Some(name) => self.connector(&name).map(|_| name),
+            None => {
+                let mut all = view.connectors.keys();
+                match (all.next(), all.next()) {
+                    (Some(only), None) => Ok(only.clone()),
+                    (None, _) => Err(Refusal::new(CONNECTOR, "connector", "no identity provider is connected to this server")
+                        .hint("Sign in with a link of an administrator: naru login --link 'LINK'.")),
+                    _ => Err(Refusal::new(CONNECTOR, "connector", "more than one identity provider is connected to this server")
+                        .hint("Say which: naru login --connector NAME.")),
+                }
+            }
+        }
+    }
+}
+
+fn attempt(connector: ConnectorName, purpose: For, made: Asked, redirect: String, client: Client) -> Attempt {
+    let Asked { url, state, nonce, verifier } = made;
+    let (begun, until) = times();
+    Attempt {
+        id: new_id(),
+        connector,
+        purpose,
+        code: new_code(),
+        state,
+        nonce,
+        verifier,
+        redirect,
+        url,
+        browser: None,
+        client,
+        begun,
+        until,
+        stage: Stage::Begun,
+    }
+}
+
+/// Only the client's own listener (RFC 8252 section 7.3): the address as digits, any port, one path.
+fn is_loopback_callback(redirect: &str) -> bool {
+    let port = redirect.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.strip_suffix("/callback"));
+    port.is_some_and(|port| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_comes_back_to_its_own_computer_only() {
+        assert!(is_loopback_callback("http://127.0.0.1:41234/callback"));
+        for bad in [
+            "https://127.0.0.1:41234/callback",
+            "http://localhost:41234/callback",
+            "http://127.0.0.1/callback",
+            "http://127.0.0.1:0/callback",
+            "http://127.0.0.1:+80/callback",
+            "http://127.0.0.1:080/callback",
+            "http://127.0.0.1:80@evil.example/callback",
+            "http://127.0.0.1:80/other/callback",
+            "http://127.0.0.1:80/callback?x",
+            "http://127.0.0.1.evil.example:80/callback",
+        ] {
+            assert!(!is_loopback_callback(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Providers are asked again, for each login every minute or as its connector says: whoever was disabled or moved is so here too. One
+//! question at a time for a login, since a refresh token counts once.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use access::event::{Actor, Event, What};
+use access::words::{ConnectorName, RoleName};
+use openidconnect::OAuth2TokenResponse as _;
+use tokio::task::JoinSet;
+use wire::oidc::Nonce;
+
+use super::client::ClientError;
+use super::ends::Cause;
+use super::settle::auth_of;
+use super::{Oidc, Refusal};
+use crate::authority::logins::{Login, Provided, Tokens, tokens_of};
+use crate::authority::people::NobodyError;
+use crate::authority::sealed::{Seal, Unseal};
+use crate::clock;
+
+/// Between two questions where the connector says nothing.
+const EVERY: Duration = Duration::from_secs(60);
+/// How long logins live on while the provider cannot be asked, where the connector says nothing.
+const OUTAGE: Duration = Duration::from_secs(15 * 60);
+/// Questions at once.
+const AT_ONCE: usize = 16;
+
+#[derive(Default)]
+struct Due {
+    at: BTreeSet<(Instant, u64)>,
+    of: HashMap<u64, Instant>,
+    busy: HashSet<u64>,
+    /// Asked for while a question was under way.
+    again: HashSet<u64>,
+    /// Connectors whose provider did not answer last.
+    failing: HashSet<ConnectorName>,
+}
+
+/// When each login's provider is asked next. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Renewals {
+    due: Arc<Mutex<Due>>,
+    bell: Arc<tokio::sync::Notify>,
+}
+
+impl Renewals {
+    fn due(&self) -> MutexGuard<'_, Due> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for this login at that time, or before.
+    pub(crate) fn plan(&self, id: u64, at: Instant) {
+        let mut due = self.due();
+        if due.busy.contains(&id) {
+            due.again.insert(id);
+            return;
+        }
+        if let Some(before) = due.of.get(&id).copied() {
+            if before <= at {
+                return;
+            }
+            due.at.remove(&(before, id));
+        }
+        due.at.insert((at, id));
+        due.of.insert(id, at);
+        drop(due);
+        self.bell.notify_one();
+    }
+
+    pub(super) fn forget(&self, id: u64) {
+        let mut due = self.due();
+        if let Some(at) = due.of.remove(&id) {
+            due.at.remove(&(at, id));
+        }
+        due.again.remove(&id);
+    }
+
+    /// One whose time has come; it is busy until [`Self::done`].
+    fn next(&self, now: Instant) -> Result<u64, Option<Instant>> {
+        let mut due = self.due();
+        match due.at.first().copied() {
+            Some((at, id)) if at <= now => {
+                due.at.remove(&(at, id));
+                due.of.remove(&id);
+                due.busy.insert(id);
+                Ok(id)
+            }
+            first => Err(first.map(|(at, _)| at)),
+        }
+    }
+
+    fn done(&self, id: u64, next: Option<Instant>) {
+        let again = {
+            let mut due = self.due();
+            due.busy.remove(&id);
+            due.again.remove(&id)
+        };
+        match next {
+            Some(_) if again => self.plan(id, Instant::now()),
+            Some(at) => self.plan(id, at),
+            None => {}
+        }
+    }
+
+    /// Whether this is news.
+    fn fails(&self, connector: &ConnectorName, fails: bool) -> bool {
+        let mut due = self.due();
+        if fails { due.failing.insert(connector.clone()) } else { due.failing.remove(connector) }
+    }
+}
+
+/// What came of a question.
+enum Asked {
+    /// All is as it is now known.
+    Confirmed,
+    /// The login is over.
+    Over(Cause),
+    /// The provider could not be asked.
+    Away(String),
+}
+
+impl Oidc {
+    /// Asks, for as long as it is polled.
+    pub(crate) async fn keep_asking(self) -> std::convert::Infallible {
+        self.plan_all();
+        let mut under_way = JoinSet::new();
+        loop {
+            while under_way.len() < AT_ONCE {
+                let Ok(id) = self.renewals.next(Instant::now()) else { break };
+                let oidc = self.clone();
+                under_way.spawn(async move {
+                    let next = oidc.renew(id).await;
+                    oidc.renewals.done(id, next);
+                });
+            }
+            let next = match self.renewals.due().at.first() {
+                Some((at, _)) if under_way.len() < AT_ONCE => at.saturating_duration_since(Instant::now()),
+                _ => EVERY,
+            };
+            tokio::select! {
+                Some(_) = under_way.join_next() => {}
+                () = self.renewals.bell.notified() => {}
+                () = tokio::time::sleep(next) => {}
+            }
+        }
+    }
+
+    /// After a start: those that go on from before, spread so that not all are asked at once.
+    fn plan_all(&self) {
+        let logins = match self.people.live_logins(clock::now(), |record| record.provider.is_some()) {
+            Ok(logins) => logins,
+            Err(error) => return tracing::error!(%error, "the logins could not be read; no provider is asked about them"),
+        };
+        let now = Instant::now();
+        for login in logins {
+            let spread = Duration::from_millis(login.id % u64::try_from(EVERY.as_millis()).unwrap_or(60_000)) / 4;
+            self.renewals.plan(login.id, now + spread);
+        }
+    }
+
+    /// A login began: its provider is asked about it from now on.
+    pub(crate) fn follow(&self, id: u64, provided: &Provided) {
+        if let Some(every) = self.every(provided) {
+            self.renewals.plan(id, Instant::now() + every);
+        }
+    }
+
+    pub(crate) fn every(&self, provided: &Provided) -> Option<Duration> {
+        let view = self.live.now();
+        let spec = &view.connectors.get(provided.connector.as_ref()?)?.spec;
+        Some(spec.refresh.map_or(EVERY, |every| every.duration()))
+    }
+
+    /// Asks about one login; answers when to ask again.
+    async fn renew(&self, id: u64) -> Option<Instant> {
+        let record = self.people.login(id).ok().flatten().filter(|record| record.lives(clock::now()))?;
+        let login = Login { id, record };
+        let provided = login.record.provider.clone()?;
+        let connector = provided.connector.clone()?;
+        let Some(every) = self.every(&provided) else {
+            self.end(&login, &Cause::new("connector", format!("the connector {connector}, by which you signed in, was removed")));
+            return None;
+        };
+        match self.ask_about(&login, &provided, &connector).await {
+            Asked::Confirmed => {
+                self.tell_provider(&connector, None);
+                Some(Instant::now() + every)
+            }
+            Asked::Over(cause) => {
+                self.tell_provider(&connector, None);
+                self.end(&login, &cause);
+                None
+            }
+            Asked::Away(why) => {
+                self.tell_provider(&connector, Some(&why));
+                let outage = self.live.now().connectors.get(&connector).and_then(|stored| stored.spec.outage);
+                let outage = outage.map_or(OUTAGE, |outage| outage.duration());
+                let confirmed = self.people.tokens(id).ok().flatten().map_or(login.record.started, |tokens| tokens.confirmed);
+                if confirmed.plus(outage) <= clock::now() {
+                    let sentence = format!("your identity provider could not be asked about you since {confirmed}");
+                    self.end(&login, &Cause::new("outage", sentence));
+                    return None;
+                }
+                Some(Instant::now() + every.min(outage))
+            }
+        }
+    }
+
+    async fn ask_about(&self, login: &Login, provided: &Provided, connector: &ConnectorName) -> Asked {
+        let place = tokens_of(login.id);
+        let stored = match self.people.tokens(login.id) {
+            // Without a refresh token nothing can be asked; such a login is short.
+            Ok(Some(Tokens { refresh: Some(refresh), id_token, .. })) => (refresh, id_token),
+            Ok(_) => return Asked::Confirmed,
+            Err(error) => return Asked::Away(error.to_string()),
+        };
+        let (refresh, id_token_before) = stored;
+        let refresh_text = match self.keys.ask(Unseal { place: &place, sealed: &refresh }) {
+            Ok(text) => text,
+            Err(error) => return Asked::Over(Cause::new("provider", format!("what your identity provider gave is lost: {error}"))),
+        };
+        let declared = match self.connector(connector) {
+            Ok(declared) => declared,
+            Err(refusal) => return Asked::Over(Cause::new("connector", refusal.sentence)),
+        };
+        let client = match self.client(connector, &declared).await {
+            Ok(client) => client,
+            Err(refusal) => return Asked::Away(refusal.sentence),
+        };
+        let tokens = match client.refresh(&refresh_text).await {
+            Ok(tokens) => tokens,
+            Err(error @ ClientError::Refused { .. }) if error.is_no() => {
+                return Asked::Over(Cause::new("provider", format!("your identity provider ended this login: {error}")));
+            }
+            Err(error) => return Asked::Away(error.to_string()),
+        };
+        let seal = |text: &str| self.keys.ask(Seal { place: &place, secret: text.as_bytes() }).ok();
+        let newer = tokens.refresh_token().and_then(|token| seal(token.secret()));
+        // Kept at once: the one before may count for nothing from here on.
+        let mut kept = Tokens { refresh: newer.or(Some(refresh)), id_token: id_token_before, confirmed: clock::now() };
+        let (before, auth) = (provided.kept.clone(), login.record.auth.clone());
+        if let Err(error) = self.people.renewed(login.id, before, auth.clone(), Some(kept.clone())) {
+            return gone(error);
+        }
+        let claims = match self.claims(&declared, &client, &tokens, Nonce::None).await {
+            Ok(claims) => claims,
+            Err(refusal) if refusal.code == super::AWAY => return Asked::Away(refusal.sentence),
+            Err(refusal) => {
+                self.tell_refused(&refusal);
+                return Asked::Over(Cause::new("provider", format!("your identity provider's answer is not believed: {refusal}")));
+            }
+        };
+        let Some(claims) = claims else { return Asked::Confirmed };
+        // Core section 12.2: the same person, or nobody.
+        if claims.token.subject() != provided.subject {
+            let refusal = Refusal::new(super::UNBELIEVED, "subject", "the provider's answer to a refresh is about somebody else");
+            self.tell_refused(&refusal);
+            return Asked::Over(Cause::new("provider", refusal.sentence));
+        }
+        let said = auth_of(&claims.token);
+        let auth = access::identity::Auth {
+            time: said.time.or(auth.time),
+            acr: said.acr.or(auth.acr),
+            amr: if said.amr.is_empty() { auth.amr } else { said.amr },
+            ..auth
+        };
+        kept.id_token = seal(&claims.text).or(kept.id_token);
+        let roles = |kept: &access::connector::Kept| declared.spec.roles(kept).into_keys().collect::<BTreeSet<RoleName>>();
+        let now_kept = claims.kept(&declared.spec);
+        let (was, is) = (roles(&provided.kept), roles(&now_kept));
+        match self.people.renewed(login.id, now_kept, auth, Some(kept)) {
+            Ok(_) => {}
+            Err(error) => return gone(error),
+        }
+        if was != is {
+            let gained = is.difference(&was).cloned().collect();
+            let lost = was.difference(&is).cloned().collect();
+            let event = Event::new(clock::now(), self.actor(&login.record), What::LoginChanged { gained, lost });
+            if let Err(error) = self.log.append(&event) {
+                tracing::error!(%error, "changed roles could not be logged");
+            }
+        }
+        Asked::Confirmed
+    }
+
+    fn tell_refused(&self, refusal: &Refusal) {
+        if let Err(error) = self.refuse(refusal, "oidc", None) {
+            tracing::error!(%error, "a refusal could not be logged");
+        }
+    }
+
+    /// An event when a provider stops to answer, and when it answers again.
+    fn tell_provider(&self, connector: &ConnectorName, why: Option<&str>) {
+        if !self.renewals.fails(connector, why.is_some()) {
+            return;
+        }
+        let name = connector.to_string();
+        let what = match why {
+            Some(why) => What::ProviderFailed { connector: name, cause: why.to_owned() },
+            None => What::ProviderRecovered { connector: name },
+        };
+        if let Err(error) = self.log.append(&Event::new(clock::now(), Actor::system(), what)) {
+            tracing::error!(%error, "a provider's state could not be logged");
+        }
+    }
+}
+
+fn gone(error: NobodyError) -> Asked {
+    match error {
+        NobodyError::Store(error) => Asked::Away(error.to_string()),
+        // Somebody ended it meanwhile.
+        _ => Asked::Over(Cause::new("provider", "the login had ended")),
+    }
+}

@@ -1,0 +1,239 @@
+//! From what a provider's token endpoint gave to a person who is proven: the one place where that is believed.
+
+use std::time::Duration;
+
+use access::connector::{ConnectorSpec, Kept};
+use access::identity::{Auth, Method};
+use access::time::Timestamp;
+use access::words::{ConnectorName, UserName};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use openidconnect::OAuth2TokenResponse as _;
+use serde_json::{Map, Value};
+use wire::oidc::{IdToken, Nonce, WorkloadToken, claim, id_token, strings};
+
+use super::client::{Client, Credential, Tokens};
+use super::{NAME, Oidc, Refusal, UNBELIEVED};
+use crate::authority::logins::{self, Provided, tokens_of};
+use crate::authority::people::{NobodyError, Vouched};
+use crate::authority::sealed::{Seal, SignAssertion, Unseal};
+use crate::clock;
+use crate::live::{CONNECTORS, StoredConnector};
+
+/// Longest login without a way to ask the provider again.
+const WITHOUT_REFRESH: Duration = Duration::from_secs(3600);
+/// Life of a client assertion.
+const ASSERTION_LIFE: Duration = Duration::from_secs(60);
+
+/// The proof that a token was believed, for one login that may begin with it.
+#[derive(Debug)]
+pub(crate) struct Believed {
+    sign_in: u64,
+}
+
+impl Believed {
+    fn new() -> Self {
+        let (_, low) = uuid::Uuid::new_v4().as_u64_pair();
+        // The two bits of the variant are put back to chance.
+        Self { sign_in: low ^ uuid::Uuid::new_v4().as_u64_pair().0.rotate_left(32) }
+    }
+    /// By an ID token.
+    fn of_person(_token: &IdToken) -> Self {
+        Self::new()
+    }
+    /// By a machine's token.
+    pub(super) fn of_machine(_token: &WorkloadToken) -> Self {
+        Self::new()
+    }
+    /// The login that it may begin.
+    pub(crate) fn sign_in(&self) -> u64 {
+        self.sign_in
+    }
+}
+
+/// Somebody of whom a provider said who they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Proven {
+    pub(crate) name: UserName,
+    pub(crate) provided: Provided,
+    pub(crate) auth: Auth,
+    pub(crate) expires: Timestamp,
+    /// Plain until a login is made of them.
+    pub(super) refresh: Option<Plain>,
+    pub(super) id_token: Plain,
+    token: IdToken,
+}
+
+impl Proven {
+    /// Whether the provider can be asked again.
+    pub(crate) fn is_refreshable(&self) -> bool {
+        self.refresh.is_some()
+    }
+}
+
+/// A token on its way into the store.
+#[derive(Clone)]
+pub(super) struct Plain(pub(super) zeroize::Zeroizing<String>);
+
+impl std::fmt::Debug for Plain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Plain(…)")
+    }
+}
+
+/// What a token says, as far as it counts.
+pub(super) struct Claims {
+    pub(super) token: IdToken,
+    /// With those of the userinfo endpoint where the token lacks some.
+    pub(super) all: Map<String, Value>,
+    pub(super) text: String,
+}
+
+impl Claims {
+    pub(super) fn kept(&self, spec: &ConnectorSpec) -> Kept {
+        let at = |path: &str| claim(&self.all, path).map(strings);
+        spec.paths().into_iter().filter_map(|path| Some((path.to_owned(), at(path)?))).collect()
+    }
+}
+
+impl Oidc {
+    /// Our client at the connector's provider.
+    pub(super) async fn client(&self, name: &ConnectorName, stored: &StoredConnector) -> Result<Client, Refusal> {
+        let spec = &stored.spec;
+        let provider = self.providers.of_people(spec.provider())?;
+        let discovery = provider.discovery().await?;
+        let place = format!("{CONNECTORS}{name}");
+        let ours = |error| Refusal::new(super::AWAY, "declaration", format!("the connector's secret cannot be used: {error}"));
+        let credential = match (&stored.secret, &stored.key) {
+            (Some(secret), _) => {
+                let secret = self.keys.ask(Unseal { place: &place, sealed: secret }).map_err(ours)?;
+                Credential::Secret(secret.to_string())
+            }
+            (None, Some(key)) => {
+                let now = clock::now();
+                let claims = serde_json::json!({
+                    "iss": spec.client_id, "sub": spec.client_id, "aud": [spec.issuer, discovery.token_endpoint],
+                    "jti": uuid::Uuid::new_v4().to_string(), "iat": now.as_secs(), "exp": now.plus(ASSERTION_LIFE).as_secs(),
+                });
+                let ask = SignAssertion { place: &place, key: &key.private, kid: &kid(&key.public), claims: &claims };
+                Credential::Assertion(self.keys.ask(ask).map_err(ours)?)
+            }
+            (None, None) => Credential::Public,
+        };
+        Ok(Client::new(provider.web.clone(), &discovery, &spec.client_id, credential, &spec.scopes)?)
+    }
+
+    /// Checks the ID token, and asks the userinfo endpoint for claims that it lacks.
+    pub(super) async fn claims(
+        &self,
+        stored: &StoredConnector,
+        client: &Client,
+        tokens: &Tokens,
+        nonce: Nonce<'_>,
+    ) -> Result<Option<Claims>, Refusal> {
+        let spec = &stored.spec;
+        let Some(text) = tokens.id_token_text() else { return Ok(None) };
+        let provider = self.providers.of_people(spec.provider())?;
+        let token = provider.believe(&spec.client_id, &spec.audiences, |keys, expected| id_token(text, keys, expected, nonce)).await?;
+        let mut all = token.claims().clone();
+        let lacking = spec.paths().into_iter().chain([spec.username_claim()]).any(|path| claim(&all, path).is_none());
+        let endpoint = provider.discovery().await?.userinfo_endpoint.clone();
+        if let (true, Some(endpoint)) = (lacking, endpoint) {
+            let body = client.user_info(&endpoint, tokens.access_token().secret()).await?;
+            let said: Map<String, Value> = serde_json::from_slice(&body)
+                .map_err(|_| Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is no JSON object"))?;
+            // OpenID Connect Core section 5.3.2: of another subject it must not be used.
+            if said.get("sub").and_then(Value::as_str) != Some(token.subject()) {
+                return Err(Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is about somebody else"));
+            }
+            for (key, value) in said {
+                all.entry(key).or_insert(value);
+            }
+        }
+        Ok(Some(Claims { all, text: text.to_owned(), token }))
+    }
+
+    /// Who it is, after the person came back from the provider.
+    pub(super) async fn settle(
+        &self,
+        name: &ConnectorName,
+        stored: &StoredConnector,
+        client: &Client,
+        tokens: &Tokens,
+        nonce: Nonce<'_>,
+    ) -> Result<Proven, Refusal> {
+        let claims = self.claims(stored, client, tokens, nonce).await?;
+        let missing = || Refusal::new(UNBELIEVED, "missing", "the provider gave no ID token");
+        let claims = claims.ok_or_else(missing)?;
+        let spec = &stored.spec;
+        let token = &claims.token;
+        let handle = self.handle(spec, &claims)?;
+        let provided = Provided {
+            issuer: spec.issuer.clone(),
+            subject: token.subject().to_owned(),
+            connector: Some(name.clone()),
+            kept: claims.kept(spec),
+            sid: token.sid().map(str::to_owned),
+        };
+        self.people.may_be_called(&handle, &provided)?;
+        let refresh = tokens.refresh_token().map(|token| Plain(zeroize::Zeroizing::new(token.secret().clone())));
+        let most = spec.max_login.map_or(self.people.life(), |most| most.duration().min(self.people.life()));
+        let most = if refresh.is_some() { most } else { most.min(WITHOUT_REFRESH) };
+        Ok(Proven {
+            name: handle,
+            provided,
+            auth: auth_of(token),
+            expires: clock::now().plus(most),
+            refresh,
+            id_token: Plain(zeroize::Zeroizing::new(claims.text.clone())),
+            token: claims.token,
+        })
+    }
+
+    /// The name that the person has here, or gets now.
+    fn handle(&self, spec: &ConnectorSpec, claims: &Claims) -> Result<UserName, Refusal> {
+        if let Some(known) = self.live.now().handle(&spec.issuer, claims.token.subject()) {
+            return Ok(known.clone());
+        }
+        let path = spec.username_claim();
+        let said = claim(&claims.all, path).and_then(Value::as_str);
+        let said = said.ok_or_else(|| Refusal::new(NAME, "name", format!("the provider says no name for the person: the claim {path} is missing")))?;
+        said.to_ascii_lowercase().parse().map_err(|error: access::words::BadName| Refusal::new(NAME, "name", error.to_string()))
+    }
+
+    /// A person who is proven becomes one who may sign in.
+    pub(super) fn vouch(&self, proven: Proven) -> Result<Vouched, Refusal> {
+        let proof = Believed::of_person(&proven.token);
+        let place = tokens_of(proof.sign_in());
+        let seal = |text: &Plain| {
+            let sealed = self.keys.ask(Seal { place: &place, secret: text.0.as_bytes() });
+            sealed.map_err(|error| NobodyError::Store(store::kv::KvError::Io(std::io::Error::other(error))))
+        };
+        let tokens = logins::Tokens {
+            refresh: proven.refresh.as_ref().map(seal).transpose()?,
+            id_token: Some(seal(&proven.id_token)?),
+            confirmed: clock::now(),
+        };
+        let Proven { name, provided, auth, expires, .. } = proven;
+        Ok(Vouched { name, provided, auth, tokens: Some(tokens), expires, proof })
+    }
+}
+
+/// How somebody showed who they are, as the provider tells it.
+pub(super) fn auth_of(token: &IdToken) -> Auth {
+    Auth { method: Method::Oidc, time: token.auth_time(), acr: token.acr().map(str::to_owned), amr: token.amr() }
+}
+
+/// Our public key as a provider reads it (RFC 7517), from an uncompressed point in hex.
+pub(crate) fn public_jwk(public: &str) -> Value {
+    let point = hex::decode(public).unwrap_or_default();
+    let part = |range: std::ops::Range<usize>| URL_SAFE_NO_PAD.encode(point.get(range).unwrap_or_default());
+    serde_json::json!({
+        "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid(public), "x": part(1..33), "y": part(33..65),
+    })
+}
+
+/// The id of our key: a hash of its public half.
+pub(crate) fn kid(public: &str) -> String {
+    blake3::hash(public.as_bytes()).to_hex().chars().take(16).collect()
+}
