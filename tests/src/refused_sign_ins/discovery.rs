@@ -76,8 +76,8 @@ fn declarations() -> Vec<Case> {
     vec![
         declared("plain", "https", |_| "http://sso.example.com/realms/acme".into()),
         declared("plain-lan", "https", |_| "http://10.0.0.1/realms/acme".into()),
-        declared("query", "query", |issuer| format!("{issuer}?x=y")),
-        declared("fragment", "fragment", |issuer| format!("'{issuer}#x'")),
+        declared("query", "no ? and no #", |issuer| format!("{issuer}?x=y")),
+        declared("fragment", "no ? and no #", |issuer| format!("'{issuer}#x'")),
         declared("no-url", "https", |_| "sso.example.com".into()),
         declared("metadata", "https", |_| "http://169.254.169.254/latest".into()),
         // Nobody listens at port 1.
