@@ -59,7 +59,8 @@ impl Failure {
 
     /// Nobody is signed in, or the sign-in has ended.
     pub fn not_signed_in(title: impl Into<String>) -> Self {
-        Self::new("NARU-A104", exit::NOT_SIGNED_IN, title).hint("naru login --link LINK, with a link that an administrator makes")
+        Self::new("NARU-A104", exit::NOT_SIGNED_IN, title)
+            .hint("naru login, or naru login --link LINK with a link that an administrator makes")
     }
 
     /// What the server said, with the exit code that its status means where it names none that we know.

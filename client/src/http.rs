@@ -31,6 +31,8 @@ const GREETED_AS_SSH: u8 = 3;
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// To the head of an answer, and for the whole of a bounded one.
 const ANSWER: Duration = Duration::from_secs(60);
+/// The code for a server that is of another authority.
+const NOT_PINNED: &str = "NARU-T102";
 /// Most bytes of an answer that is read whole.
 const MOST: usize = 16 * 1024 * 1024;
 /// Most bytes of one line of a streamed answer.
@@ -53,6 +55,18 @@ impl Api {
     /// As nobody, at an address of which only the authority's pin is known.
     pub fn pinned(address: Address, pin: Pin) -> Result<Self, Failure> {
         Ok(Self { address, tls: Arc::new(tls::pinned(pin)?) })
+    }
+
+    /// The authority of a server of which nothing is known: its chain holds, and nobody vouches for it. Nothing is asked of the server.
+    pub async fn introduce(address: Address) -> Result<Pin, Failure> {
+        let (tls, shown) = tls::introducing()?;
+        let api = Self { address, tls: Arc::new(tls) };
+        api.dial().await.map_err(|failure| match failure.code.as_str() {
+            NOT_PINNED => Failure::new(NOT_PINNED, exit::FAILED, format!("{} shows no authority that its certificate is of", api.address))
+                .hint("is it the right address?"),
+            _ => failure,
+        })?;
+        shown.pin().ok_or_else(|| api.nonsense(&"it showed no authority"))
     }
 
     /// Where it is.
@@ -211,7 +225,7 @@ pub fn not_the_pinned(address: &str) -> Failure {
     let title = format!("{address} is not the server that was pinned: its authority is another one");
     let hint =
         "is it the right address? if the server was set up anew, ask an administrator for a new link or join line; else go no further";
-    Failure::new("NARU-T102", exit::FAILED, title).hint(hint)
+    Failure::new(NOT_PINNED, exit::FAILED, title).hint(hint)
 }
 
 /// Whether the answer to our hello was something else, such as an SSH banner.

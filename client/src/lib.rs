@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod can;
+pub mod doctor;
 pub mod events;
 pub mod failure;
 pub mod gap;

@@ -16,6 +16,8 @@ pub struct Answer {
     pub json: Value,
     /// For people and for TSV.
     pub table: Table,
+    /// Lines for people below the table.
+    pub below: Vec<String>,
     /// The exit code, where an answer is not success: `can`, `verify`.
     pub exit: u8,
 }
@@ -23,7 +25,14 @@ pub struct Answer {
 impl Answer {
     /// A successful one.
     pub fn new<T: serde::Serialize>(value: &T, table: Table) -> Self {
-        Self { json: serde_json::to_value(value).unwrap_or(Value::Null), table, exit: 0 }
+        Self { json: serde_json::to_value(value).unwrap_or(Value::Null), table, below: Vec::new(), exit: 0 }
+    }
+
+    /// With lines below the table.
+    #[must_use]
+    pub fn below(mut self, lines: Vec<String>) -> Self {
+        self.below = lines;
+        self
     }
 }
 
@@ -83,7 +92,14 @@ impl Out {
         if self.json {
             return format!("{}\n", answer.json);
         }
-        if self.terminal { human(&answer.table, self.headers) } else { tsv(&answer.table, self.headers) }
+        let mut text = if self.terminal { human(&answer.table, self.headers) } else { tsv(&answer.table, self.headers) };
+        if !answer.below.is_empty() {
+            text.push('\n');
+        }
+        for line in &answer.below {
+            let _ = writeln!(text, "{}", plain(line));
+        }
+        text
     }
 
     /// Prints an answer. A reader that went away is no failure.

@@ -1,21 +1,27 @@
 //! Where the laptop keeps who is signed in where: folders, files and their modes. No network, no key is made here.
 //!
-//! Under `$NARU_HOME`, or the XDG base directories: `config.json` names the current profile, `profiles/NAME/` holds one sign-in.
+//! Under `$NARU_HOME`, or the XDG base directories: `config.json` names the current profile, `servers.json` the
+//! authorities that were believed, `profiles/NAME/` holds one sign-in.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use access::time::Timestamp;
-use access::words::{InstallId, RoleName, UserName};
+use access::words::{ConnectorName, InstallId, RoleName, UserName};
 use serde::{Deserialize, Serialize};
-use wire::link::Address;
+use wire::link::{Address, Pin};
 
 use crate::failure::Failure;
 
 /// Most bytes of any file that we read back.
 const MOST: u64 = 1024 * 1024;
+/// Beside `config.json`: addresses and pins.
+const SERVERS: &str = "servers.json";
+/// Most servers that are remembered.
+const MOST_SERVERS: usize = 64;
 
 /// The two folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +55,9 @@ pub struct Facts {
     pub server_name: String,
     /// Where SSH listens.
     pub ssh: Vec<String>,
+    /// The provider through which it was made: the next sign-in takes the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<ConnectorName>,
 }
 
 impl Facts {
@@ -138,6 +147,27 @@ impl Home {
         make_dir(&self.config)?;
         let text = serde_json::to_string(&Config { profile: Some(profile.name.clone()) }).unwrap_or_default();
         write(&self.config.join("config.json"), text.as_bytes())
+    }
+
+    /// Servers that somebody has signed in to, and the authority of each: they are known still when nobody is signed in.
+    pub fn servers(&self) -> Vec<(Address, Pin)> {
+        let known = read_if_there(&self.config.join(SERVERS)).ok().flatten();
+        let known: BTreeMap<String, String> = known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        known.iter().filter_map(|(address, pin)| Some((address.parse().ok()?, pin.parse().ok()?))).take(MOST_SERVERS).collect()
+    }
+
+    /// Remembers the authority of a server, in place of the one that it had.
+    pub fn remember(&self, server: &Address, pin: Pin) -> Result<(), Failure> {
+        let mut all = self.servers();
+        if all.contains(&(server.clone(), pin)) {
+            return Ok(());
+        }
+        all.retain(|(address, _)| address != server);
+        all.truncate(MOST_SERVERS - 1);
+        all.push((server.clone(), pin));
+        let all: BTreeMap<String, String> = all.iter().map(|(address, pin)| (address.to_string(), pin.to_string())).collect();
+        make_dir(&self.config)?;
+        write(&self.config.join(SERVERS), serde_json::to_string(&all).unwrap_or_default().as_bytes())
     }
 
     /// Profiles that have a sign-in, by name.
@@ -252,6 +282,7 @@ mod tests {
             install: "i-1".parse().expect("id"),
             server_name: "localhost".into(),
             ssh: vec![],
+            connector: None,
         }
     }
 
@@ -287,6 +318,24 @@ mod tests {
         assert_eq!(home.profile(None).expect("current").name, "alice");
         home.set_current(&olga, false).expect("set");
         assert_eq!(home.profile(None).expect("current").name, "olga");
+    }
+
+    #[test]
+    fn a_server_is_remembered_with_the_authority_that_it_had_last() {
+        let dir = tempfile::tempdir().expect("dir");
+        let home = Home::under(dir.path());
+        assert!(home.servers().is_empty());
+        let at = |port: u16| -> Address { format!("https://h:{port}").parse().expect("address") };
+        for port in 1..200 {
+            home.remember(&at(port), Pin::of_der(b"x")).expect("kept");
+        }
+        assert_eq!(home.servers().len(), MOST_SERVERS);
+        home.remember(&at(199), Pin::of_der(b"y")).expect("kept");
+        let pins: Vec<_> = home.servers().into_iter().filter(|(address, _)| *address == at(199)).collect();
+        assert_eq!(pins, [(at(199), Pin::of_der(b"y"))]);
+        fs::write(dir.path().join(SERVERS), "{").expect("damaged");
+        assert!(home.servers().is_empty());
+        home.remember(&at(1), Pin::of_der(b"x")).expect("written anew");
     }
 
     #[test]

@@ -15,11 +15,15 @@ pub async fn apply(api: &Api, resources: Vec<Value>, dry_run: bool) -> Result<An
     Ok(said(&applied))
 }
 
-/// The traits that people have, by name.
+/// The names of the traits that people and bots have and that providers give.
 pub async fn known_traits(api: &Api) -> Result<BTreeSet<String>, Failure> {
-    let all: Items<Value> = api.get(&path("user", None)).await?;
-    let traits = all.items.iter().filter_map(|user| user.pointer("/spec/traits")?.as_object());
-    Ok(traits.flat_map(|traits| traits.keys().cloned()).collect())
+    let mut known = BTreeSet::new();
+    for kind in ["user", "bot", "oidc_connector"] {
+        let all: Items<Value> = api.get(&path(kind, None)).await?;
+        let traits = all.items.iter().filter_map(|item| item.pointer("/spec/traits")?.as_object());
+        known.extend(traits.flat_map(|traits| traits.keys().cloned()));
+    }
+    Ok(known)
 }
 
 /// How a resource is shown where no table is wanted.
@@ -47,7 +51,7 @@ pub async fn get(api: &Api, kind: &str, name: Option<&str>, form: Option<Form>) 
         Some(name) => {
             let one: Value = api.get(&path(kind, Some(name))).await?;
             let table = form.unwrap_or(Form::Yaml).lines(&[&one]);
-            Ok(Answer { json: one, table, exit: 0 })
+            Ok(Answer { json: one, table, below: Vec::new(), exit: 0 })
         }
         None => {
             let all: Items<Value> = api.get(&path(kind, None)).await?;

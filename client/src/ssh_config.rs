@@ -169,6 +169,7 @@ mod tests {
             install: "i".parse().expect("id"),
             server_name: String::new(),
             ssh: vec!["127.0.0.1:7443".into(), "naru.example:22".into()],
+            connector: None,
         };
         let line = known_hosts("ssh-ed25519 AAAA", &facts);
         assert_eq!(line, "@cert-authority *.naru,[127.0.0.1]:7443,naru.example ssh-ed25519 AAAA\n");

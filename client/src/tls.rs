@@ -1,11 +1,12 @@
 //! Whom the laptop believes over TLS: one pinned authority, never the system's list. No socket here.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, Error, RootCertStore};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use wire::link::Pin;
 
 use crate::failure::Failure;
@@ -13,6 +14,72 @@ use crate::failure::Failure;
 /// For the first contact: believes a chain that ends in the authority with this pin.
 pub fn pinned(pin: Pin) -> Result<ClientConfig, Failure> {
     wire::pinned::client_config(pin).map_err(broken)
+}
+
+/// For a server of which nothing is known yet: believes a chain that ends in an authority which the server itself shows, and remembers
+/// that one. Good for one thing: to ask a person about it before anything is sent.
+pub fn introducing() -> Result<(ClientConfig, Arc<Shown>), Failure> {
+    let shown = Arc::new(Shown { pin: OnceLock::new() });
+    // Trusts nothing; only its way of speaking is wanted.
+    let mut config = pinned(Pin::of_der(&[]))?;
+    config.dangerous().set_certificate_verifier(shown.clone());
+    Ok((config, shown))
+}
+
+/// What a server has shown.
+#[derive(Debug)]
+pub struct Shown {
+    pin: OnceLock<Pin>,
+}
+
+impl Shown {
+    /// The authority of a chain that held.
+    pub fn pin(&self) -> Option<Pin> {
+        self.pin.get().copied()
+    }
+
+    fn signatures() -> Arc<dyn ServerCertVerifier> {
+        wire::pinned::verifier(Pin::of_der(&[]))
+    }
+}
+
+impl ServerCertVerifier for Shown {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let last = others.last().ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        let pin = Pin::of_der(last);
+        let verified = wire::pinned::verifier(pin).verify_server_cert(leaf, others, name, ocsp, now)?;
+        let _ = self.pin.set(pin);
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Self::signatures().verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Self::signatures().verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        Self::signatures().supported_verify_schemes()
+    }
 }
 
 /// For everything later: believes only this authority, and shows the certificate of the sign-in. `tls` is key and chain in PEM.
@@ -47,8 +114,6 @@ fn broken(e: Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-
-    use rustls_pki_types::{ServerName, UnixTime};
 
     use super::*;
 

@@ -30,7 +30,7 @@ impl Text {
 /// Applies all files or nothing. That nobody is signed in is told after the faults of the files.
 pub(crate) async fn run(api: Result<Api, Failure>, files: &[PathBuf], dry_run: bool) -> Result<Answer, Failure> {
     let texts = read(files)?;
-    // A template may name any trait that somebody has: there, or in these files. Who may not list people is not told of the rest.
+    // A template may name any trait that somebody has or a provider gives: there, or in these files. Who may not list people is not told of the rest.
     let there = match &api {
         Ok(api) => resources::known_traits(api).await.ok(),
         Err(_) => None,
@@ -94,6 +94,8 @@ fn declared(texts: &[Text], there: Option<BTreeSet<String>>) -> Result<Vec<serde
         let found = texts.iter().filter_map(Text::resources).flatten();
         known.extend(found.flat_map(|resource| match resource {
             Resource::User { spec, .. } => spec.traits.into_keys().collect(),
+            Resource::OidcConnector { spec, .. } => spec.traits.into_keys().collect(),
+            Resource::Bot { spec, .. } => spec.traits.into_keys().collect(),
             Resource::Role { .. } => Vec::new(),
         }));
         known

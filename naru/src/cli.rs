@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use access::words::{NodeName, SessionId, UserName};
+use access::words::{ConnectorName, NodeName, SessionId, UserName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Naru: a zero-trust access proxy with session recording.
@@ -28,22 +28,33 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Sign in with a one-time link.
+    /// Sign in through your company's identity provider, with a one-time link, or as a machine.
     #[command(
-        after_help = "The first sign-in is kept as profile `default`. Signing in again as the same person at the same server renews it; as somebody\nelse or at another server makes a new profile, named after the person, which becomes the current one.\n\nExamples:\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'"
+        after_help = "Without words it signs in again where you were. A server that this computer does not know needs the pin of its authority, from\nthe line that your administrator gives you; at a terminal you may compare it instead.\n\nThe first sign-in is kept as profile `default`. Signing in again as the same person at the same server renews it; as somebody\nelse or at another server makes a new profile, named after the person, which becomes the current one.\n\nExamples:\n  naru login https://naru.example --ca-pin sha256:…\n  naru login                                   again, in the browser\n  naru login --device                          on a host without a browser\n  naru login --link 'https://naru.example:443/sign-in#…'\n  naru login --profile olga --link 'LINK'\n  naru login --bot ci https://naru.example --ca-pin sha256:… --token-file /run/token\n\nEnvironment:\n  NARU_URL, NARU_CA_PIN   the server and its pin, where the words do not name them\n  NARU_BOT_TOKEN          the token of --bot, where there is no --token-file\n  BROWSER                 the program that opens a page"
     )]
     Login(Login),
-    /// Show who is signed in, where, and for how long.
+    /// Show who is signed in, where, as what and why, and for how long.
     Status {
         /// Every sign-in of this computer; asks no server.
         #[arg(long)]
         all: bool,
     },
-    /// Remove keys and certificates from this computer.
+    /// Sign out: the login ends at the server and at the identity provider, and its keys leave this computer.
+    #[command(
+        after_help = "Examples:\n  naru logout\n  naru logout --all              a laptop was lost: end your logins everywhere\n  naru logout --every-profile    leave nothing on this computer"
+    )]
     Logout {
-        /// Of every profile.
+        /// Every login of yours at this server, on every computer.
         #[arg(long)]
         all: bool,
+        /// Every profile of this computer, not only the current one.
+        #[arg(long)]
+        every_profile: bool,
+    },
+    /// Look for what is wrong.
+    Doctor {
+        #[command(subcommand)]
+        what: Doctor,
     },
     /// List the nodes that you may reach, and as whom.
     Ls,
@@ -154,17 +165,42 @@ pub(crate) enum Form {
 
 #[derive(Debug, Args)]
 pub(crate) struct Login {
-    /// The server, where the link does not say it.
+    /// The server, https://HOST:PORT, its pin perhaps behind a #; without it that of the current sign-in.
     pub url: Option<String>,
-    /// A one-time sign-in link, as an administrator made it.
-    #[arg(long, value_name = "LINK")]
-    pub link: Option<String>,
-    /// Sign in on another device. Not there yet.
-    #[arg(long, conflicts_with = "link")]
+    /// The pin of the server's authority: `sha256:…`.
+    #[arg(long, value_name = "PIN")]
+    pub ca_pin: Option<String>,
+    /// Which identity provider, where the server has several.
+    #[arg(long, value_name = "NAME")]
+    pub connector: Option<ConnectorName>,
+    /// Sign in on another device with a code that the provider gives.
+    #[arg(long, conflicts_with = "no_browser")]
     pub device: bool,
-    /// Print the address instead of opening a browser. Not there yet.
-    #[arg(long, conflicts_with = "link")]
+    /// Print the address to open in a browser anywhere, and a code to compare.
+    #[arg(long)]
     pub no_browser: bool,
+    /// Show the provider anew who you are, though it remembers you.
+    #[arg(long)]
+    pub again: bool,
+    /// A one-time sign-in link, as an administrator made it.
+    #[arg(long, value_name = "LINK", conflicts_with_all = ["ca_pin", "connector", "device", "no_browser", "again"])]
+    pub link: Option<String>,
+    /// Sign in as this bot, with a token of its provider.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["connector", "device", "no_browser", "again", "link"])]
+    pub bot: Option<UserName>,
+    /// The file that holds the bot's token; `-` is stdin.
+    #[arg(long, value_name = "FILE", requires = "bot")]
+    pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Doctor {
+    /// Whether people can sign in through an identity provider. Exit 1 when they cannot.
+    #[command(after_help = "Examples:\n  naru doctor oidc\n  naru doctor oidc keycloak")]
+    Oidc {
+        /// The connector; all of them when absent.
+        name: Option<ConnectorName>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -627,8 +663,13 @@ mod tests {
             "naru agent join https://h:1 --token T --ca-pin sha256:x --label a=b",
             "naru agent join https://h:1 --token -f_x --ca-pin sha256:x",
             "naru zygote --dir /x -y",
-            "naru login https://h --device",
-            "naru login --no-browser",
+            "naru login https://h --device --again",
+            "naru login https://h#sha256:x --connector corp",
+            "naru login --no-browser --ca-pin sha256:x",
+            "naru login --bot ci --token-file -",
+            "naru logout --all --every-profile",
+            "naru doctor oidc",
+            "naru doctor oidc keycloak",
             "naru audit key",
             "naru audit verify --key k --checkpoint c d",
             "naru events tail -f",
@@ -653,6 +694,10 @@ mod tests {
             "naru sessions show 01933b6",
             "naru sessions kill 01933b6c --reason ",
             "naru token create --label x",
+            "naru login --link x --device",
+            "naru login --device --no-browser",
+            "naru login --bot ci --link x",
+            "naru login --token-file f",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

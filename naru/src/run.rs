@@ -11,7 +11,7 @@ use client::profile::{Home, Profile, file};
 use client::recording::{self, Export, Format};
 use client::secrets::{self, Which};
 use client::ssh::Wanted;
-use client::{audit, can, events, login, ls, play, proxy_connect, resources, sessions, ssh_config, token, watch, when};
+use client::{audit, can, doctor, events, login, ls, play, proxy_connect, resources, sessions, ssh_config, token, watch, when};
 use wire::api::{EventQuery, NewToken, OpenSession, Purpose, SessionQuery, TokenKind, exit};
 
 use crate::cli::{self, Cli, Command};
@@ -66,10 +66,11 @@ pub(crate) fn run(cli: Cli, out: Out) -> Result<u8, Failure> {
 async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
     let answer = match command {
         Command::Login(words) => sign_in(place, &words).await?,
-        Command::Logout { all } => {
-            let profiles = if all { place.home.profiles() } else { vec![place.profile.clone()] };
-            login::logout(&profiles).await?
+        Command::Logout { all, every_profile } => {
+            let profiles = if every_profile { place.home.profiles() } else { vec![place.profile.clone()] };
+            login::logout(&profiles, all).await?
         }
+        Command::Doctor { what: cli::Doctor::Oidc { name } } => doctor::oidc(&place.api()?, name).await?,
         Command::Status { all: true } => login::all(&place.home, &place.profile.name),
         Command::Status { all: false } => login::status(&place.profile, &place.api()?).await?,
         Command::Audit { what: cli::Audit::Key } => audit::key(&place.api()?).await?,
@@ -117,13 +118,27 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
 }
 
 async fn sign_in(place: &Place, words: &cli::Login) -> Result<Answer, Failure> {
-    let other = [(words.device, "--device"), (words.no_browser, "--no-browser")].into_iter().find_map(|(said, flag)| said.then_some(flag));
+    let keep = login::Place { home: &place.home, profile: &place.profile, explicit: place.explicit };
     // A link given in the place of the URL is what people paste.
-    let url_is_link = words.url.as_deref().is_some_and(|url| url.contains("/sign-in#"));
-    let (url, link) =
-        if url_is_link && words.link.is_none() { (None, words.url.as_deref()) } else { (words.url.as_deref(), words.link.as_deref()) };
-    let link = link.ok_or_else(|| login::needs_a_link(other))?;
-    login::with_link(&place.home, &place.profile, url, link, place.explicit).await
+    let pasted = words.url.as_deref().filter(|url| url.contains("/sign-in#") && words.bot.is_none());
+    if let Some(link) = words.link.as_deref().or(pasted) {
+        let url = words.url.as_deref().filter(|_| words.link.is_some());
+        return login::with_link(keep, url, link).await;
+    }
+    let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (url, ca_pin) = (words.url.clone().or_else(|| var("NARU_URL")), words.ca_pin.clone().or_else(|| var("NARU_CA_PIN")));
+    let (url, ca_pin) = (url.as_deref(), ca_pin.as_deref());
+    if let Some(bot) = &words.bot {
+        let token = login::token(words.token_file.as_deref(), var)?;
+        return login::as_bot(keep, url, ca_pin, bot, token).await;
+    }
+    let way = match (words.device, words.no_browser) {
+        (true, _) => login::Way::Device,
+        (_, true) => login::Way::NoBrowser,
+        _ => login::Way::Best,
+    };
+    let asked = login::Asked { url, ca_pin, connector: words.connector.as_ref(), way, again: words.again };
+    login::with_provider(keep, asked).await
 }
 
 async fn ssh(place: &Place, words: cli::Ssh) -> Result<u8, Failure> {

@@ -63,7 +63,7 @@ fn serve() -> Server {
                         session(Again { first: Bytes::copy_from_slice(&first), rest: tls }).await;
                     } else if &first == b"POST /v1/sig" {
                         counted.fetch_add(1, Ordering::SeqCst);
-                        let _ = tls.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+                        let _ = tls.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{\"ended\":1}").await;
                         let _ = tls.shutdown().await;
                     } else {
                         refuse(&mut tls).await;
@@ -88,6 +88,7 @@ fn sign_in(home: &Path, addr: SocketAddr, ca: &str, tls: &str) {
         install: "i-1".parse().expect("id"),
         server_name: "127.0.0.1".into(),
         ssh: vec![addr.to_string()],
+        connector: None,
     };
     profile.write(file::CA, ca.as_bytes()).expect("ca");
     profile.write(file::TLS, tls.as_bytes()).expect("tls");

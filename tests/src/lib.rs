@@ -7,6 +7,7 @@
 pub mod fuzz_targets;
 pub mod harness;
 pub mod issuer;
+pub mod keycloak;
 pub mod pty;
 
 #[cfg(test)]
