@@ -42,6 +42,7 @@ impl Proxy {
                     let stored = StoredUser { subject: uuid::Uuid::new_v4().to_string(), spec: spec.clone() };
                     (format!("{USERS}{name}"), serde_json::to_vec(&stored))
                 }
+                other => return Err(SeedError::Other(format!("a {} is not seeded", kind(other.kind())))),
             };
             if self.app.store.get(&key)?.is_some() {
                 continue;

@@ -6,10 +6,14 @@
 
 pub mod fuzz_targets;
 pub mod harness;
+pub mod issuer;
+pub mod keycloak;
 pub mod pty;
 
 #[cfg(test)]
 mod agents;
+#[cfg(test)]
+mod bots;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
@@ -27,7 +31,11 @@ mod live;
 #[cfg(test)]
 mod recordings;
 #[cfg(test)]
+mod refused_sign_ins;
+#[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod stranger;
 #[cfg(test)]
 mod tamper;
 #[cfg(test)]

@@ -414,6 +414,9 @@ pub struct AppliedItem {
     pub kind: String,
     pub name: String,
     pub change: Change,
+    /// What to do with it next: for a connector the address of a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// What became of a resource.

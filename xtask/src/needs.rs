@@ -7,31 +7,41 @@ use std::process::Command;
 const PROGRAMS: [(&str, &str); 5] =
     [("sshd", "openssh-server"), ("ssh", "openssh-client"), ("rsync", "rsync"), ("zstd", "zstd"), ("tmux", "tmux")];
 
+/// The same for a real Keycloak.
+const KEYCLOAK: [(&str, &str); 4] = [("mvn", "maven"), ("java", "default-jre-headless"), ("curl", "curl"), ("unzip", "unzip")];
+
 /// Makes sure that the system's programs are there. Installs Debian packages as root; otherwise the error names what is missing.
 pub(crate) fn system(say: &mut dyn FnMut(&str)) -> Result<(), String> {
-    let missing = missing();
-    if missing.is_empty() {
+    programs(&PROGRAMS, "the tests drive real OpenSSH and a few common programs", say)
+}
+
+/// Makes sure that a Keycloak can be got and run, in the same way.
+pub(crate) fn keycloak(say: &mut dyn FnMut(&str)) -> Result<(), String> {
+    programs(&KEYCLOAK, "a real Keycloak takes Maven, Java 17 or later, curl and unzip", say)
+}
+
+fn programs(wanted: &[(&str, &'static str)], why: &str, say: &mut dyn FnMut(&str)) -> Result<(), String> {
+    let missing =
+        || -> Vec<&'static str> { wanted.iter().filter(|(program, _)| !run::has(program)).map(|(_, package)| *package).collect() };
+    let missing_now = missing();
+    if missing_now.is_empty() {
         return Ok(());
     }
     if run::has("apt-get") && is_root() {
-        say(&format!("installing {}", missing.join(" ")));
+        say(&format!("installing {}", missing_now.join(" ")));
         // The package lists of a fresh container are empty, so they are fetched first; a failure shows in the next step.
         let quiet = |args: &[&str]| run::capture(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(args));
         quiet(&["update", "-qq"])?;
         let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
-        args.extend(&missing);
+        args.extend(&missing_now);
         quiet(&args)?;
     }
-    let missing = self::missing();
+    let missing = missing();
     if missing.is_empty() {
         return Ok(());
     }
     let how = if run::has("apt-get") { "sudo apt-get install " } else { "install these with your system's package manager: " };
-    Err(format!("the tests drive real OpenSSH and a few common programs that are missing here; {how}{}", missing.join(" ")))
-}
-
-fn missing() -> Vec<&'static str> {
-    PROGRAMS.iter().filter(|(program, _)| !run::has(program)).map(|(_, package)| *package).collect()
+    Err(format!("{why}, and something is missing here; {how}{}", missing.join(" ")))
 }
 
 fn is_root() -> bool {

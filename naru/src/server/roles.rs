@@ -7,7 +7,7 @@ pub(crate) const BASE: &str = "
 kind: role
 name: admin
 spec:
-  administer: [role, user, token, link, node]
+  administer: [role, user, bot, oidc_connector, token, link, node]
 ---
 kind: role
 name: auditor

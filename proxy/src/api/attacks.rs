@@ -62,7 +62,7 @@ async fn a_used_link_gives_its_holder_the_same_sign_in_and_nobody_else_anything(
     let sign_in = sign_in_of(&first.x509_chain_pem, &stage);
     assert_eq!((sign_in_of(&again.x509_chain_pem, &stage), again.expires), (sign_in, first.expires));
 
-    stage.proxy.app.sessions.people.sign_out(sign_in).expect("signed out");
+    stage.proxy.app.sessions.people.sign_out(sign_in, "a test").expect("signed out");
     assert_eq!(by_link(&stage, &secret, &ssh, &key).await.status(), StatusCode::UNAUTHORIZED, "after signing out");
 }
 
@@ -152,7 +152,7 @@ async fn following_the_log_ends_with_the_sign_in_and_with_the_right() {
     let ann = stage.signed_in("ann");
     let Subject::User { sign_in, .. } = ann else { panic!("a user") };
     let body = follow(&ann).await;
-    stage.proxy.app.sessions.people.sign_out(sign_in).expect("signed out");
+    stage.proxy.app.sessions.people.sign_out(sign_in, "a test").expect("signed out");
     assert!(body.fold(false, async |_, piece| piece.is_err()).await, "breaks off after signing out");
 
     let body = follow(&stage.signed_in("ann")).await;
@@ -223,7 +223,7 @@ async fn a_body_that_comes_after_the_sign_out_does_nothing() {
         let Subject::User { sign_in, .. } = admin.clone() else { panic!("a person") };
         let people = stage.proxy.app.sessions.people.clone();
         let late = futures::stream::once(async move {
-            people.sign_out(sign_in).expect("signed out");
+            people.sign_out(sign_in, "a test").expect("signed out");
             Ok::<_, std::io::Error>(axum::body::Bytes::from_static(body.as_bytes()))
         });
         let answer = stage.send(request(Some(admin.clone()), "POST", path, axum::body::Body::from_stream(late))).await;
@@ -239,7 +239,7 @@ async fn a_session_is_decided_with_who_one_is_now() {
     let identity = sessions.people.identity(&name, sign_in, clock::now()).expect("signed in");
     let client = access::event::Client { ip: [127, 0, 0, 1].into(), port: 1, user_agent: None };
     let asker = crate::session::open::Asker { identity, sign_in, client, connection: "c".into() };
-    sessions.people.sign_out(sign_in).expect("signed out");
+    sessions.people.sign_out(sign_in, "a test").expect("signed out");
     let wanted = crate::session::open::Wanted {
         node: "demo".parse().expect("a name"),
         login: "eve".parse().expect("a login"),

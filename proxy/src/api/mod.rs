@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod attacks;
+mod connectors;
 mod events;
 mod joins;
 mod lasting;

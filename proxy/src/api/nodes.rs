@@ -138,7 +138,8 @@ pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person
     };
     let decided = match app.sessions.nodes.facts(&asked.node)? {
         Some((node, _)) => {
-            let question = OpenSession { identity: identity.clone(), node, login: asked.login.clone(), kind: SessionKind::Shell };
+            let question =
+                OpenSession { identity: identity.clone(), node, login: asked.login.clone(), kind: SessionKind::Shell, begun: None };
             decide(question, &view.policy, now)
         }
         None => Err(unknown_node(&identity, &asked.login, &asked.node, now)),

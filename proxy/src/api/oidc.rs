@@ -108,7 +108,10 @@ async fn enter(app: &App, client: &Client, vouched: Vouched, method: Method, ssh
     if let Err(denial) = app.oidc.make_room(&user, client) {
         app.sessions.people.sign_out(user.sign_in(), &denial.sentence)?;
         let refusal = Refusal::new(denial.code, "logins", denial.sentence);
-        return Err(No { problem: Box::new(wire::api::Problem { hint: Some(denial.hint), ..*no(app, refusal, name, client).problem }), status: StatusCode::FORBIDDEN });
+        return Err(No {
+            problem: Box::new(wire::api::Problem { hint: Some(denial.hint), ..*no(app, refusal, name, client).problem }),
+            status: StatusCode::FORBIDDEN,
+        });
     }
     let id = user.sign_in();
     issue(app, client, &user, method, ssh_key, csr).await.map(|signed_in| (signed_in, id))

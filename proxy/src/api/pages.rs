@@ -44,8 +44,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
         title = text(title)
     );
     let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
-    let policy =
-        format!("default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
+    let policy = format!("default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
     let mut answer = (status, Html(html)).into_response();
     let headers = answer.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -103,7 +102,8 @@ pub(super) fn confirm(attempt: &Attempt, proven: &Proven) -> Response {
 
 /// It is done, and the terminal goes on.
 pub(super) fn approved() -> Response {
-    let body = both("It is done. You can close this window; the terminal goes on.", "끝났습니다. 이 창을 닫아도 됩니다. 터미널이 이어집니다.");
+    let body =
+        both("It is done. You can close this window; the terminal goes on.", "끝났습니다. 이 창을 닫아도 됩니다. 터미널이 이어집니다.");
     page(StatusCode::OK, "Approved", &body)
 }
 
@@ -147,7 +147,11 @@ pub(super) fn dry_run(attempt: &Attempt, proven: &Proven, roles: &[(String, Stri
 /// It came to nothing.
 pub(super) fn refused(refusal: &Refusal) -> Response {
     let hint = refusal.hint.map(|hint| format!("<p>{}</p>", text(hint))).unwrap_or_default();
-    let body = format!("<p>{} ({})</p>{hint}<p lang=\"ko\">로그인하지 못했습니다. 위 문장을 관리자에게 전하세요.</p>", text(&refusal.sentence), refusal.code);
+    let body = format!(
+        "<p>{} ({})</p>{hint}<p lang=\"ko\">로그인하지 못했습니다. 위 문장을 관리자에게 전하세요.</p>",
+        text(&refusal.sentence),
+        refusal.code
+    );
     page(StatusCode::BAD_REQUEST, "This sign-in came to nothing", &body)
 }
 

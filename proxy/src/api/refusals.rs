@@ -133,7 +133,7 @@ impl Stage {
             Who::Agent => Some(Subject::Agent { id: "demo-1".parse().expect("id") }),
             Who::Engineer => Some(user),
             Who::SignedOut => {
-                self.proxy.app.sessions.people.sign_out(eve.sign_in()).expect("signed out");
+                self.proxy.app.sessions.people.sign_out(eve.sign_in(), "a test").expect("signed out");
                 Some(user)
             }
         };

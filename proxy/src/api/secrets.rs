@@ -40,7 +40,7 @@ fn list(app: &App, kind: &str) -> Result<Json<Items<SecretRow>>, No> {
 fn row(listed: Listed) -> SecretRow {
     let Listed { id, purpose, made_by, expires, used, chosen, .. } = listed;
     let (user, node, labels, replace) = match purpose {
-        Purpose::LoginLink { user } => (Some(user), None, Default::default(), false),
+        Purpose::LoginLink { user } | Purpose::BreakGlass { user, .. } => (Some(user), None, Default::default(), false),
         Purpose::Node { node, labels, replace } => (None, Some(node), labels, replace),
     };
     let used_for = chosen.and_then(|name| name.parse::<NodeName>().ok());

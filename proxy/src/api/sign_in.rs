@@ -13,7 +13,7 @@ use super::person::{Person, Told};
 use super::problem::{Body, No};
 use super::{App, Peer, pages, pin_of};
 use crate::authority::ask::{SignUser, USER_LIFE};
-use crate::authority::logins::SignIn;
+use crate::authority::logins::{Login, SignIn};
 use crate::authority::one_time::{BREAK_GLASS, LOGIN_LINK, RedeemError};
 use crate::authority::people::VerifiedUser;
 use crate::authority::tls::csr_key_hash;
@@ -151,7 +151,9 @@ fn refuse(app: &App, client: &Client, code: &str, why: String) -> No {
     event.client = Some(client.clone());
     match app.sessions.refusals.tell(event) {
         Ok(refusals::Told::Counted) => No::too_many(),
-        Ok(refusals::Told::Written) => No::new(StatusCode::UNAUTHORIZED, code, exit::NOT_SIGNED_IN, why).hint("Ask an administrator for a new link."),
+        Ok(refusals::Told::Written) => {
+            No::new(StatusCode::UNAUTHORIZED, code, exit::NOT_SIGNED_IN, why).hint("Ask an administrator for a new link.")
+        }
         Err(error) => error.into(),
     }
 }
@@ -198,19 +200,23 @@ fn given(app: &App, person: &Person, login: Option<&SignIn>) -> Vec<Given> {
     person.identity.roles.iter().map(|role| Given { role: role.clone(), why: why(role) }).collect()
 }
 
+/// The login of a request, or all of its person.
+fn of_person(app: &App, person: &Person, all: bool) -> Result<Vec<Login>, No> {
+    let principal = person.identity.user.principal();
+    let logins = app.sessions.people.live_logins(clock::now(), |record| record.is_of(&principal))?;
+    Ok(logins.into_iter().filter(|login| all || login.id == person.sign_in).collect())
+}
+
 /// `POST /v1/sign-out`, for whoever is signed in: ends this login, or all of the person, their live sessions, and the provider's
 /// sessions behind them.
 pub(crate) async fn out(State(app): State<App>, Told(person, asked): Told<Person, SignOut>) -> Result<Json<SignedOut>, No> {
     let people = &app.sessions.people;
-    let principal = person.identity.user.principal();
-    let mine = |record: &SignIn| record.is_of(&principal);
-    let logins = people.live_logins(clock::now(), mine)?;
-    let logins: Vec<_> = logins.into_iter().filter(|login| asked.all || login.id == person.sign_in).collect();
+    let logins = of_person(&app, &person, asked.all)?;
     let logged = app.sessions.log.append(&person.event(What::Logout {}))?;
     let _durable = app.sessions.log.durable(logged).await?;
     let mut answer = SignedOut::default();
     let mut hints = Vec::new();
-    for login in &logins {
+    for login in logins {
         let id_token = if asked.here { None } else { app.oidc.id_token(login.id) };
         if people.sign_out(login.id, "you signed out")? {
             answer.ended += 1;
@@ -221,7 +227,7 @@ pub(crate) async fn out(State(app): State<App>, Told(person, asked): Told<Person
         hints.extend(id_token.map(|token| (login, token)));
     }
     for (login, token) in hints {
-        match app.oidc.end_at_provider(login, Some(&token)).await {
+        match app.oidc.end_at_provider(&login, &token).await {
             Ok(_) => answer.provider = Some(answer.provider.unwrap_or(true)),
             Err(browse) => {
                 answer.provider = Some(false);

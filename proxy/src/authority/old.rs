@@ -6,8 +6,8 @@ use access::time::Timestamp;
 use serde::de::DeserializeOwned;
 use store::kv::{Change, Entry, Expect, Kv, KvError, MAX_BATCH};
 
-use super::one_time::{self, SECRETS};
 use super::logins::{SIGN_INS, SignIn, TOKENS};
+use super::one_time::{self, SECRETS};
 
 /// How long something stays after its end: long after its link could begin it again.
 const KEPT: Duration = Duration::from_secs(24 * 3600);

@@ -281,7 +281,11 @@ impl People {
     /// Everybody who is signed in.
     pub(crate) fn signed_in(&self, now: Timestamp) -> Result<BTreeSet<UserName>, KvError> {
         let logins = self.live_logins(now, |_| true)?;
-        Ok(logins.into_iter().filter(|login| self.identity(&login.record.user, login.id, now).is_ok()).map(|login| login.record.user).collect())
+        Ok(logins
+            .into_iter()
+            .filter(|login| self.identity(&login.record.user, login.id, now).is_ok())
+            .map(|login| login.record.user)
+            .collect())
     }
 
     /// Who is behind a believed SSH certificate.

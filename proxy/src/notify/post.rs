@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::address::{Class, class};
 use super::pace::retry_after;
+use crate::address::{Class, class};
 
 /// Most bytes of an answer that are read: of its head, and of its body.
 const MAX_ANSWER: usize = 64 * 1024;

@@ -67,7 +67,8 @@ impl Oidc {
                     library.device().await
                 };
                 let device = device.inspect_err(|_| drop(self.attempts.take(&id)))?;
-                let browse = device.verification_uri_complete().map_or_else(|| device.verification_uri().to_string(), |uri| uri.secret().clone());
+                let browse =
+                    device.verification_uri_complete().map_or_else(|| device.verification_uri().to_string(), |uri| uri.secret().clone());
                 let user_code = device.user_code().secret().clone();
                 let interval_s = device.interval().as_secs().clamp(1, 60);
                 attempt.code.clone_from(&user_code);

@@ -90,11 +90,6 @@ impl Attempt {
         };
         of + self.url.len() + 1024
     }
-
-    /// When it is over.
-    pub(crate) fn expires(&self) -> Timestamp {
-        self.begun.plus(LIFE)
-    }
 }
 
 #[derive(Default)]
@@ -151,8 +146,10 @@ impl Attempts {
         let mut all = self.all();
         let attempt = all.by_id.get_mut(id).ok_or_else(unknown)?;
         match attempt.browser {
-            Some(other) if other != browser => Err(Refusal::new(super::OTHER_ATTEMPT, "browser", "this sign-in was opened in another browser")
-                .hint("Begin again, and open the address only once.")),
+            Some(other) if other != browser => {
+                Err(Refusal::new(super::OTHER_ATTEMPT, "browser", "this sign-in was opened in another browser")
+                    .hint("Begin again, and open the address only once."))
+            }
             _ => {
                 attempt.browser = Some(browser);
                 Ok(attempt.clone())
@@ -168,7 +165,8 @@ impl Attempts {
 }
 
 fn unknown() -> Refusal {
-    Refusal::new(NO_ATTEMPT, "unknown", "this sign-in is not known: it is done, too old, or was never begun").hint("Begin again with `naru login`.")
+    Refusal::new(NO_ATTEMPT, "unknown", "this sign-in is not known: it is done, too old, or was never begun")
+        .hint("Begin again with `naru login`.")
 }
 
 impl All {

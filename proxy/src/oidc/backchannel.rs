@@ -6,8 +6,8 @@ use std::time::Instant;
 use access::event::{Actor, Client, Event, Outcome, What};
 use access::time::Timestamp;
 use access::words::ConnectorName;
-use store::kv::{Expect, Kv as _, KvError};
-use wire::oidc::{LogoutToken, logout_token};
+use store::kv::{Expect, KvError};
+use wire::oidc::{LogoutToken, Nonce, logout_token};
 
 use super::ends::Cause;
 use super::{Oidc, Refusal, UNBELIEVED};
@@ -36,8 +36,9 @@ impl Oidc {
         let stored = self.connector(connector)?;
         let spec = &stored.spec;
         let provider = self.providers.of_people(spec.provider())?;
-        let check = |keys: &_, expected: &_| logout_token(token, keys, expected);
-        let token = provider.believe(&spec.client_id, &spec.audiences, check).await?;
+        let token = provider
+            .believe(&spec.client_id, &spec.audiences, token, Nonce::None, |token, keys, expected, _| logout_token(token, keys, expected))
+            .await?;
         // Sessions end before the token is noted: were the proxy to die in between, the provider's second try ends what is left.
         let ended = self.end_named(connector, &spec.issuer, &token)?;
         self.note_used(connector, &token)?;

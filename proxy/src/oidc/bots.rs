@@ -5,7 +5,7 @@ use std::time::Duration;
 use access::identity::{Auth, Method};
 use serde_json::Value;
 use wire::api::BotSignIn;
-use wire::oidc::{WorkloadToken, claim, strings, workload_token};
+use wire::oidc::{Nonce, WorkloadToken, claim, strings, workload_token};
 
 use super::{BOT, Believed, Oidc, Refusal};
 use crate::authority::logins::Provided;
@@ -20,11 +20,20 @@ impl Oidc {
     pub(crate) async fn bot(&self, asked: &BotSignIn) -> Result<Vouched, Refusal> {
         let view = self.live.now();
         // Whether there is such a bot does not show before a token of its provider does; without one nothing could be believed.
-        let unknown = || Refusal::new(BOT, "bot", format!("the bot {} and this token do not fit", asked.bot)).hint("Ask an administrator: the audit log says why.");
+        let unknown = || {
+            Refusal::new(BOT, "bot", format!("the bot {} and this token do not fit", asked.bot))
+                .hint("Ask an administrator: the audit log says why.")
+        };
         let spec = view.bots.get(&asked.bot).cloned().ok_or_else(unknown)?;
         let provider = self.providers.of_machines(spec.provider())?;
-        let token = provider.believe(&spec.audience, &[], |keys, expected| workload_token(&asked.token, keys, expected)).await?;
-        spec.fits(|path| said(&token, path)).map_err(|why| Refusal { word: "claims", sentence: format!("{}: {why}", unknown().sentence), ..unknown() })?;
+        let token = provider
+            .believe(&spec.audience, &[], &asked.token, Nonce::None, |token, keys, expected, _| workload_token(token, keys, expected))
+            .await?;
+        spec.fits(|path| said(&token, path)).map_err(|why| Refusal {
+            word: "claims",
+            sentence: format!("{}: {why}", unknown().sentence),
+            ..unknown()
+        })?;
         let most = spec.max_login.map_or(LIFE, |most| most.duration().min(LIFE));
         Ok(Vouched {
             name: asked.bot.clone(),

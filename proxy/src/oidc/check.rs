@@ -82,7 +82,8 @@ impl Oidc {
     async fn clock(&self, report: &mut Report, stored: &StoredConnector, web: &super::http::Web) {
         let url = format!("{}/.well-known/openid-configuration", stored.spec.issuer.trim_end_matches('/'));
         let Ok(answer) = web.get(&url).await else { return };
-        let date = answer.headers().get(header::DATE).and_then(|value| value.to_str().ok()).and_then(|text| httpdate::parse_http_date(text).ok());
+        let date =
+            answer.headers().get(header::DATE).and_then(|value| value.to_str().ok()).and_then(|text| httpdate::parse_http_date(text).ok());
         let Some(theirs) = date else {
             return report.doubt("clock", "the provider does not say its time", "Compare the clocks of both by hand.");
         };
@@ -101,10 +102,18 @@ impl Oidc {
         let callback = self.callback(name);
         match at.exchange(NO_CODE, &"x".repeat(43), &callback).await {
             Err(ClientError::Refused { error, .. }) if matches!(error.as_str(), "invalid_client" | "unauthorized_client") => {
-                report.bad("client", format!("the provider does not take client {} with this credential: {error}", stored.spec.client_id), "Compare client id and secret with the provider's console, and that the client is confidential.");
+                report.bad(
+                    "client",
+                    format!("the provider does not take client {} with this credential: {error}", stored.spec.client_id),
+                    "Compare client id and secret with the provider's console, and that the client is confidential.",
+                );
             }
-            Err(ClientError::Refused { .. }) => report.good("client", format!("the provider knows client {} and its credential", stored.spec.client_id)),
-            Err(error) => report.doubt("client", format!("the token endpoint did not answer as it should: {error}"), "Look at the provider's log."),
+            Err(ClientError::Refused { .. }) => {
+                report.good("client", format!("the provider knows client {} and its credential", stored.spec.client_id))
+            }
+            Err(error) => {
+                report.doubt("client", format!("the token endpoint did not answer as it should: {error}"), "Look at the provider's log.")
+            }
             Ok(_) => report.bad("client", "the provider exchanged a code that it never gave", "Do not use this provider."),
         }
         let places = [(Flow::Browser, "http://127.0.0.1:41234/callback"), (Flow::Headless, callback.as_str())];
@@ -116,7 +125,11 @@ impl Oidc {
                         Flow::Browser => "Add http://127.0.0.1/* to the client's valid redirect URIs (any port on loopback), or leave browser out of the connector's flows.".to_owned(),
                         _ => format!("Add {callback} to the client's valid redirect URIs."),
                     };
-                    report.bad("redirect", format!("the provider answers {} to a sign-in that comes back to {redirect}", answer.status().as_u16()), &remedy);
+                    report.bad(
+                        "redirect",
+                        format!("the provider answers {} to a sign-in that comes back to {redirect}", answer.status().as_u16()),
+                        &remedy,
+                    );
                 }
                 Ok(_) => report.good("redirect", format!("people may come back to {redirect}")),
                 Err(error) => report.doubt("redirect", error.to_string(), "Look at the provider's log."),
@@ -128,14 +141,21 @@ impl Oidc {
 /// A provider that cannot be used at all.
 fn told(report: &mut Report, error: &ProviderError) {
     let (name, remedy) = match error {
-        ProviderError::Discovery(fault) if fault.code() == "issuer" => {
-            ("issuer", "Write the issuer as the provider says it, or set the provider's public host name (Keycloak: KC_HOSTNAME; before version 17 its addresses began with /auth).")
+        ProviderError::Discovery(fault) if fault.code() == "issuer" => (
+            "issuer",
+            "Write the issuer as the provider says it, or set the provider's public host name (Keycloak: KC_HOSTNAME; before version 17 its addresses began with /auth).",
+        ),
+        ProviderError::Discovery(_) => {
+            ("discovery", "Look at the provider's discovery document; endpoints on other hosts go into endpoint_hosts.")
         }
-        ProviderError::Discovery(_) => ("discovery", "Look at the provider's discovery document; endpoints on other hosts go into endpoint_hosts."),
         ProviderError::Status { status: 404, .. } => ("discovery", "Is the realm's name in the issuer right?"),
         ProviderError::Status { .. } => ("discovery", "Look at the provider's log."),
-        ProviderError::Away(cause) if cause.is_trust() => ("tls", "Put the certificates of the provider's authority into the connector as `ca`, and check that the name fits."),
-        ProviderError::Away(_) => ("discovery", "Is the provider up, and can the proxy reach it? `proxy` in the connector names an HTTP proxy on the way."),
+        ProviderError::Away(cause) if cause.is_trust() => {
+            ("tls", "Put the certificates of the provider's authority into the connector as `ca`, and check that the name fits.")
+        }
+        ProviderError::Away(_) => {
+            ("discovery", "Is the provider up, and can the proxy reach it? `proxy` in the connector names an HTTP proxy on the way.")
+        }
         ProviderError::Keys(_) => ("keys", "Let the realm have an active asymmetric signing key."),
         ProviderError::Bad(_) => ("declaration", "Mend the connector's `ca` or `proxy`."),
     };
@@ -150,11 +170,19 @@ fn scopes(report: &mut Report, stored: &StoredConnector, discovery: &Discovery) 
     if missing.is_empty() {
         report.good("scopes", "the provider knows every scope that is asked for");
     } else {
-        report.bad("scopes", format!("the provider does not know the scopes {}", missing.join(", ")), "Make them at the provider (Keycloak: client scopes, also optional ones of the client), or leave them out.");
+        report.bad(
+            "scopes",
+            format!("the provider does not know the scopes {}", missing.join(", ")),
+            "Make them at the provider (Keycloak: client scopes, also optional ones of the client), or leave them out.",
+        );
     }
     let groups = stored.spec.claims.keys().any(|path| path == "groups");
     if groups && !stored.spec.scopes.iter().any(|scope| scope == "groups") && discovery.scopes.iter().any(|scope| scope == "groups") {
-        report.doubt("scopes", "roles come from the claim groups, and the scope groups is not asked for", "Add groups to scopes, unless the client has a mapper of its own; the dry run shows it.");
+        report.doubt(
+            "scopes",
+            "roles come from the claim groups, and the scope groups is not asked for",
+            "Add groups to scopes, unless the client has a mapper of its own; the dry run shows it.",
+        );
     }
 }
 
@@ -171,6 +199,10 @@ fn ways(report: &mut Report, stored: &StoredConnector, discovery: &Discovery, oi
         report.good("logout", format!("the provider can tell of sign-outs at once: its client's back-channel logout URL must be {place}"));
     } else {
         let every = stored.spec.refresh.map_or(Duration::from_secs(60), |every| every.duration()).as_secs();
-        report.doubt("logout", format!("the provider does not tell of sign-outs: they count after {every} s"), "Choose a shorter refresh, where that is too late.");
+        report.doubt(
+            "logout",
+            format!("the provider does not tell of sign-outs: they count after {every} s"),
+            "Choose a shorter refresh, where that is too late.",
+        );
     }
 }

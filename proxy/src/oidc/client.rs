@@ -1,6 +1,7 @@
 //! Our client at a provider: the requests of OAuth 2 and OpenID Connect, made by the library and sent by [`super::http`]. What comes
 //! back is text; nothing in it is believed here.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use openidconnect::core::{
     CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
-    AccessToken, AuthType, AuthUrl, AuthenticationFlow, AuthorizationCode, ClientId, ClientSecret, CsrfToken, DeviceAuthorizationUrl,
-    EmptyAdditionalClaims, EndpointMaybeSet, EndpointNotSet, EndpointSet, ExtraTokenFields, IdToken, IssuerUrl, JsonWebKeySet, Nonce,
-    OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardErrorResponse,
-    StandardTokenResponse, TokenResponse, TokenUrl,
+    AccessToken, AsyncHttpClient, AuthType, AuthUrl, AuthenticationFlow, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    DeviceAuthorizationUrl, EmptyAdditionalClaims, EndpointNotSet, EndpointSet, ExtraTokenFields, HttpRequest, HttpResponse, IdToken,
+    IssuerUrl, JsonWebKeySet, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use wire::oidc::Discovery;
@@ -93,7 +94,7 @@ type Library = openidconnect::Client<
     CoreRevocableToken,
     CoreRevocationErrorResponse,
     EndpointSet,
-    EndpointMaybeSet,
+    EndpointSet,
     EndpointNotSet,
     EndpointNotSet,
     EndpointSet,
@@ -114,8 +115,6 @@ pub(crate) enum ClientError {
     Url(&'static str),
     #[error("the provider has no device flow")]
     NoDevice,
-    #[error("our key for the provider cannot sign: {0}")]
-    Assertion(String),
 }
 
 impl ClientError {
@@ -157,6 +156,7 @@ pub(super) struct Client {
     web: Web,
     credential: Credential,
     scopes: Vec<Scope>,
+    has_device: bool,
 }
 
 impl Client {
@@ -164,30 +164,30 @@ impl Client {
         let issuer = IssuerUrl::new(of.issuer.clone()).map_err(|_| ClientError::Url("issuer"))?;
         let auth = AuthUrl::new(of.authorization_endpoint.clone()).map_err(|_| ClientError::Url("authorization endpoint"))?;
         let token = TokenUrl::new(of.token_endpoint.clone()).map_err(|_| ClientError::Url("token endpoint"))?;
-        let device = of.device_authorization_endpoint.clone().map(DeviceAuthorizationUrl::new);
-        let device = device.transpose().map_err(|_| ClientError::Url("device endpoint"))?;
-        let basic = of.token_endpoint_auth_methods.is_empty() || of.token_endpoint_auth_methods.iter().any(|way| way == "client_secret_basic");
+        let has_device = of.device_authorization_endpoint.is_some();
+        // The library knows at compile time which endpoints there are; where there is no device endpoint, this one is never asked.
+        let device = of.device_authorization_endpoint.clone().unwrap_or_else(|| of.token_endpoint.clone());
+        let device = DeviceAuthorizationUrl::new(device).map_err(|_| ClientError::Url("device endpoint"))?;
+        let basic =
+            of.token_endpoint_auth_methods.is_empty() || of.token_endpoint_auth_methods.iter().any(|way| way == "client_secret_basic");
         let mut library = openidconnect::Client::new(ClientId::new(client_id.to_owned()), issuer, JsonWebKeySet::default())
             .set_auth_uri(auth)
             .set_token_uri(token)
-            .set_device_authorization_url_option(device)
+            .set_device_authorization_url(device)
             .set_auth_type(if basic { AuthType::BasicAuth } else { AuthType::RequestBody });
         if let Credential::Secret(secret) = &credential {
             library = library.set_client_secret(ClientSecret::new(secret.clone()));
         }
         let scopes = scopes.iter().filter(|scope| *scope != "openid").map(|scope| Scope::new(scope.clone())).collect();
-        Ok(Self { library, web, credential, scopes })
+        Ok(Self { library, web, credential, scopes, has_device })
     }
 
     /// Where a browser is sent (OpenID Connect Core section 3.1.2.1, with PKCE).
     pub(super) fn authorize(&self, redirect: &str, extra: &Extra) -> Result<Asked, ClientError> {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let redirect = RedirectUrl::new(redirect.to_owned()).map_err(|_| ClientError::Url("redirect"))?;
-        let mut request = self.library.authorize_url(
-            AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
-            CsrfToken::new_random,
-            Nonce::new_random,
-        );
+        let mut request =
+            self.library.authorize_url(AuthenticationFlow::<CoreResponseType>::AuthorizationCode, CsrfToken::new_random, Nonce::new_random);
         for scope in &self.scopes {
             request = request.add_scope(scope.clone());
         }
@@ -215,7 +215,7 @@ impl Client {
         for (name, value) in self.assertion() {
             request = request.add_extra_param(name, value);
         }
-        request.request_async(&|asked| self.send(asked)).await.map_err(of_token)
+        request.request_async(&self.web).await.map_err(of_token)
     }
 
     /// Exchanges a refresh token for a newer one and newer claims.
@@ -225,16 +225,19 @@ impl Client {
         for (name, value) in self.assertion() {
             request = request.add_extra_param(name, value);
         }
-        request.request_async(&|asked| self.send(asked)).await.map_err(of_token)
+        request.request_async(&self.web).await.map_err(of_token)
     }
 
     /// Begins a device flow (RFC 8628 section 3.1).
     pub(super) async fn device(&self) -> Result<CoreDeviceAuthorizationResponse, ClientError> {
-        let mut request = self.library.exchange_device_code().map_err(|_| ClientError::NoDevice)?.add_scopes(self.scopes.clone());
+        if !self.has_device {
+            return Err(ClientError::NoDevice);
+        }
+        let mut request = self.library.exchange_device_code().add_scopes(self.scopes.clone());
         for (name, value) in self.assertion() {
             request = request.add_extra_param(name, value);
         }
-        request.request_async(&|asked| self.send(asked)).await.map_err(of_token)
+        request.request_async(&self.web).await.map_err(of_token)
     }
 
     /// Asks until the person has approved, refused, or let the time pass (RFC 8628 section 3.4).
@@ -243,8 +246,7 @@ impl Client {
         for (name, value) in self.assertion() {
             request = request.add_extra_param(name, value);
         }
-        let asked = request.request_async(&|asked| self.send(asked), tokio::time::sleep, Some(begun.expires_in()));
-        asked.await.map_err(of_token)
+        request.request_async(&self.web, tokio::time::sleep, Some(begun.expires_in())).await.map_err(of_token)
     }
 
     /// What the provider says at its userinfo endpoint, as text.
@@ -254,7 +256,7 @@ impl Client {
             .header(header::ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|_| ClientError::Url("userinfo endpoint"))?;
-        let answer = self.send(request).await.map_err(away)?;
+        let answer = AsyncHttpClient::call(&self.web, request).await.map_err(away)?;
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
             status => Err(ProviderError::Status { what: "its userinfo endpoint", status }.into()),
@@ -263,17 +265,22 @@ impl Client {
 
     /// Posts a form with our client's credential, and answers the status.
     pub(super) async fn post(&self, what: &'static str, endpoint: &str, fields: &[(&str, &str)]) -> Result<u16, ClientError> {
+        let body = self.form(fields);
+        let request = Request::post(endpoint)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body.into_bytes())
+            .map_err(|_| ClientError::Url(what))?;
+        Ok(self.web.ask(request).await.map_err(away)?.status().as_u16())
+    }
+
+    fn form(&self, fields: &[(&str, &str)]) -> String {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields).append_pair("client_id", self.library.client_id());
         if let Credential::Secret(secret) = &self.credential {
             form.append_pair("client_secret", secret);
         }
         form.extend_pairs(self.assertion());
-        let request = Request::post(endpoint)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form.finish().into_bytes())
-            .map_err(|_| ClientError::Url(what))?;
-        Ok(self.web.call(request).await.map_err(away)?.status().as_u16())
+        form.finish()
     }
 
     fn assertion(&self) -> Vec<(&'static str, String)> {
@@ -285,14 +292,21 @@ impl Client {
             _ => Vec::new(),
         }
     }
+}
 
-    async fn send(&self, request: openidconnect::HttpRequest) -> Result<openidconnect::HttpResponse, WebError> {
-        let answer = self.web.call(request).await?;
-        match answer.status().as_u16() {
-            // A redirect is not followed, and what is only for now is no answer about us.
-            status @ (300..=399 | 429 | 500..) => Err(WebError::Status(status)),
-            _ => Ok(answer),
-        }
+impl<'c> AsyncHttpClient<'c> for Web {
+    type Error = WebError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, WebError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let answer = self.ask(request).await?;
+            match answer.status().as_u16() {
+                // A redirect is not followed, and what is only for now is no answer about us.
+                status @ (300..=399 | 429 | 500..) => Err(WebError::Status(status)),
+                _ => Ok(answer),
+            }
+        })
     }
 }
 

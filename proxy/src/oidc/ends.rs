@@ -2,6 +2,7 @@
 
 use access::decide::{Denial, LogIn, log_in};
 use access::event::{Actor, Client, Event, What};
+use access::words::ConnectorName;
 use http::StatusCode;
 
 use super::{Oidc, Refusal};
@@ -51,7 +52,9 @@ impl Oidc {
     pub(super) fn actor(&self, record: &SignIn) -> Actor {
         let id = record.provider.as_ref().map(|provided| format!("{}|{}", provided.issuer, provided.subject));
         let known = self.live.now().identity(&record.user, record.expires);
-        known.as_ref().map_or_else(|| Actor { name: record.user.to_string(), id: id.unwrap_or_default(), ..Actor::anonymous() }, Actor::user)
+        known
+            .as_ref()
+            .map_or_else(|| Actor { name: record.user.to_string(), id: id.unwrap_or_default(), ..Actor::anonymous() }, Actor::user)
     }
 
     /// Makes room for one more login of this person, or says that there is none.
@@ -70,25 +73,10 @@ impl Oidc {
     }
 
     /// Ends the provider's session of a login, where it has one. True when the provider did; else what a browser opens to do it.
-    pub(crate) async fn end_at_provider(&self, login: &Login, id_token: Option<&str>) -> Result<bool, Option<String>> {
+    pub(crate) async fn end_at_provider(&self, login: &Login, id_token: &str) -> Result<bool, Option<String>> {
         let record = &login.record;
         let Some(connector) = record.provider.as_ref().and_then(|provided| provided.connector.clone()) else { return Err(None) };
-        let ended: Result<(bool, Option<String>), Refusal> = async {
-            let stored = self.connector(&connector)?;
-            let provider = self.providers.of_people(stored.spec.provider())?;
-            let Some(endpoint) = provider.discovery().await?.end_session_endpoint.clone() else { return Ok((false, None)) };
-            let client = self.client(&connector, &stored).await?;
-            let hint = id_token.unwrap_or_default();
-            // RP-Initiated Logout 1.0 section 2: by POST too; the hint names the session, so that no page has to ask.
-            let status = client.post("end of session", &endpoint, &[("id_token_hint", hint)]).await?;
-            let done = StatusCode::from_u16(status).is_ok_and(|status| status.is_success() || status.is_redirection());
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            query.append_pair("client_id", &stored.spec.client_id);
-            let sign = if endpoint.contains('?') { '&' } else { '?' };
-            Ok((done, Some(format!("{endpoint}{sign}{}", query.finish()))))
-        }
-        .await;
-        match ended {
+        match self.ask_to_end(&connector, id_token).await {
             Ok((true, _)) => Ok(true),
             Ok((false, browse)) => Err(browse),
             Err(refusal) => {
@@ -96,6 +84,20 @@ impl Oidc {
                 Err(None)
             }
         }
+    }
+
+    async fn ask_to_end(&self, connector: &ConnectorName, id_token: &str) -> Result<(bool, Option<String>), Refusal> {
+        let stored = self.connector(connector)?;
+        let provider = self.providers.of_people(stored.spec.provider())?;
+        let Some(endpoint) = provider.discovery().await?.end_session_endpoint.clone() else { return Ok((false, None)) };
+        let client = self.client(connector, &stored).await?;
+        // RP-Initiated Logout 1.0 section 2: by POST too; the hint names the session, so that no page has to ask.
+        let status = client.post("end of session", &endpoint, &[("id_token_hint", id_token)]).await?;
+        let done = StatusCode::from_u16(status).is_ok_and(|status| status.is_success() || status.is_redirection());
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("client_id", &stored.spec.client_id);
+        let sign = if endpoint.contains('?') { '&' } else { '?' };
+        Ok((done, Some(format!("{endpoint}{sign}{}", query.finish()))))
     }
 
     /// The last ID token of a login, for the provider.

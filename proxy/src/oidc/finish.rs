@@ -140,6 +140,7 @@ impl Oidc {
     }
 
     fn unknown(&self) -> Refusal {
-        Refusal::new(NO_ATTEMPT, "unknown", "this sign-in is not known: it is done, too old, or was never begun").hint("Begin again with `naru login`.")
+        Refusal::new(NO_ATTEMPT, "unknown", "this sign-in is not known: it is done, too old, or was never begun")
+            .hint("Begin again with `naru login`.")
     }
 }

@@ -95,14 +95,14 @@ impl Web {
     }
 
     /// Asks once.
-    pub(crate) async fn call(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, WebError> {
+    pub(crate) async fn ask(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, WebError> {
         tokio::time::timeout(TIMEOUT, self.exchange(request)).await.map_err(|_| WebError::Timeout)?
     }
 
     /// Asks once with GET for JSON.
     pub(crate) async fn get(&self, url: &str) -> Result<Response<Vec<u8>>, WebError> {
         let request = Request::get(url).header(header::ACCEPT, "application/json").body(Vec::new()).map_err(|_| WebError::Uri)?;
-        self.call(request).await
+        self.ask(request).await
     }
 
     async fn exchange(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, WebError> {

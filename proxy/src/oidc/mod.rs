@@ -68,7 +68,12 @@ impl Oidc {
 
     /// A connector as declared now.
     pub(crate) fn connector(&self, name: &ConnectorName) -> Result<StoredConnector, Refusal> {
-        self.live.now().connectors.get(name).cloned().ok_or_else(|| Refusal::new(CONNECTOR, "connector", format!("there is no connector {name}")))
+        self.live
+            .now()
+            .connectors
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Refusal::new(CONNECTOR, "connector", format!("there is no connector {name}")))
     }
 
     /// Where a provider sends browsers back to.
@@ -155,7 +160,7 @@ impl From<ClientError> for Refusal {
             ClientError::Refused { .. } => Self::new(SAID_NO, "refused", error.to_string()),
             ClientError::Answer(_) => Self::new(UNBELIEVED, "answer", error.to_string()),
             ClientError::NoDevice => Self::new(CONNECTOR, "flow", error.to_string()).hint("Use `naru login --no-browser`."),
-            ClientError::Url(_) | ClientError::Assertion(_) => Self::new(AWAY, "declaration", error.to_string()),
+            ClientError::Url(_) => Self::new(AWAY, "declaration", error.to_string()),
         }
     }
 }
@@ -172,9 +177,8 @@ impl From<Unbelieved> for Refusal {
 impl From<NobodyError> for Refusal {
     fn from(error: NobodyError) -> Self {
         match error {
-            NobodyError::Taken(_) => {
-                Self::new(NAME, "taken", error.to_string()).hint("An administrator can give the person another name at the provider, or rename the other one.")
-            }
+            NobodyError::Taken(_) => Self::new(NAME, "taken", error.to_string())
+                .hint("An administrator can give the person another name at the provider, or rename the other one."),
             NobodyError::Store(error) => {
                 tracing::error!(%error, "a sign-in could not be stored");
                 Self::new(AWAY, "store", "the proxy could not store the sign-in")

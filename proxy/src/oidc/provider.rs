@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use access::connector::ProviderSpec;
-use wire::oidc::{Algorithm, Discovery, DiscoveryFault, Expected, KeySet, KeySetFault, TokenFault, TokenIssuer};
+use wire::oidc::{Algorithm, Discovery, DiscoveryFault, Expected, KeySet, KeySetFault, Nonce, TokenFault, TokenIssuer};
 
 use super::http::{BadProvider, Web, WebError};
 use crate::clock;
@@ -36,13 +36,6 @@ pub(crate) enum ProviderError {
     Keys(KeySetFault),
     #[error("{0}")]
     Bad(Arc<BadProvider>),
-}
-
-impl ProviderError {
-    /// Whether waiting may help.
-    pub(crate) fn passes(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Status { status: 429 | 500..=599, .. })
-    }
 }
 
 /// Why something that was signed is not believed.
@@ -86,6 +79,9 @@ struct Known {
     asked: Option<Instant>,
     failed: Option<(Instant, ProviderError)>,
 }
+
+/// How a token of one kind is checked.
+pub(super) type Check<T> = fn(&str, &KeySet, &Expected<'_>, Nonce<'_>) -> Result<T, TokenFault>;
 
 /// One provider.
 pub(crate) struct Provider {
@@ -227,7 +223,9 @@ impl Provider {
         &self,
         audience: &str,
         also: &[String],
-        check: impl Fn(&KeySet, &Expected<'_>) -> Result<T, TokenFault>,
+        token: &str,
+        nonce: Nonce<'_>,
+        check: Check<T>,
     ) -> Result<T, Unbelieved> {
         let algorithms = self.algorithms().await?;
         let expected = Expected {
@@ -239,13 +237,13 @@ impl Provider {
             leeway: LEEWAY,
         };
         let keys = self.keys().await?;
-        match check(&keys, &expected) {
+        match check(token, &keys, &expected, nonce) {
             Err(TokenFault::UnknownKey { kid }) => {
                 let newer = self.fetch_keys(Some(&keys)).await?;
                 if Arc::ptr_eq(&newer, &keys) {
                     return Err(TokenFault::UnknownKey { kid }.into());
                 }
-                Ok(check(&newer, &expected)?)
+                Ok(check(token, &newer, &expected, nonce)?)
             }
             other => Ok(other?),
         }

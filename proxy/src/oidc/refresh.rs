@@ -69,7 +69,7 @@ impl Renewals {
         self.bell.notify_one();
     }
 
-    pub(super) fn forget(&self, id: u64) {
+    pub(crate) fn forget(&self, id: u64) {
         let mut due = self.due();
         if let Some(at) = due.of.remove(&id) {
             due.at.remove(&(at, id));

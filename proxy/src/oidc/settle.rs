@@ -134,7 +134,7 @@ impl Oidc {
         let spec = &stored.spec;
         let Some(text) = tokens.id_token_text() else { return Ok(None) };
         let provider = self.providers.of_people(spec.provider())?;
-        let token = provider.believe(&spec.client_id, &spec.audiences, |keys, expected| id_token(text, keys, expected, nonce)).await?;
+        let token = provider.believe(&spec.client_id, &spec.audiences, text, nonce, id_token).await?;
         let mut all = token.claims().clone();
         let lacking = spec.paths().into_iter().chain([spec.username_claim()]).any(|path| claim(&all, path).is_none());
         let endpoint = provider.discovery().await?.userinfo_endpoint.clone();
@@ -197,12 +197,13 @@ impl Oidc {
         }
         let path = spec.username_claim();
         let said = claim(&claims.all, path).and_then(Value::as_str);
-        let said = said.ok_or_else(|| Refusal::new(NAME, "name", format!("the provider says no name for the person: the claim {path} is missing")))?;
+        let said = said
+            .ok_or_else(|| Refusal::new(NAME, "name", format!("the provider says no name for the person: the claim {path} is missing")))?;
         said.to_ascii_lowercase().parse().map_err(|error: access::words::BadName| Refusal::new(NAME, "name", error.to_string()))
     }
 
     /// A person who is proven becomes one who may sign in.
-    pub(super) fn vouch(&self, proven: Proven) -> Result<Vouched, Refusal> {
+    pub(crate) fn vouch(&self, proven: Proven) -> Result<Vouched, Refusal> {
         let proof = Believed::of_person(&proven.token);
         let place = tokens_of(proof.sign_in());
         let seal = |text: &Plain| {

@@ -111,7 +111,11 @@ impl Oidc {
             return Err(Refusal::new(OTHER_ATTEMPT, "subject", format!("{} signed in, and the session is of {}", proven.name, login.user)));
         }
         let auth = Auth { method: login.auth.method, ..proven.auth };
-        let event = Event::new(clock::now(), Actor::user(&self.people.identity(&login.user, sign_in, clock::now())?), What::SteppedUp { acr: auth.acr.clone() });
+        let event = Event::new(
+            clock::now(),
+            Actor::user(&self.people.identity(&login.user, sign_in, clock::now())?),
+            What::SteppedUp { acr: auth.acr.clone() },
+        );
         if let Err(error) = self.log.append(&event) {
             return Err(Refusal::new(super::AWAY, "log", format!("the audit log cannot be written: {error}")));
         }

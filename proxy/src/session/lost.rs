@@ -296,7 +296,13 @@ mod tests {
             auth: Default::default(),
         };
         let node = NodeFacts { name: "demo".parse().expect("a name"), labels: Default::default() };
-        let question = OpenSession { identity: identity.clone(), node, login: "root".parse().expect("a login"), kind: SessionKind::Shell };
+        let question = OpenSession {
+            identity: identity.clone(),
+            node,
+            login: "root".parse().expect("a login"),
+            kind: SessionKind::Shell,
+            begun: None,
+        };
         let permit = decide(question, &policy, NOW).expect("a permit");
         let circumstances =
             Circumstances { session: id(number), connection: "c".into(), command: None, terminal: None, term: None, started: NOW };

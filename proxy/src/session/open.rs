@@ -196,7 +196,7 @@ impl Sessions {
             None
         });
         let Some((node, agent)) = facts else { return Err(unknown_node(who, &wanted.login, &wanted.node, now)) };
-        let question = OpenSession { identity: who.clone(), node, login: wanted.login.clone(), kind: wanted.kind };
+        let question = OpenSession { identity: who.clone(), node, login: wanted.login.clone(), kind: wanted.kind, begun: None };
         decide(question, &self.live.now().policy, now).map(|permit| (permit, agent))
     }
 

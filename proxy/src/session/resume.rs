@@ -33,19 +33,26 @@ pub(super) struct Back {
 }
 
 /// The same question with the person and the node of now.
-pub(super) fn again(host: &Sessions, permit: &Permit<OpenSession>) -> Result<Permit<OpenSession>, Denial> {
-    decide_now(host, permit.question()).map(|(permit, _)| permit)
+pub(super) fn again(host: &Sessions, permit: &Permit<OpenSession>, sign_in: u64) -> Result<Permit<OpenSession>, Denial> {
+    decide_now(host, &begun(permit), sign_in).map(|(permit, _)| permit)
 }
 
-fn decide_now(host: &Sessions, question: &OpenSession) -> Result<(Permit<OpenSession>, AgentId), Denial> {
+/// The question of a session that has begun: how fresh its login was then is what counts.
+pub(super) fn begun(permit: &Permit<OpenSession>) -> OpenSession {
+    let question = permit.question().clone();
+    OpenSession { begun: question.begun.or(Some(permit.decided_at())), ..question }
+}
+
+fn decide_now(host: &Sessions, question: &OpenSession, sign_in: u64) -> Result<(Permit<OpenSession>, AgentId), Denial> {
     let now = clock::now();
     let view = host.live.now();
-    let OpenSession { identity, node, login, kind } = question;
+    let OpenSession { identity, node, login, kind, begun } = question;
     let unknown = || unknown_node(identity, login, &node.name, now);
-    let current = view.identity(&identity.name, identity.expires).filter(|current| current.user == identity.user);
+    let current = host.people.identity(&identity.name, sign_in, now).ok().filter(|current| current.user == identity.user);
     let identity = current.ok_or_else(unknown)?;
     let (node, agent) = host.nodes.facts(&node.name).ok().flatten().ok_or_else(unknown)?;
-    decide(OpenSession { identity, node, login: login.clone(), kind: *kind }, &view.policy, now).map(|permit| (permit, agent))
+    let question = OpenSession { identity, node, login: login.clone(), kind: *kind, begun: *begun };
+    decide(question, &view.policy, now).map(|permit| (permit, agent))
 }
 
 /// Waits for the agent and dials again, until it works or cannot work any more. The session bounds how long.
@@ -58,7 +65,7 @@ pub(super) async fn redial(resuming: Resuming, since: Instant) -> Result<Back, N
             return Err(NotOpened::new("NARU-N325", format!("the node {} was removed", request.node)));
         }
         if host.nodes.said(&request.node).is_some() {
-            let (permit, agent) = decide_now(&host, &question).map_err(|denial| NotOpened::denied(&denial))?;
+            let (permit, agent) = decide_now(&host, &question, asker.sign_in).map_err(|denial| NotOpened::denied(&denial))?;
             fence += 1;
             let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             let event = host.event(&asker, request.session, question.kind, What::SessionResumed { away_ms, fence });

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use access::decide::{OpenSession, Permit};
 use access::event::What;
+use access::identity::Identity;
 use access::policy::RecordingMode;
 use bytes::Bytes;
 use recorder::{Closing, OpenRecording, RecordError};
@@ -24,6 +25,7 @@ use super::show::{Show, say_end, show_all};
 use super::table::Place;
 use super::waits::{Redial, drive, redialled, room, stuck};
 use crate::agents::dial::Far;
+use crate::authority::people::NobodyError;
 use crate::clock;
 use crate::live::View;
 
@@ -351,7 +353,11 @@ impl Session {
 
     fn tick(&mut self) -> Result<(), Ended> {
         self.tell_recorded(1);
-        self.signed_in()?;
+        // What a provider says of a person changes their login, which is in no policy that wakes us.
+        let (now, then) = (self.known()?, &self.permit.question().identity);
+        if now.roles != then.roles || now.traits != then.traits || now.auth != then.auth {
+            self.decide_again()?;
+        }
         let duties = self.permit.obligations();
         if duties.max_session.is_some_and(|most| self.began.elapsed() >= most) {
             return Err(Ended::because("limit", "NARU-S102", "the session reached the longest time that your role allows"));
@@ -372,9 +378,15 @@ impl Session {
 
     /// The end of the sign-in ends its sessions, also where it was ended by another way than this proxy's own table.
     fn signed_in(&self) -> Result<(), Ended> {
+        self.known().map(|_| ())
+    }
+
+    /// The person as of now.
+    fn known(&self) -> Result<Identity, Ended> {
         let name = &self.permit.question().identity.name;
         match self.host.people.identity(name, self.asker.sign_in, clock::now()) {
-            Ok(_) => Ok(()),
+            Ok(identity) => Ok(identity),
+            Err(NobodyError::EndedBecause(why)) => Err(Ended::because("signed_out", "NARU-A104", why)),
             Err(_) => Err(Ended::because("signed_out", "NARU-A104", "your sign-in has ended")),
         }
     }
@@ -382,7 +394,7 @@ impl Session {
     /// The same question with the person and the node of now.
     fn decide_again(&mut self) -> Result<(), Ended> {
         self.signed_in()?;
-        self.permit = resume::again(&self.host, &self.permit).map_err(Ended::denied)?;
+        self.permit = resume::again(&self.host, &self.permit, self.asker.sign_in).map_err(Ended::denied)?;
         Ok(())
     }
 
@@ -398,7 +410,7 @@ impl Session {
     fn resuming(&self) -> Resuming {
         Resuming {
             host: self.host.clone(),
-            question: self.permit.question().clone(),
+            question: resume::begun(&self.permit),
             request: self.request.clone(),
             asker: self.asker.clone(),
             fence: self.attach.fence,

@@ -54,7 +54,8 @@ pub(crate) fn permit(kind: SessionKind, options: &serde_json::Value) -> Permit<O
         auth: Default::default(),
     };
     let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default() };
-    decide(OpenSession { identity, node, login: "root".parse().unwrap(), kind, begun: None }, &policy, Timestamp::from_secs(1_800_000_000)).unwrap()
+    decide(OpenSession { identity, node, login: "root".parse().unwrap(), kind, begun: None }, &policy, Timestamp::from_secs(1_800_000_000))
+        .unwrap()
 }
 
 /// Opens the recording of the session of that number as a role with these options demands it.

@@ -1,0 +1,90 @@
+//! What a connector needs before it is kept: its secret sealed, its key made, its provider tried.
+
+use std::collections::BTreeMap;
+
+use access::connector::WriteOnly;
+use access::policy::Resource;
+use access::words::ConnectorName;
+use aws_lc_rs::signature::KeyPair as _;
+use rcgen::KeyPair;
+use wire::api::exit;
+use zeroize::Zeroizing;
+
+use super::App;
+use super::problem::No;
+use super::resources::Id;
+use crate::authority::sealed::{Seal, Unseal};
+use crate::live::{CONNECTORS, ClientKey, StoredConnector, View};
+
+/// Takes the secret out of a connector: what is compared, kept and shown is without it.
+pub(super) fn without_secret(resource: Resource) -> (Resource, Option<WriteOnly>) {
+    match resource {
+        Resource::OidcConnector { name, mut spec } => {
+            let secret = spec.client_secret.take();
+            (Resource::OidcConnector { name, spec }, secret)
+        }
+        other => (other, None),
+    }
+}
+
+/// Whether this is the secret that is kept.
+pub(super) fn has_secret(app: &App, view: &View, name: &str, secret: &WriteOnly) -> bool {
+    let stored = name.parse::<ConnectorName>().ok().and_then(|name| view.connectors.get(&name));
+    let Some(sealed) = stored.and_then(|stored| stored.secret.as_ref()) else { return false };
+    let place = format!("{CONNECTORS}{name}");
+    app.keys.ask(Unseal { place: &place, sealed }).is_ok_and(|kept| *kept == secret.reveal())
+}
+
+/// The connectors among what changes, as they will be kept. Their providers are tried first: one that people could not sign in by is
+/// refused.
+pub(super) async fn made<'a>(
+    app: &App,
+    view: &View,
+    changed: impl Iterator<Item = (&'a Id, &'a Resource)>,
+    secrets: &BTreeMap<Id, WriteOnly>,
+) -> Result<BTreeMap<ConnectorName, StoredConnector>, No> {
+    let mut made = BTreeMap::new();
+    for (id, resource) in changed {
+        let Resource::OidcConnector { name, spec } = resource else { continue };
+        let place = format!("{CONNECTORS}{name}");
+        let seal = |text: &str| app.keys.ask(Seal { place: &place, secret: text.as_bytes() }).map_err(No::ours);
+        let before = view.connectors.get(name);
+        let secret = match secrets.get(id) {
+            _ if spec.private_key_jwt => None,
+            Some(secret) => Some(seal(secret.reveal())?),
+            // A secret goes only where it was meant to go.
+            None => before
+                .filter(|before| before.spec.issuer == spec.issuer && before.spec.client_id == spec.client_id)
+                .and_then(|before| before.secret.clone()),
+        };
+        let key = match before.and_then(|before| before.key.clone()) {
+            _ if !spec.private_key_jwt => None,
+            Some(key) => Some(key),
+            None => {
+                let pair = KeyPair::generate().map_err(No::ours)?;
+                let private = Zeroizing::new(hex::encode(Zeroizing::new(pair.serialize_der()).as_slice()));
+                Some(ClientKey { private: seal(&private)?, public: public_of(&pair)? })
+            }
+        };
+        let stored = StoredConnector { spec: spec.clone(), secret, key };
+        app.oidc.tried(&stored).await.map_err(|error| {
+            let no = No::new(
+                axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+                "NARU-C009",
+                exit::FAILED,
+                format!("connector {name} would sign nobody in: {error}"),
+            );
+            no.hint("Nothing was changed. Mend it, or apply it again when the provider answers.")
+        })?;
+        made.insert(name.clone(), stored);
+    }
+    Ok(made)
+}
+
+/// The public point of a P-256 key, in hex.
+fn public_of(pair: &KeyPair) -> Result<String, No> {
+    let algorithm = &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+    let der = Zeroizing::new(pair.serialize_der());
+    let pair = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(algorithm, &der).map_err(No::ours)?;
+    Ok(hex::encode(pair.public_key().as_ref()))
+}
