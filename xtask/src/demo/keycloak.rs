@@ -153,13 +153,31 @@ fn what(user: &Value) -> String {
     };
     let mut said = all("groups");
     said.extend(all("realmRoles").into_iter().map(|role| format!("realm role {role}")));
-    if user.get("credentials").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| text_of(one, "type") == "otp")) {
-        said.push("has a one-time code".into());
+    for one in user.get("credentials").and_then(Value::as_array).into_iter().flatten().filter(|one| text_of(one, "type") == "otp") {
+        let data: Value = serde_json::from_str(text_of(one, "secretData")).unwrap_or_default();
+        said.push(format!("one-time code, secret for an app: {}", base32(text_of(&data, "value"))));
     }
     if user.get("enabled") == Some(&Value::Bool(false)) {
         said.push("disabled".into());
     }
     said.join(", ")
+}
+
+/// RFC 4648 without padding, as apps for one-time codes want it.
+fn base32(text: &str) -> String {
+    let bits: String = text.bytes().map(|byte| format!("{byte:08b}")).collect();
+    let letter = |five: &str| {
+        let number = u8::from_str_radix(five, 2).unwrap_or_default() << (5 - five.len());
+        char::from(if number < 26 { b'A' + number } else { b'2' + number - 26 })
+    };
+    (0..bits.len()).step_by(5).filter_map(|at| bits.get(at..bits.len().min(at + 5))).map(letter).collect()
+}
+
+#[test]
+fn base32_as_in_the_rfc() {
+    for (text, encoded) in [("", ""), ("f", "MY"), ("foob", "MZXW6YQ"), ("foobar", "MZXW6YTBOI")] {
+        assert_eq!(base32(text), encoded);
+    }
 }
 
 fn list<'v>(value: &'v mut Value, name: &str) -> &'v mut [Value] {
