@@ -53,8 +53,12 @@ fn documents() -> Vec<Case> {
         document("logout-elsewhere", elsewhere, |d| with(d, "end_session_endpoint", json!("https://evil.example/"))),
         document("revoke-elsewhere", elsewhere, |d| with(d, "revocation_endpoint", json!("https://evil.example/"))),
         Case {
-            declared: |issuer| format!("{issuer}
-  endpoint_hosts: [sso.example.com]"),
+            declared: |issuer| {
+                format!(
+                    "{issuer}
+  endpoint_hosts: [sso.example.com]"
+                )
+            },
             ..document("token-plain", "is http", |d| with(d, "token_endpoint", json!("http://sso.example.com/token")))
         },
         document("token-file", "begins with neither", |d| with(d, "token_endpoint", json!("file:///etc/passwd"))),
