@@ -53,8 +53,12 @@ fn documents() -> Vec<Case> {
         document("logout-elsewhere", elsewhere, |d| with(d, "end_session_endpoint", json!("https://evil.example/"))),
         document("revoke-elsewhere", elsewhere, |d| with(d, "revocation_endpoint", json!("https://evil.example/"))),
         Case {
-            declared: |issuer| format!("{issuer}
-  endpoint_hosts: [sso.example.com]"),
+            declared: |issuer| {
+                format!(
+                    "{issuer}
+  endpoint_hosts: [sso.example.com]"
+                )
+            },
             ..document("token-plain", "is http", |d| with(d, "token_endpoint", json!("http://sso.example.com/token")))
         },
         document("token-file", "begins with neither", |d| with(d, "token_endpoint", json!("file:///etc/passwd"))),
@@ -105,7 +109,7 @@ fn declare(admin: &Person, case: &Case, issuer: &Issuer) -> Result<(), String> {
 #[test]
 fn a_provider_that_misdescribes_itself_is_not_declared() {
     let demo = Demo::start(&[]).unwrap();
-    let (admin, olga, provider) = (demo.sign_in("admin").unwrap(), demo.sign_in("olga").unwrap(), Provider::start());
+    let (admin, provider) = (demo.sign_in("admin").unwrap(), Provider::start());
     let cases: Vec<Case> = documents().into_iter().chain(declarations()).collect();
     let wrong = Mutex::new(Vec::new());
     // Those that wait for a silent provider wait together.
@@ -120,7 +124,6 @@ fn a_provider_that_misdescribes_itself_is_not_declared() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     let out = admin.naru(&["get", "oidc_connector", "--json"]);
     assert!(String::from_utf8_lossy(&out.stdout).contains("\"items\":[]"), "{}", String::from_utf8_lossy(&out.stdout));
-    assert!(!events(&olga, "policy.refused").is_empty());
     assert!(!demo.log().contains("panicked"));
 }
 
