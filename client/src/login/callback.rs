@@ -217,7 +217,8 @@ mod tests {
         let mut stream = TcpStream::connect(authority).await.expect("there");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
+        // Who is taken for the answer waits for a page.
+        timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("answered at once").ok();
         String::from_utf8_lossy(&answer).into_owned()
     }
 
