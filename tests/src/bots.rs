@@ -85,7 +85,7 @@ const KINDS: [Kind; 4] = [
             ("branch", "claims", |t| t.claim("ref", json!("main2"))),
             ("tag-of-the-name", "claims", |t| t.claim("ref_type", json!("tag"))),
             ("unprotected", "claims", |t| t.claim("ref_protected", json!("false"))),
-            ("protected-by-type", "claims", |t| t.claim("ref_protected", json!(true))),
+            ("protected-list", "claims", |t| t.claim("ref_protected", json!([["true"]]))),
             ("environment-absent", "claims", |t| t.without("environment")),
         ],
     },
@@ -251,7 +251,7 @@ fn a_bot_has_its_roles_for_a_short_time_and_no_others() {
     for (path, body) in [
         ("/v1/tokens", json!({"kind": "node", "node": "*"})),
         ("/v1/links", json!({"user": "ci"})),
-        ("/v1/apply", json!({"resources": []})),
+        ("/v1/apply", json!({"resources": [{"kind": "role", "name": "mine", "spec": {"administer": ["role"]}}]})),
     ] {
         let said = me.post_as(&one, path, &body);
         assert!(matches!(said.status, 400..=403), "{path}: {} {}", said.status, said.text);
@@ -283,5 +283,5 @@ fn a_job_signs_in_by_the_command_line_and_works() {
     std::fs::write(&file, &evil).unwrap();
     let out = naru(&login);
     let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.code() == Some(4) && said.contains("NARU-") && !said.contains(&evil), "{:?} {said}", out.status);
+    assert!(out.status.code() == Some(3) && said.contains("NARU-") && !said.contains(&evil), "{:?} {said}", out.status);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access::connector::WriteOnly;
+use access::connector::{ConnectorSpec, ProviderSpec, WriteOnly};
 use access::policy::Resource;
 use access::words::ConnectorName;
 use aws_lc_rs::signature::KeyPair as _;
@@ -52,10 +52,9 @@ pub(super) async fn made<'a>(
         let secret = match secrets.get(id) {
             _ if spec.private_key_jwt => None,
             Some(secret) => Some(seal(secret.reveal())?),
-            // A secret goes only where it was meant to go.
-            None => before
-                .filter(|before| before.spec.issuer == spec.issuer && before.spec.client_id == spec.client_id)
-                .and_then(|before| before.secret.clone()),
+            // A secret goes only where it was meant to go, and by the way that was meant: a foreign authority behind a foreign proxy
+            // would be shown it.
+            None => before.filter(|before| same_way(&before.spec, spec)).and_then(|before| before.secret.clone()),
         };
         let key = match before.and_then(|before| before.key.clone()) {
             _ if !spec.private_key_jwt => None,
@@ -79,6 +78,12 @@ pub(super) async fn made<'a>(
         made.insert(name.clone(), stored);
     }
     Ok(made)
+}
+
+/// Whether two declarations show a secret to the same provider.
+fn same_way(one: &ConnectorSpec, other: &ConnectorSpec) -> bool {
+    let way = |spec: &ConnectorSpec| ProviderSpec { algorithms: Vec::new(), ..spec.provider() };
+    way(one) == way(other) && one.client_id == other.client_id
 }
 
 /// The public point of a P-256 key, in hex.

@@ -18,6 +18,7 @@ use super::problem::{Body, No};
 use super::sign_in::{Method, issue};
 use super::{App, Peer, pages};
 use crate::authority::people::Vouched;
+use crate::authority::tls::csr_key_hash;
 use crate::oidc::attempts::{Attempt, For, Stage};
 use crate::oidc::{AWAY, CROWDED, Came, NAME, OTHER_ATTEMPT, REFUSED_BY_HAND, Refusal};
 use crate::refusals::Told;
@@ -63,6 +64,7 @@ pub(super) async fn begin(State(app): State<App>, Extension(peer): Extension<Pee
     let client = client_of(&peer);
     // A key that could not be certified is refused before anybody goes to a browser.
     super::sign_in::parse_key(&asked.ssh_public_key)?;
+    csr_key_hash(&asked.csr_pem).ok_or_else(|| No::bad("NARU-A107", "the certificate request is not understood"))?;
     app.oidc.begin(asked, client.clone()).await.map(Json).map_err(|refusal| no(&app, refusal, "oidc", &client))
 }
 

@@ -133,7 +133,10 @@ impl Oidc {
             let more = answer.description.map(|text| format!(": {}", plain(&text))).unwrap_or_default();
             return Err(Refusal::new(SAID_NO, "refused", format!("the identity provider refused: {}{more}", plain(&error))));
         }
-        let code = answer.code.ok_or_else(|| Refusal::new(OTHER_ATTEMPT, "answer", "the provider's answer has no code"))?;
+        let code = answer
+            .code
+            .filter(|code| !code.is_empty())
+            .ok_or_else(|| Refusal::new(OTHER_ATTEMPT, "answer", "the provider's answer has no code"))?;
         let client = self.client(&attempt.connector, &stored).await?;
         let tokens = client.exchange(&code, &attempt.verifier, &attempt.redirect).await?;
         self.settle(&attempt.connector, &stored, &client, &tokens, Nonce::Must(&attempt.nonce)).await

@@ -108,6 +108,11 @@ fn a_connector_s_secret_is_written_and_never_read() {
     apply(&admin, "shown", &shown).unwrap();
     let said = sign_in(me, "idp", &issuer);
     assert!(said.signed_in() && issuer.wrongs().is_empty(), "{} {:?}", said.text, issuer.wrongs());
+    // By another way it does not stay: whoever declares that way would be shown it.
+    apply(&admin, "other-way", &format!("{}\n", shown.replace("  client_id:", "  endpoint_hosts: [sso.example.com]\n  client_id:")))
+        .unwrap();
+    assert!(sign_in(me, "idp", &issuer).refused());
+    assert_eq!(issuer.wrongs(), ["a token request without the client's secret"]);
     // For another issuer it does not stay: it would be shown to whoever that is.
     let thief = provider.issuer("thief");
     let moved = apply(&admin, "moved", &shown.replace(&issuer.url, &thief.url));
