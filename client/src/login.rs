@@ -12,6 +12,7 @@ mod link;
 mod logout;
 mod provider;
 mod status;
+mod step_up;
 mod trust;
 #[cfg(test)]
 mod walk;
@@ -22,3 +23,4 @@ pub use link::with_link;
 pub use logout::logout;
 pub use provider::{Asked, Way, with_provider};
 pub use status::{all, status};
+pub use step_up::step_up;

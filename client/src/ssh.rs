@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use wire::api::{FRAMES, OpenSession, Opened, Problem, Pty, exit};
+use wire::api::{FRAMES, OpenSession, Opened, Problem, Pty, StepUpAsked, exit};
 use wire::frames::{Exit, Frame, Stream};
 
 use crate::failure::Failure;
@@ -55,7 +55,7 @@ async fn session(api: &Api, wanted: Wanted) -> Result<u8, Failure> {
     }
     let mut ends = Ends::listen()?;
     let mut ws = connect(api).await?;
-    let opened = opening(&mut ws, &open).await?;
+    let opened = opening(api, &mut ws, &open).await?;
     for line in opened.notice.iter().flat_map(|notice| notice.lines()) {
         say(line);
     }
@@ -111,12 +111,16 @@ async fn connect(api: &Api) -> Result<Ws, Failure> {
 }
 
 /// Says what is wanted and waits for the answer; a session may take a while to begin.
-async fn opening(ws: &mut Ws, open: &OpenSession) -> Result<Opened, Failure> {
+async fn opening(api: &Api, ws: &mut Ws, open: &OpenSession) -> Result<Opened, Failure> {
     let text = serde_json::to_string(open).unwrap_or_default();
     ws.send(Message::text(text)).await.map_err(|e| broken(&e))?;
     loop {
         match ws.next().await {
             Some(Ok(Message::Text(text))) => {
+                if let Ok(ask) = serde_json::from_str::<StepUpAsked>(text.as_str()) {
+                    crate::login::step_up(&ask, api.address())?;
+                    continue;
+                }
                 return serde_json::from_str::<Opened>(text.as_str()).or_else(|_| {
                     let problem = serde_json::from_str::<Problem>(text.as_str()).map_err(|_| lost(&"its answer was not understood"))?;
                     Err(Failure::from_problem(problem, 403))

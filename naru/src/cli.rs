@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use access::words::{ConnectorName, NodeName, SessionId, UserName};
+use access::amount::Period;
+use access::words::{ConnectorName, NodeName, RoleName, SessionId, UserName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Naru: a zero-trust access proxy with session recording.
@@ -523,6 +524,26 @@ pub(crate) enum Server {
     )]
     Demo {
         /// Where it keeps everything; a temporary folder when absent.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+    /// Make one single-use sign-in link on the server itself, when the identity provider cannot be asked.
+    #[command(
+        after_help = "Run it on the server's machine, as root or as the proxy's own account. Making and using the link are critical events, and\nwhat is done with it is always recorded.\n\nExample:\n  naru break-glass alice --reason 'Keycloak is down, INC-123'"
+    )]
+    BreakGlass {
+        /// For whom: a declared user, or somebody who has signed in before.
+        user: UserName,
+        /// Why; stands in the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// A role on top of those that are known of the person. May be given again.
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<RoleName>,
+        /// How long the link can be used; at most an hour.
+        #[arg(long, value_name = "TIME", default_value = "15m")]
+        ttl: Period,
+        /// The server's state directory.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
     },

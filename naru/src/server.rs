@@ -1,6 +1,7 @@
 //! The commands that run on servers: runtime, log and signals around the parts, which live in their own crates.
 
 mod agent;
+mod break_glass;
 mod demo;
 mod failure;
 mod roles;
@@ -48,6 +49,10 @@ fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
     let done = runtime.block_on(async {
         match command {
             Server::Up(given) => up::run(given, talk, true).await,
+            Server::BreakGlass { user, reason, roles, ttl, state } => {
+                let state = state_dir(state.clone(), "/var/lib/naru", "server")?;
+                break_glass::run(&state, user, reason, roles, ttl.duration().as_secs(), talk).await
+            }
             Server::Proxy { what: Proxy::Run(given) } => up::run(given, talk, false).await,
             Server::Demo { state } => demo::run(state.clone(), talk).await,
             Server::Agent { what: Agent::Run { config, state, end_sessions } } => {

@@ -16,7 +16,7 @@ use recorder::{RecorderSettings, Recordings};
 use rustls_pki_types::PrivateKeyDer;
 use store::kv::{Expect, Kv, KvError};
 use store::state::{StateDir, StateError};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::agents::Agents;
 use crate::agents::dial::Dialler;
@@ -105,6 +105,8 @@ pub enum BuildError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    #[error("the control socket in the state directory cannot be made: {0}")]
+    Control(io::Error),
     #[error("the commit thread cannot start: {0}")]
     Commit(io::Error),
 }
@@ -113,6 +115,7 @@ pub enum BuildError {
 pub struct Proxy {
     pub(crate) app: App,
     listener: TcpListener,
+    control: UnixListener,
     tls: Arc<Tls>,
     fronts: AllFronts,
     max_connections: usize,
@@ -137,6 +140,7 @@ impl Proxy {
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
+        let control = crate::listen::control::bind(state.path()).map_err(BuildError::Control)?;
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
         let tls = Arc::new(server_tls(&keys, &names)?);
@@ -195,6 +199,7 @@ impl Proxy {
         Ok(Self {
             app,
             listener,
+            control,
             tls,
             fronts,
             max_connections: settings.max_connections,
@@ -230,7 +235,7 @@ impl Proxy {
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
     /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, tls, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
+        let Self { app, listener, control, tls, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -251,6 +256,7 @@ impl Proxy {
         let notifying = sinks.start();
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
+            never = crate::listen::control::run(control, |ask, uid| crate::break_glass::answer(&app, ask, uid)) => match never {},
             () = leases => {}
             never = sweeping => match never {},
             () = summaries => {}

@@ -8,6 +8,7 @@ mod address;
 mod agents;
 mod api;
 mod authority;
+mod break_glass;
 mod build;
 mod clock;
 mod heap;
@@ -21,5 +22,6 @@ mod session;
 mod ssh;
 
 pub use build::{BuildError, Proxy, Settings};
+pub use listen::control;
 pub use notify::NotifyError;
 pub use seed::{SeedError, Seeded};

@@ -605,6 +605,18 @@ pub struct Pty {
     pub size: Size,
 }
 
+/// The session waits until its person has shown anew who they are; [`Opened`] or a [`Problem`] follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepUpAsked {
+    /// What is demanded, in a sentence.
+    pub step_up: String,
+    /// What a browser is to open.
+    pub browse: String,
+    /// What the page will show too.
+    pub code: String,
+}
+
 /// The session is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {

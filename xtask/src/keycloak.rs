@@ -91,10 +91,26 @@ fn seed(dist: &Path) -> Result<(), String> {
     let run = dist.join("run");
     std::fs::create_dir(&run).map_err(io)?;
     let port = free_port()?;
-    let running = Running::start(dist, &run, port, None, Some(&password))?;
+    let running = Start { dist, folder: &run, port, ca: None, first: Some(&password), remove: None }.run()?;
     running.end();
     std::fs::rename(run.join("data/h2"), dist.join("seed")).map_err(io)?;
     std::fs::remove_dir_all(&run).map_err(io)
+}
+
+/// What a start needs.
+pub(crate) struct Start<'a> {
+    /// What [`prepare`] made.
+    pub(crate) dist: &'a Path,
+    /// Of this run alone, empty but for realms in `data/import`.
+    pub(crate) folder: &'a Path,
+    /// On loopback.
+    pub(crate) port: u16,
+    /// Whom it trusts beside the world's authorities.
+    pub(crate) ca: Option<&'a Path>,
+    /// The administrator's password where there is no database yet.
+    pub(crate) first: Option<&'a str>,
+    /// Goes when the run ends, however it does.
+    pub(crate) remove: Option<&'a Path>,
 }
 
 /// A Keycloak that ends with us.
@@ -102,25 +118,26 @@ pub(crate) struct Running {
     leash: Child,
 }
 
-impl Running {
-    /// Starts one and waits until it answers; `first` is the administrator's password where there is no database yet.
-    pub(crate) fn start(dist: &Path, folder: &Path, port: u16, ca: Option<&Path>, first: Option<&str>) -> Result<Self, String> {
+impl Start<'_> {
+    /// Starts it and waits until it answers.
+    pub(crate) fn run(&self) -> Result<Running, String> {
         let scripts = run::root().join("tests/keycloak");
-        let log = folder.join("keycloak.log");
+        let log = self.folder.join("keycloak.log");
         let out = std::fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
         let err = out.try_clone().map_err(|e| e.to_string())?;
         let mut command = Command::new(scripts.join("leash.sh"));
-        command.arg(scripts.join("start.sh")).arg(dist).arg(folder).arg(port.to_string()).args(ca);
+        if let Some(folder) = self.remove {
+            command.arg("--remove").arg(folder);
+        }
+        command.arg(scripts.join("start.sh")).arg(self.dist).arg(self.folder).arg(self.port.to_string()).args(self.ca);
         command.stdin(Stdio::piped()).stdout(out).stderr(err);
-        if let Some(password) = first {
+        if let Some(password) = self.first {
             command.env("KC_BOOTSTRAP_ADMIN_USERNAME", ADMIN).env("KC_BOOTSTRAP_ADMIN_PASSWORD", password);
         }
-        let leash = command.spawn().map_err(|e| format!("it could not be started: {e}"))?;
-        let mut running = Self { leash };
+        let mut leash = command.spawn().map_err(|e| format!("it could not be started: {e}"))?;
         let begun = Instant::now();
-        while !answers(port) {
-            let gone = running.leash.try_wait().is_ok_and(|ended| ended.is_some());
-            if gone || begun.elapsed() > PATIENCE {
+        while !answers(self.port) {
+            if leash.try_wait().is_ok_and(|ended| ended.is_some()) || begun.elapsed() > PATIENCE {
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
                 let last: Vec<&str> = said.lines().rev().take(5).collect();
                 return Err(format!(
@@ -130,9 +147,11 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(200));
         }
-        Ok(running)
+        Ok(Running { leash })
     }
+}
 
+impl Running {
     /// Ends it in order, so that its database is whole.
     pub(crate) fn end(mut self) {
         drop(self.leash.stdin.take());

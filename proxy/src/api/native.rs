@@ -29,6 +29,7 @@ use crate::clock;
 use crate::session::input::Item;
 use crate::session::near::{NearEvent, NearGone, NearRead, NearWrite};
 use crate::session::open::{NotOpened, Wanted};
+use crate::session::step_up::answered;
 
 /// The subprotocol.
 const PROTOCOL: &str = "naru-frames/1";
@@ -56,7 +57,7 @@ async fn serve(app: App, person: Person, mut socket: WebSocket) {
     let Ok(Some(Ok(Message::Text(text)))) = first else { return };
     let asked = serde_json::from_str::<OpenSession>(&text).map_err(|error| refusal("NARU-W422", format!("not understood: {error}")));
     let opened = match asked {
-        Ok(asked) => start(&app, &person, asked).await,
+        Ok(asked) => start(&app, &person, asked, &mut socket).await,
         Err(problem) => Err(problem),
     };
     let (opened, login) = match opened {
@@ -89,7 +90,33 @@ fn refusal(code: &str, title: String) -> Box<Problem> {
     Box::new(Problem { code: code.to_owned(), title, detail: None, hint: None, exit: exit::TRANSPORT })
 }
 
-async fn start(app: &App, person: &Person, asked: OpenSession) -> Result<(crate::session::open::Opened, Login), Box<Problem>> {
+/// Tells the client what its person has to do before there is a session; completes when the client goes away.
+async fn tell(socket: &mut WebSocket, ask: &api::StepUpAsked) {
+    if socket.send(Message::Text(json(ask).into())).await.is_err() {
+        return;
+    }
+    let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    loop {
+        let sent = tokio::select! {
+            _ = ping.tick() => socket.send(Message::Ping(Default::default())).await,
+            heard = socket.recv() => match heard {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                // It has nothing to say before the session is there.
+                _ => return,
+            },
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+async fn start(
+    app: &App,
+    person: &Person,
+    asked: OpenSession,
+    socket: &mut WebSocket,
+) -> Result<(crate::session::open::Opened, Login), Box<Problem>> {
     let login = login(app, person, &asked)?;
     let kind = if asked.command.is_some() { SessionKind::Exec } else { SessionKind::Shell };
     let terminal = asked.pty.map(|pty| Terminal { term: crate::ssh::tame(&pty.term), size: pty.size, modes: Vec::new() });
@@ -100,6 +127,19 @@ async fn start(app: &App, person: &Person, asked: OpenSession) -> Result<(crate:
         let exit = if not.code.starts_with("NARU-P") { exit::DENIED } else { exit::TRANSPORT };
         Box::new(Problem { code: not.code, title: not.sentence, detail: None, hint: not.hint, exit })
     };
+    let not_opened = match app.sessions.open(asker.clone(), wanted.clone()).await {
+        Ok(opened) => return Ok((opened, login)),
+        Err(not_opened) => not_opened,
+    };
+    let Some(needs) = &not_opened.step_up else { return Err(problem(not_opened)) };
+    let Ok(ask) = app.sessions.ask_for(&asker, &wanted, needs).await else { return Err(problem(not_opened)) };
+    let mut done = ask.done;
+    let ask = api::StepUpAsked { step_up: not_opened.sentence, browse: ask.browse, code: ask.code };
+    // Only the waiting is given up: an opening goes to its end, so that what it began is ended too.
+    tokio::select! {
+        answer = answered(&mut done) => answer.map_err(problem)?,
+        () = tell(socket, &ask) => return Err(refusal("NARU-P208", "the client went away".to_owned())),
+    }
     app.sessions.open(asker, wanted).await.map(|opened| (opened, login)).map_err(problem)
 }
 

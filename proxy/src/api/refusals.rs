@@ -24,7 +24,7 @@ enum Who {
 /// Method, path, body, and what an engineer without any right gets. Nobody, agents and ended sign-ins get 401 or 403 wherever it is not `open`.
 const ROUTES: &[(&str, &str, &str, u16)] = &[
     ("GET", "/v1/status", "", 200),
-    ("POST", "/v1/sign-out", "", 200),
+    ("POST", "/v1/sign-out", "{}", 200),
     ("GET", "/v1/nodes", "", 200),
     ("GET", "/v1/nodes?all=true", "", 403),
     ("GET", "/v1/nodes/{name}", "", 403),
@@ -50,12 +50,31 @@ const ROUTES: &[(&str, &str, &str, u16)] = &[
     ("POST", "/v1/links", r#"{"user":"admin"}"#, 403),
     // An upgrade that is none: refused before it is looked at, unless one is signed in.
     ("GET", "/v1/ssh", "", 400),
+    ("POST", "/v1/connectors/{name}/check", "", 403),
+    ("POST", "/v1/apply", r#"{"resources":[{"kind":"oidc_connector","name":"x"}]}"#, 403),
+    ("POST", "/v1/apply", r#"{"resources":[{"kind":"bot","name":"x"}]}"#, 403),
     // Only agents renew.
     ("POST", "/v1/agent/renew", r#"{"csr_pem":"x"}"#, 401),
 ];
 
 /// For everybody: what is public, and what a secret in the body opens.
-const OPEN: &[&str] = &["/", "/sign-in", "/v1/ca", "/v1/sign-in/link", "/v1/join"];
+const OPEN: &[&str] = &[
+    "/",
+    "/sign-in",
+    "/v1/ca",
+    "/v1/sign-in/link",
+    "/v1/join",
+    // What a sign-in by a provider is made of: an attempt's id, its verifier, the browser's cookie, the provider's own signature.
+    "/v1/connectors",
+    "/v1/sign-in/begin",
+    "/v1/sign-in/finish",
+    "/v1/sign-in/bot",
+    "/sign-in/{id}",
+    "/sign-in/{id}/{word}",
+    "/v1/oidc/{connector}/callback",
+    "/v1/oidc/{connector}/backchannel-logout",
+    "/v1/oidc/{connector}/jwks.json",
+];
 
 /// Of the stage's sign-ins; other than what is the default.
 pub(super) const CERTIFICATE_LIFE: Duration = Duration::from_secs(3600);

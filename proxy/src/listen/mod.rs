@@ -2,6 +2,7 @@
 //! The accept loop awaits nobody: all of it happens in the connection's own task under one deadline.
 
 pub(crate) mod admission;
+pub mod control;
 mod patience;
 mod rewind;
 mod seats;

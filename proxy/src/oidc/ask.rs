@@ -1,14 +1,15 @@
 //! A sign-in begins: a connector is chosen, the provider's address is made, and what must come back is remembered.
 
 use access::connector::Flow;
-use access::event::Client;
+use access::event::Client as From;
 use access::words::ConnectorName;
 use wire::api::{Begin, Begun};
 use wire::oidc::Nonce;
 
 use super::attempts::{Attempt, For, ForLogin, LIFE, Stage, new_code, new_id, times};
-use super::client::{Asked, Extra};
+use super::client::{Asked, Client, Device, Extra};
 use super::{BAD_BEGIN, CONNECTOR, Oidc, Refusal};
+use crate::live::StoredConnector;
 
 /// Longest SSH key and certificate request that are taken.
 const MAX_KEY: usize = 2 * 1024;
@@ -22,14 +23,14 @@ const INTERVAL_S: u64 = 1;
 pub(crate) struct Wanted {
     pub(crate) connector: ConnectorName,
     pub(crate) purpose: For,
-    pub(crate) client: Client,
+    pub(crate) client: From,
     pub(crate) acr_values: Vec<String>,
     pub(crate) max_age: Option<u64>,
 }
 
 impl Oidc {
     /// Begins a client's login.
-    pub(crate) async fn begin(&self, asked: Begin, client: Client) -> Result<Begun, Refusal> {
+    pub(crate) async fn begin(&self, asked: Begin, client: From) -> Result<Begun, Refusal> {
         let connector = self.chosen(asked.connector)?;
         let stored = self.connector(&connector)?;
         let Begin { flow, redirect, challenge, ssh_public_key, csr_pem, host, again, .. } = asked;
@@ -55,43 +56,43 @@ impl Oidc {
         let extra = Extra { login: again, max_age: again.then_some(0), ..Extra::default() };
         let made = library.authorize(&redirect, &extra)?;
         let provider_url = made.url.clone();
-        let mut attempt = attempt(connector.clone(), For::Login(Box::new(login)), made, redirect, client);
-        let (id, begun) = (attempt.id.clone(), attempt.begun);
+        let attempt = attempt(connector.clone(), For::Login(Box::new(login)), made, redirect, client);
+        // Its place is taken before the provider is asked: no flood passes through to it.
+        self.attempts.begin(attempt.clone())?;
+        let Attempt { id, code, begun, .. } = attempt;
         let (browse, code, interval_s) = match flow {
             Flow::Browser => (provider_url, None, INTERVAL_S),
-            Flow::Headless => (format!("{}/sign-in/{id}", self.url), Some(attempt.code.clone()), INTERVAL_S),
-            Flow::Device => {
-                // Its place is taken before the provider is asked: no flood passes through to it.
-                let device = {
-                    self.attempts.begin(attempt.clone())?;
-                    library.device().await
-                };
-                let device = device.inspect_err(|_| drop(self.attempts.take(&id)))?;
-                let browse =
-                    device.verification_uri_complete().map_or_else(|| device.verification_uri().to_string(), |uri| uri.secret().clone());
-                let user_code = device.user_code().secret().clone();
-                let interval_s = device.interval().as_secs().clamp(1, 60);
-                attempt.code.clone_from(&user_code);
-                let oidc = self.clone();
-                let (name, id) = (connector.clone(), id.clone());
-                // Bounded by the attempts that there may be and by their life.
-                tokio::spawn(async move {
-                    let asked = async {
-                        let tokens = library.device_tokens(&device).await?;
-                        oidc.settle(&name, &stored, &library, &tokens, Nonce::None).await
-                    };
-                    let stage = match tokio::time::timeout(LIFE, asked).await {
-                        Ok(Ok(proven)) => Stage::Approved(Box::new(proven)),
-                        Ok(Err(refusal)) => Stage::Refused(refusal),
-                        Err(_) => return,
-                    };
-                    oidc.attempts.set(&id, stage);
-                });
-                return Ok(Begun { id: attempt.id, connector, browse, code: Some(user_code), expires: begun.plus(LIFE), interval_s });
-            }
+            Flow::Headless => (format!("{}/sign-in/{id}", self.url), Some(code), INTERVAL_S),
+            Flow::Device => match library.device().await {
+                Ok(device) => {
+                    let said = device.told();
+                    self.await_device(&connector, stored, library, device, &id);
+                    said
+                }
+                Err(error) => {
+                    drop(self.attempts.take(&id));
+                    return Err(error.into());
+                }
+            },
         };
-        self.attempts.begin(attempt)?;
         Ok(Begun { id, connector, browse, code, expires: begun.plus(LIFE), interval_s })
+    }
+
+    /// Asks the provider whether the person has approved; bounded by the attempts that there may be and by their life.
+    fn await_device(&self, connector: &ConnectorName, stored: StoredConnector, library: Client, device: Device, id: &str) {
+        let (oidc, name, id) = (self.clone(), connector.clone(), id.to_owned());
+        tokio::spawn(async move {
+            let asked = async {
+                let tokens = library.device_tokens(&device).await?;
+                oidc.settle(&name, &stored, &library, &tokens, Nonce::None).await
+            };
+            let stage = match tokio::time::timeout(LIFE, asked).await {
+                Ok(Ok(proven)) => Stage::Approved(Box::new(proven)),
+                Ok(Err(refusal)) => Stage::Refused(refusal),
+                Err(_) => return,
+            };
+            oidc.attempts.set(&id, stage);
+        });
     }
 
     /// Begins one that ends in a page of ours; answers it and the address to open.
@@ -125,7 +126,7 @@ impl Oidc {
     }
 }
 
-fn attempt(connector: ConnectorName, purpose: For, made: Asked, redirect: String, client: Client) -> Attempt {
+fn attempt(connector: ConnectorName, purpose: For, made: Asked, redirect: String, client: From) -> Attempt {
     let Asked { url, state, nonce, verifier } = made;
     let (begun, until) = times();
     Attempt {

@@ -151,6 +151,21 @@ pub(super) struct Asked {
     pub(super) verifier: String,
 }
 
+/// A device flow that has begun.
+pub(super) struct Device {
+    said: CoreDeviceAuthorizationResponse,
+    verifier: PkceCodeVerifier,
+}
+
+impl Device {
+    /// What the person opens and types, and how often may be asked.
+    pub(super) fn told(&self) -> (String, Option<String>, u64) {
+        let said = &self.said;
+        let browse = said.verification_uri_complete().map_or_else(|| said.verification_uri().to_string(), |uri| uri.secret().clone());
+        (browse, Some(said.user_code().secret().clone()), said.interval().as_secs().clamp(1, 60))
+    }
+}
+
 pub(super) struct Client {
     library: Library,
     web: Web,
@@ -228,25 +243,29 @@ impl Client {
         request.request_async(&self.web).await.map_err(of_token)
     }
 
-    /// Begins a device flow (RFC 8628 section 3.1).
-    pub(super) async fn device(&self) -> Result<CoreDeviceAuthorizationResponse, ClientError> {
+    /// Begins a device flow (RFC 8628 section 3.1), with PKCE, which some providers demand here too.
+    pub(super) async fn device(&self) -> Result<Device, ClientError> {
         if !self.has_device {
             return Err(ClientError::NoDevice);
         }
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let mut request = self.library.exchange_device_code().add_scopes(self.scopes.clone());
+        request = request.add_extra_param("code_challenge", challenge.as_str().to_owned()).add_extra_param("code_challenge_method", "S256");
         for (name, value) in self.assertion() {
             request = request.add_extra_param(name, value);
         }
-        request.request_async(&self.web).await.map_err(of_token)
+        let said = request.request_async(&self.web).await.map_err(of_token)?;
+        Ok(Device { said, verifier })
     }
 
     /// Asks until the person has approved, refused, or let the time pass (RFC 8628 section 3.4).
-    pub(super) async fn device_tokens(&self, begun: &CoreDeviceAuthorizationResponse) -> Result<Tokens, ClientError> {
-        let mut request = self.library.exchange_device_access_token(begun);
+    pub(super) async fn device_tokens(&self, begun: &Device) -> Result<Tokens, ClientError> {
+        let Device { said, verifier } = begun;
+        let mut request = self.library.exchange_device_access_token(said).add_extra_param("code_verifier", verifier.secret().clone());
         for (name, value) in self.assertion() {
             request = request.add_extra_param(name, value);
         }
-        request.request_async(&self.web, tokio::time::sleep, Some(begun.expires_in())).await.map_err(of_token)
+        request.request_async(&self.web, tokio::time::sleep, Some(said.expires_in())).await.map_err(of_token)
     }
 
     /// What the provider says at its userinfo endpoint, as text.

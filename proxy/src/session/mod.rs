@@ -11,5 +11,6 @@ pub(crate) mod open;
 mod resume;
 mod run;
 mod show;
+pub(crate) mod step_up;
 pub(crate) mod table;
 mod waits;

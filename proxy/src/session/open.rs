@@ -4,6 +4,7 @@
 use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
 use access::event::{Actor, Client, Event, Lost, Outcome, SessionKind, SessionRef, Target, TargetKind, Text, What};
 use access::identity::Identity;
+use access::policy::StepUp;
 use access::time::Timestamp;
 use access::words::{AgentId, Login, NodeName, SessionId};
 use recorder::{Circumstances, ClosedRecording, Log, LogError, OpenRecording, Recordings};
@@ -73,15 +74,18 @@ pub(crate) struct NotOpened {
     pub(crate) code: String,
     pub(crate) sentence: String,
     pub(crate) hint: Option<String>,
+    /// What showing anew who one is would lift.
+    pub(crate) step_up: Option<Box<StepUp>>,
 }
 
 impl NotOpened {
     pub(super) fn new(code: &str, sentence: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), sentence: sentence.into(), hint: None }
+        Self { code: code.to_owned(), sentence: sentence.into(), hint: None, step_up: None }
     }
 
     pub(super) fn denied(denial: &Denial) -> Self {
-        Self { code: denial.code.to_owned(), sentence: denial.sentence.clone(), hint: Some(denial.hint.clone()) }
+        let step_up = denial.step_up.clone();
+        Self { code: denial.code.to_owned(), sentence: denial.sentence.clone(), hint: Some(denial.hint.clone()), step_up }
     }
 
     /// The sign-in has ended.
@@ -252,6 +256,7 @@ impl Sessions {
             code: "NARU-R101".into(),
             sentence: format!("the session was refused, because its recording could not be opened: {error}"),
             hint: Some("Free space on the proxy, or let a role allow unrecorded sessions.".into()),
+            step_up: None,
         };
         opened.map_err(refused)
     }
@@ -398,8 +403,11 @@ pub(super) fn unreachable(error: &DialError) -> NotOpened {
             code: "NARU-N321".into(),
             sentence: format!("{node} is known but not connected"),
             hint: Some("Its agent has no tunnel to this proxy at the moment; see `naru ls`.".into()),
+            step_up: None,
         },
-        DialError::Refused(refusal) => NotOpened { code: refusal.code.clone(), sentence: refusal.message.clone(), hint: None },
+        DialError::Refused(refusal) => {
+            NotOpened { code: refusal.code.clone(), sentence: refusal.message.clone(), hint: None, step_up: None }
+        }
         DialError::Io(error) => NotOpened::new("NARU-N322", format!("the target's agent did not answer: {error}")),
     }
 }

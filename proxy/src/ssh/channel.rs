@@ -1,5 +1,6 @@
 //! One SSH channel: what the client asks before it starts, then a session. Each channel is a decision and a recording of its own.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use access::event::{Actor, Client, Event, Outcome, SessionKind, What};
@@ -15,6 +16,7 @@ use crate::authority::people::NobodyError;
 use crate::authority::ssh::SshClaim;
 use crate::clock;
 use crate::session::open::{Asker, NotOpened, Sessions, Wanted};
+use crate::session::step_up::Waited;
 
 /// The only subsystem that is carried.
 pub(super) const SFTP: &str = "sftp";
@@ -88,23 +90,26 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
     };
     let (read, write) = channel.split();
     let id = write.id();
-    let show = SshWrite::new(write, handle.clone());
+    let mut show = SshWrite::new(write, handle.clone());
+    let mut near = SshRead::new(read, handle, id, sessions.budget.share());
+    let mut early = VecDeque::new();
     // Without a terminal a program reads this stream, and may not expect us in it.
     let refused = asked.terminal.as_ref().map(|_| std::mem::take(&mut asked.refused)).unwrap_or_default();
     let opened = match wanted(&who, kind, command, asked) {
         Ok(wanted) => match asker(&who, &sessions) {
-            Ok(asker) => sessions.open(asker, wanted).await,
-            Err(not_opened) => Err(tell(&who, &sessions, not_opened)),
+            Ok(asker) => sessions.open_after(asker, wanted, &mut near, &mut early, &mut show).await,
+            Err(not_opened) => Err(Waited::No(tell(&who, &sessions, not_opened))),
         },
-        Err(not_opened) => Err(tell(&who, &sessions, not_opened)),
+        Err(not_opened) => Err(Waited::No(tell(&who, &sessions, not_opened))),
     };
     match opened {
         Ok(mut opened) => {
-            let near = SshRead::new(read, handle, id, sessions.budget.share());
+            near.keep(early);
             refused.into_iter().for_each(|what| opened.note(not_carried(what)));
             sessions.run(opened, near, show).await;
         }
-        Err(not_opened) => show.refuse(&not_opened.text()).await,
+        Err(Waited::No(not_opened)) => show.refuse(&not_opened.text()).await,
+        Err(Waited::Gone) => {}
     }
 }
 
@@ -167,11 +172,13 @@ fn wanted(who: &Who, kind: SessionKind, command: Option<Vec<u8>>, asked: Asked) 
         code: "NARU-S202".into(),
         sentence: format!("{:?} does not name one target", who.user),
         hint: Some("Use `ssh LOGIN@NODE.naru` with the configuration of `naru config ssh`, or `ssh -p PORT LOGIN%NODE@PROXY`.".into()),
+        step_up: None,
     })?;
     let command = command.map(String::from_utf8).transpose().map_err(|_| NotOpened {
         code: "NARU-S203".into(),
         sentence: "the command is not UTF-8".into(),
         hint: Some("Give names in another encoding on standard input instead.".into()),
+        step_up: None,
     })?;
     Ok(Wanted { node, login, kind, command, terminal: asked.terminal, env: asked.env })
 }

@@ -1,5 +1,7 @@
 //! An SSH channel as the near end of a session.
 
+use std::collections::VecDeque;
+
 use recorder::Recorded;
 use russh::server::{Handle, Msg};
 use russh::{ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
@@ -28,16 +30,28 @@ pub(super) struct SshRead {
     id: ChannelId,
     taken: usize,
     grown: Share,
+    /// What came before the session was there.
+    early: VecDeque<Item>,
 }
 
 impl SshRead {
     pub(super) fn new(half: ChannelReadHalf, handle: Handle, id: ChannelId, grown: Share) -> Self {
-        Self { half, handle, id, taken: 0, grown }
+        Self { half, handle, id, taken: 0, grown, early: VecDeque::new() }
+    }
+}
+
+impl SshRead {
+    /// What came before the session was there, to be given first.
+    pub(super) fn keep(&mut self, early: VecDeque<Item>) {
+        self.early = early;
     }
 }
 
 impl NearRead for SshRead {
     async fn next(&mut self) -> NearEvent {
+        if let Some(item) = self.early.pop_front() {
+            return NearEvent::Item(item);
+        }
         loop {
             let item = match self.half.wait().await {
                 Some(ChannelMsg::Data { data }) => Item::Data(data),

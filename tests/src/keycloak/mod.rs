@@ -5,10 +5,12 @@
 //! `tests/keycloak/realm.json`, so that no test sees another's people, sessions or clients.
 //!
 //! Trust: Keycloak posts logout tokens to Naru over TLS and reads whom to trust once, when it starts (`--truststore-paths`). So the CA
-//! file exists before Keycloak does, and a Naru whose CA is another is not believed.
+//! file exists before Keycloak does, and a Naru whose CA is another is not believed. `company` starts Narus that share one.
 
 mod admin;
 mod browser;
+#[cfg(test)]
+pub(crate) mod company;
 mod http;
 mod opener;
 mod page;

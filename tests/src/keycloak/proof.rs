@@ -4,34 +4,31 @@ use super::*;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 mod back_channel;
 mod flows;
 mod refusals;
 
-/// The CA of everything that plays Naru here.
-struct Ca {
-    folder: tempfile::TempDir,
-    issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
-}
+type Ca = rcgen::CertifiedIssuer<'static, rcgen::KeyPair>;
 
+/// The CA of everything that plays Naru here.
 fn ca() -> &'static Ca {
     static CA: OnceLock<Ca> = OnceLock::new();
     CA.get_or_init(|| {
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let issuer = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
-        Ca { folder, issuer }
+        rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap()
     })
 }
 
+/// Its certificate, which Keycloak is told to trust.
+pub(super) fn ca_pem() -> String {
+    ca().pem()
+}
+
 fn keycloak() -> &'static Keycloak {
-    let file = || -> Result<PathBuf, String> { Ok(ca().folder.path().join("ca.pem")) };
-    Keycloak::shared(file).unwrap()
+    company::keycloak().unwrap()
 }
 
 const NARU: &str = "https://127.0.0.1:9";

@@ -32,17 +32,24 @@ impl Keycloak {
     }
 
     /// Starts one that also trusts the certificates in `ca`, a PEM file, when it calls others; waits until it answers.
-    pub fn start(ca: Option<&Path>) -> Result<Self, String> {
+    pub fn start(ca: &Path) -> Result<Self, String> {
+        Self::start_trusting(&std::fs::read_to_string(ca).map_err(|e| format!("{}: {e}", ca.display()))?)
+    }
+
+    /// The same with the certificates themselves.
+    pub fn start_trusting(pem: &str) -> Result<Self, String> {
         let dist = dist().ok_or("there is no cache folder: neither XDG_CACHE_HOME nor HOME is set")?;
         let password = std::fs::read_to_string(dist.join("admin-password"))
             .map_err(|_| format!("there is no Keycloak in {}; `cargo xtask keycloak` gets it", dist.display()))?;
         let folder = tempfile::Builder::new().prefix("naru-keycloak-").tempdir().map_err(|e| e.to_string())?.keep();
+        let ca = folder.join("ca.pem");
+        std::fs::write(&ca, pem).map_err(|e| e.to_string())?;
         let port = free_port();
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("keycloak");
         let log = std::fs::File::create(folder.join("keycloak.log")).map_err(|e| e.to_string())?;
         let errors = log.try_clone().map_err(|e| e.to_string())?;
         let mut command = Command::new(scripts.join("leash.sh"));
-        command.arg("--remove").arg(&folder).arg(scripts.join("start.sh")).arg(&dist).arg(&folder).arg(port.to_string()).args(ca);
+        command.arg("--remove").arg(&folder).arg(scripts.join("start.sh")).arg(&dist).arg(&folder).arg(port.to_string()).arg(&ca);
         command.stdin(Stdio::piped()).stdout(log).stderr(errors);
         let leash = command.spawn().map_err(|e| format!("Keycloak could not be started: {e}"))?;
         let admin = Admin::new(format!("http://127.0.0.1:{port}"), password);
@@ -51,10 +58,10 @@ impl Keycloak {
         Ok(keycloak)
     }
 
-    /// The one of this process, started by the first who asks. `ca` makes the file of whom it trusts, once.
-    pub fn shared(ca: impl FnOnce() -> Result<PathBuf, String>) -> Result<&'static Self, String> {
+    /// The one of this process, started by the first who asks. `ca` gives the certificates that it trusts, once, as PEM.
+    pub fn shared(ca: impl FnOnce() -> Result<String, String>) -> Result<&'static Self, String> {
         static SHARED: OnceLock<Result<Keycloak, String>> = OnceLock::new();
-        let started = SHARED.get_or_init(|| Self::start(Some(&ca()?)));
+        let started = SHARED.get_or_init(|| Self::start_trusting(&ca()?));
         started.as_ref().map_err(Clone::clone)
     }
 

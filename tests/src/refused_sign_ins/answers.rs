@@ -1,15 +1,14 @@
 //! What comes back from the provider in place of a right answer: by the browser, at the token endpoint, as a key set.
 
-use super::{Case, Try, redirect};
+use super::{Case, redirect};
 use crate::issuer::form::Form;
 use crate::issuer::http::{Answer, Body};
 use crate::issuer::script::{Endpoint, Script, with, without};
-use crate::stranger::Said;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
 pub(super) fn cases() -> Vec<Case> {
-    [redirects(), answers(), instead_of_tokens(), userinfo(), keys(), described()].concat()
+    [redirects(), answers(), instead_of_tokens(), userinfo(), keys()].concat()
 }
 
 /// One GiB, if somebody would read it.
@@ -68,16 +67,16 @@ fn instead(name: &'static str, reason: &'static str, instead: fn(&str) -> Answer
 
 fn instead_of_tokens() -> Vec<Case> {
     vec![
-        instead("token-500", "answer", |_| Answer::page(500)),
-        instead("token-503-json", "refused", |_| Answer::json(503, &json!({"error": "temporarily_unavailable"}))),
+        instead("token-500", "away", |_| Answer::page(500)),
+        instead("token-503-json", "away", |_| Answer::json(503, &json!({"error": "temporarily_unavailable"}))),
         instead("token-page", "answer", |_| Answer::page(200)),
         instead("token-empty", "answer", |_| Answer::odd(Body::Whole(Vec::new()))),
         instead("token-refused", "refused", |_| Answer::json(400, &json!({"error": "invalid_grant", "error_description": "\u{1b}[2Jno"}))),
         instead("token-refused-long", "refused", |_| {
             Answer::json(400, &json!({"error": "invalid_request", "error_description": "x".repeat(100_000)}))
         }),
-        instead("token-302", "answer", |issuer| Answer::redirect(302, format!("{issuer}/evil/token"))),
-        instead("token-307", "answer", |issuer| Answer::redirect(307, format!("{issuer}/evil/token"))),
+        instead("token-302", "away", |issuer| Answer::redirect(302, format!("{issuer}/evil/token"))),
+        instead("token-307", "away", |issuer| Answer::redirect(307, format!("{issuer}/evil/token"))),
         instead("token-gzip", "away", |_| gzipped()),
         instead("token-endless", "away", |_| Answer::odd(Body::Spaces(ENDLESS))),
         instead("token-drip", "away", |_| Answer::odd(Body::Drip)),
@@ -110,8 +109,8 @@ fn userinfo() -> Vec<Case> {
         info("userinfo-nobody", "userinfo", |claims| without(claims, "sub"), None),
         info("userinfo-list", "userinfo", |claims| json!([claims]), None),
         info("userinfo-page", "userinfo", same, Some(|_| Answer::page(200))),
-        info("userinfo-500", "status", same, Some(|_| Answer::page(500))),
-        info("userinfo-302", "status", same, Some(|issuer| Answer::redirect(302, format!("{issuer}/evil/userinfo")))),
+        info("userinfo-500", "away", same, Some(|_| Answer::page(500))),
+        info("userinfo-302", "away", same, Some(|issuer| Answer::redirect(302, format!("{issuer}/evil/userinfo")))),
         info("userinfo-endless", "away", same, Some(|_| Answer::odd(Body::Spaces(ENDLESS)))),
     ]
 }
@@ -134,22 +133,5 @@ fn keys() -> Vec<Case> {
         key_set("keys-302", "status", same, Some(|issuer| Answer::redirect(302, format!("{issuer}/evil/keys")))),
         key_set("keys-endless", "away", same, Some(|_| Answer::odd(Body::Spaces(ENDLESS)))),
         key_set("keys-silent", "away", same, Some(|_| Answer::odd(Body::Silence))),
-    ]
-}
-
-/// The provider describes itself as another one, after the connector was declared.
-fn described() -> Vec<Case> {
-    let turned = |name, reason, edit: fn(Value) -> Value| {
-        let script = Script { discovery: Endpoint { edit, instead: None }, ..Script::default() };
-        let drive: fn(&Try<'_>) -> Said = |at| match at.stranger.begin(at.case.name) {
-            Err(said) => said,
-            Ok(attempt) => panic!("{} began: {}", at.case.name, attempt.body),
-        };
-        Case { drive, heals: false, ..Case::new(name, reason, script) }
-    };
-    vec![
-        turned("turned-other", "discovery", |d| with(d, "issuer", json!("https://accounts.example.com"))),
-        turned("turned-elsewhere", "discovery", |d| with(d, "token_endpoint", json!("https://evil.example/token"))),
-        turned("turned-keys", "discovery", |d| with(d, "jwks_uri", json!("http://127.0.0.2:1/keys"))),
     ]
 }

@@ -1,11 +1,12 @@
 //! What a provider says of itself when a connector to it is declared, and what a connector may not say: both are refused with a
 //! sentence, and what was declared before stays.
 
-use super::{apply, connector, events};
+use super::{apply, connector, events, says};
 use crate::harness::{Demo, Person};
 use crate::issuer::http::{Answer, Body};
 use crate::issuer::script::{Endpoint, Script, with, without};
 use crate::issuer::{Issuer, Provider};
+use crate::recordings::wait;
 use crate::stranger::Door;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
@@ -51,7 +52,15 @@ fn documents() -> Vec<Case> {
         document("userinfo-elsewhere", elsewhere, |d| with(d, "userinfo_endpoint", json!("https://evil.example/"))),
         document("logout-elsewhere", elsewhere, |d| with(d, "end_session_endpoint", json!("https://evil.example/"))),
         document("revoke-elsewhere", elsewhere, |d| with(d, "revocation_endpoint", json!("https://evil.example/"))),
-        document("token-plain", "is http", |d| with(d, "token_endpoint", json!("http://sso.example.com/token"))),
+        Case {
+            declared: |issuer| {
+                format!(
+                    "{issuer}
+  endpoint_hosts: [sso.example.com]"
+                )
+            },
+            ..document("token-plain", "is http", |d| with(d, "token_endpoint", json!("http://sso.example.com/token")))
+        },
         document("token-file", "begins with neither", |d| with(d, "token_endpoint", json!("file:///etc/passwd"))),
         document("token-user", "user name or password", |d| with(d, "token_endpoint", json!("http://127.0.0.1@evil.example/"))),
         document("token-absent", "`token_endpoint`", |d| without(d, "token_endpoint")),
@@ -76,8 +85,8 @@ fn declarations() -> Vec<Case> {
     vec![
         declared("plain", "https", |_| "http://sso.example.com/realms/acme".into()),
         declared("plain-lan", "https", |_| "http://10.0.0.1/realms/acme".into()),
-        declared("query", "query", |issuer| format!("{issuer}?x=y")),
-        declared("fragment", "fragment", |issuer| format!("'{issuer}#x'")),
+        declared("query", "no ? and no #", |issuer| format!("{issuer}?x=y")),
+        declared("fragment", "no ? and no #", |issuer| format!("'{issuer}#x'")),
         declared("no-url", "https", |_| "sso.example.com".into()),
         declared("metadata", "https", |_| "http://169.254.169.254/latest".into()),
         // Nobody listens at port 1.
@@ -133,4 +142,33 @@ fn a_declaration_that_is_refused_changes_nothing() {
     let said = stranger.finish(&attempt, &good.authorize(&attempt.browse).written());
     assert!(said.signed_in() && said.body["user"] == format!("{}|sub-good", good.url), "{}", said.text);
     assert_eq!(bad.asked("authorize") + bad.asked("token"), 0);
+}
+
+#[test]
+fn a_provider_that_turned_is_not_used_after_a_start() {
+    let mut demo = Demo::start(&[]).unwrap();
+    let (admin, provider) = (demo.sign_in("admin").unwrap(), Provider::start());
+    let turned: [(&str, fn(Value) -> Value); 4] = [
+        ("turned-other", |d| with(d, "issuer", json!("https://accounts.example.com"))),
+        ("turned-elsewhere", |d| with(d, "token_endpoint", json!("https://evil.example/token"))),
+        ("turned-keys", |d| with(d, "jwks_uri", json!("http://127.0.0.2:1/keys"))),
+        ("turned-secrets", |d| with(d, "id_token_signing_alg_values_supported", json!(["HS256"]))),
+    ];
+    let all: String = turned.iter().map(|(name, _)| connector(name, &provider.issuer(name).url, "")).collect();
+    apply(&admin, "all", &all).unwrap();
+    assert!(demo.end().is_some_and(|status| status.success()));
+    for (name, edit) in turned {
+        provider.known(name).set(Script { discovery: Endpoint { edit, instead: None }, ..Script::default() });
+    }
+    demo.start_again().unwrap();
+    let (olga, door) = (demo.sign_in("olga").unwrap(), Door::of(&demo));
+    for (name, _) in turned {
+        let said = door.from(Ipv4Addr::LOCALHOST).begin(name).err().unwrap_or_else(|| panic!("{name} began"));
+        assert!(said.refused(), "{name}: {}", said.text);
+        // Set right, it is used again, without a word of the administrator; a moment after, since a failure is not asked about at once.
+        provider.known(name).set(Script::default());
+        wait(name, || door.from(Ipv4Addr::LOCALHOST).begin(name).ok());
+    }
+    let told = events(&olga, "auth.login.failed").iter().filter(|event| says(event, "discovery")).count();
+    assert!(told >= turned.len(), "{told}");
 }

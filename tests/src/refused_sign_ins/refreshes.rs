@@ -45,18 +45,18 @@ fn cases() -> Vec<Case> {
         ends("hs256", "not among the algorithms", |t| t.signed(Signer::HmacOfPem)),
         ends("none", "three parts", |t| t.signed(Signer::Nobody)),
         ends("stranger", "signature does not fit", |t| t.secretly_signed(Signer::Stranger)),
-        instead("no", Some("ended this login: the provider refused: invalid_grant"), |_| {
+        instead("says-no", Some("ended this login: the provider refused: invalid_grant"), |_| {
             Answer::json(400, &json!({"error": "invalid_grant"}))
         }),
-        instead("no-client", Some("ended this login: the provider refused: invalid_client"), |_| {
+        instead("knows-no-client", Some("ended this login: the provider refused: invalid_client"), |_| {
             Answer::json(401, &json!({"error": "invalid_client"}))
         }),
         // It cannot be asked, which says nothing of the person: `outage` is how long that is put up with.
-        instead("500", None, |_| Answer::page(500)),
-        instead("502-page", None, |_| Answer::page(502)),
+        instead("answers-500", None, |_| Answer::page(500)),
+        instead("answers-page", None, |_| Answer::page(502)),
         instead("silent", None, |_| Answer::odd(Body::Silence)),
         instead("endless", None, |_| Answer::odd(Body::Spaces(1 << 30))),
-        instead("302", None, |issuer| Answer::redirect(302, format!("{issuer}/evil/token"))),
+        instead("leads-away", None, |issuer| Answer::redirect(302, format!("{issuer}/evil/token"))),
         // OpenID Connect Core 1.0 section 12.2: an answer to a refresh may have no id token, and the token may stay the same.
         answer("same-token", None, |a| without(a, "refresh_token")),
         answer("well", None, |a| with(a, "more", json!({"than": "is known"}))),

@@ -36,7 +36,7 @@ fn signatures() -> Vec<Case> {
 fn es256_only(name: &'static str) -> Case {
     let mut script = Script::default();
     script.discovery.edit = |document| with(document, "id_token_signing_alg_values_supported", json!(["ES256"]));
-    Case::new(name, "alg", script)
+    Case { early: true, ..Case::new(name, "alg", script) }
 }
 
 /// One bit of the signature.

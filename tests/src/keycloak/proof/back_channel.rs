@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn server_config(trusted: bool) -> Arc<rustls::ServerConfig> {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let certificate = if trusted { params.signed_by(&key, &ca().issuer) } else { params.self_signed(&key) }.unwrap();
+    let certificate = if trusted { params.signed_by(&key, ca()) } else { params.self_signed(&key) }.unwrap();
     let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
