@@ -30,6 +30,7 @@ use crate::session::table::Table;
 
 pub(crate) use ask::Wanted;
 pub(crate) use client::ClientError;
+pub(crate) use ends::Cause;
 pub(crate) use finish::Came;
 pub(crate) use provider::{ProviderError, Providers, Unbelieved};
 pub(crate) use refresh::Renewals;
