@@ -34,7 +34,7 @@ use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
-use crate::oidc::{Inner, Oidc};
+use crate::oidc::Oidc;
 use crate::refusals::{Refusals, SUMMARY_EVERY};
 use crate::session::lost::{LostError, finish_lost};
 use crate::session::open::Sessions;
@@ -151,19 +151,7 @@ impl Proxy {
         let people = People::new(store.clone(), live.clone(), settings.certificate_life);
         let refusals = Refusals::new(log.clone());
         let url = format!("https://{}", authority(&server_name, address.port()));
-        let oidc = Oidc::new(Inner {
-            live: live.clone(),
-            people: people.clone(),
-            keys: keys.clone(),
-            log: log.clone(),
-            refusals: refusals.clone(),
-            table: table.clone(),
-            url: url.clone(),
-            providers: Default::default(),
-            attempts: Default::default(),
-            renewals: Default::default(),
-            step_ups: Default::default(),
-        });
+        let oidc = Oidc::new(&live, &people, &keys, &log, &refusals, &table, &url);
         let sessions = Sessions {
             live,
             people,

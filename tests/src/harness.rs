@@ -155,11 +155,17 @@ impl Demo {
         std::fs::read_to_string(self.folder.path().join("demo.log")).unwrap_or_default()
     }
 
-    /// Signs one of the seeded people in with their link, which works once.
-    pub fn sign_in(&self, name: &str) -> Result<Person, String> {
+    /// Somebody with a folder of this name who is not signed in.
+    pub fn person(&self, name: &str) -> Result<Person, String> {
         let home = self.folder.path().join(name);
         let person = Person { home, binary: self.binary.clone(), mark: self.folder.path().into() };
         person.prepare().map_err(|e| format!("{}: {e}", person.home.display()))?;
+        Ok(person)
+    }
+
+    /// Signs one of the seeded people in with their link, which works once.
+    pub fn sign_in(&self, name: &str) -> Result<Person, String> {
+        let person = self.person(name)?;
         person.must(&["login", "--link", self.ready(&format!("sign_in.{name}"))])?;
         let config = person.ssh_config();
         person.must(&["config", "ssh", "--write", &config.to_string_lossy()])?;

@@ -33,6 +33,8 @@ mod recordings;
 #[cfg(test)]
 mod refused_sign_ins;
 #[cfg(test)]
+mod sign_in;
+#[cfg(test)]
 mod stories;
 #[cfg(test)]
 mod stranger;

@@ -55,8 +55,9 @@ fn more(status: &Status) -> Vec<Vec<String>> {
             row("refreshed", format!("{}{every}", when::shown(at)));
         }
     }
+    // In one cell: a column of its own would stand far away, behind the widest of the others.
     let given = status.given.iter();
-    rows.extend(given.map(|given| vec!["role".to_owned(), given.role.to_string(), format!("because {}", given.why.join("; "))]));
+    rows.extend(given.map(|given| vec!["role".to_owned(), format!("{}  because {}", given.role, given.why.join("; "))]));
     rows
 }
 
@@ -116,7 +117,7 @@ mod tests {
         let names: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
         assert_eq!(names, ["signed in by", "authenticated", "refreshed", "role"]);
         assert!(rows[0][1].starts_with("connector corp, ") && rows[2][1].ends_with("(every 1m 30s)"), "{rows:?}");
-        assert_eq!(rows[3], ["role", "sre", "because groups: /platform/sre; user kim"]);
+        assert_eq!(rows[3], ["role", "sre  because groups: /platform/sre; user kim"]);
         assert!(more(&Status { given: vec![], login: None, ..status }).is_empty(), "an older server");
     }
 

@@ -224,7 +224,7 @@ fn said_here(app: &App, id: &str, word: &str, headers: &HeaderMap, said: &Said) 
         ("approve", For::StepUp { sign_in, .. }) => {
             drop(app.oidc.attempts.take(id));
             let done = app.oidc.stepped_up(*sign_in, *proven);
-            app.oidc.step_ups.answer(id, done.as_ref().map(|()| ()).map_err(|refusal| refusal.sentence.clone()));
+            app.oidc.step_ups.answer(id, done.clone().map_err(|refusal| refusal.sentence));
             done?;
         }
         ("deny", purpose) => {

@@ -62,8 +62,9 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-const FILES: [&str; 8] =
-    ["ssh-user-ca", "ssh-host-ca", "ssh-host-key", "x509-ca.key", "x509-ca.crt", "grant.key", "checkpoint.key", "secrets.key"];
+const FILES: [&str; 7] = ["ssh-user-ca", "ssh-host-ca", "ssh-host-key", "x509-ca.key", "x509-ca.crt", "grant.key", "checkpoint.key"];
+/// Installs from before identity providers have none; without it nothing that others believe is lost, only what was sealed with it.
+const SECRETS: &str = "secrets.key";
 
 impl Keyring {
     /// Reads the keys below `dir`, or makes all of them when none exists yet.
@@ -74,6 +75,11 @@ impl Keyring {
             make_all(dir, install)?;
         } else if let Some(name) = FILES.iter().find(|name| path(name).symlink_metadata().is_err()) {
             return Err(KeyError::Missing(path(name)));
+        }
+        if path(SECRETS).symlink_metadata().is_err() {
+            let mut secrets = Zeroizing::new([0; 32]);
+            aws_lc_rs::rand::fill(&mut secrets[..]).map_err(|error| KeyError::Make(error.to_string()))?;
+            state::write_secret(&path(SECRETS), &secrets[..])?;
         }
         Self::read(dir, install)
     }
@@ -87,8 +93,8 @@ impl Keyring {
         let ca_text = std::str::from_utf8(&ca).map_err(|e| damaged("x509-ca.key", e.to_string()))?;
         let ca_key = KeyPair::from_pem(ca_text).map_err(|e| damaged("x509-ca.key", e.to_string()))?;
         tls::check_ca(&ca_pem, &ca_key).map_err(|why| damaged("x509-ca.crt", why))?;
-        let secrets = read(dir, "secrets.key")?;
-        let secrets = <[u8; 32]>::try_from(&secrets[..]).map_err(|_| damaged("secrets.key", "it has not 32 bytes".to_owned()))?;
+        let secrets = read(dir, SECRETS)?;
+        let secrets = <[u8; 32]>::try_from(&secrets[..]).map_err(|_| damaged(SECRETS, "it has not 32 bytes".to_owned()))?;
         let grant_pair = Ed25519KeyPair::from_pkcs8(&grant).map_err(|e| damaged("grant.key", e.to_string()))?;
         Ok(Self {
             install: install.clone(),
@@ -125,9 +131,6 @@ fn make_all(dir: &Path, install: &InstallId) -> Result<(), KeyError> {
         let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).map_err(|e| failed(&e))?;
         state::write_secret(&dir.join(name), key.as_ref())?;
     }
-    let mut secrets = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(&mut secrets[..]).map_err(|e| failed(&e))?;
-    state::write_secret(&dir.join("secrets.key"), &secrets[..])?;
     let key = KeyPair::generate().map_err(|e| failed(&e))?;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, format!("Naru CA {install}"));

@@ -109,6 +109,8 @@ impl Oidc {
             }
             Err(refusal) => {
                 self.attempts.set(&attempt.id, Stage::Refused(refusal.clone()));
+                // Sessions that wait for it hear it too; for others there is nobody of this id.
+                self.step_ups.answer(&attempt.id, Err(refusal.sentence.clone()));
                 Err(refusal)
             }
         }

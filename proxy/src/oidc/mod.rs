@@ -30,6 +30,7 @@ use crate::session::table::Table;
 
 pub(crate) use ask::Wanted;
 pub(crate) use client::ClientError;
+pub(crate) use ends::Cause;
 pub(crate) use finish::Came;
 pub(crate) use provider::{ProviderError, Providers, Unbelieved};
 pub(crate) use refresh::Renewals;
@@ -62,8 +63,20 @@ impl std::ops::Deref for Oidc {
 }
 
 impl Oidc {
-    pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+    pub(crate) fn new(live: &Live, people: &People, keys: &Keys, log: &Log, refusals: &Refusals, table: &Table, url: &str) -> Self {
+        Self(Arc::new(Inner {
+            live: live.clone(),
+            people: people.clone(),
+            keys: keys.clone(),
+            log: log.clone(),
+            refusals: refusals.clone(),
+            table: table.clone(),
+            url: url.to_owned(),
+            providers: Default::default(),
+            attempts: Default::default(),
+            renewals: Default::default(),
+            step_ups: Default::default(),
+        }))
     }
 
     /// A connector as declared now.

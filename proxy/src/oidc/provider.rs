@@ -250,9 +250,12 @@ impl Provider {
     }
 }
 
+/// By what is declared, and whether people sign in there.
+type Needed = HashMap<(ProviderSpec, bool), Arc<Provider>>;
+
 /// Every provider that was needed so far.
 #[derive(Clone, Default)]
-pub(crate) struct Providers(Arc<Mutex<HashMap<(ProviderSpec, bool), Arc<Provider>>>>);
+pub(crate) struct Providers(Arc<Mutex<Needed>>);
 
 impl Providers {
     /// One where people sign in.

@@ -13,12 +13,13 @@ use wire::oidc::Nonce;
 
 use super::client::ClientError;
 use super::ends::Cause;
-use super::settle::auth_of;
+use super::settle::Claims;
 use super::{Oidc, Refusal};
 use crate::authority::logins::{Login, Provided, Tokens, tokens_of};
 use crate::authority::people::NobodyError;
 use crate::authority::sealed::{Seal, Unseal};
 use crate::clock;
+use crate::live::StoredConnector;
 
 /// Between two questions where the connector says nothing.
 const EVERY: Duration = Duration::from_secs(60);
@@ -111,6 +112,20 @@ impl Renewals {
     }
 }
 
+/// A question under way.
+struct Asking {
+    renewals: Renewals,
+    id: u64,
+    /// When it is asked again.
+    next: Option<Instant>,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.renewals.done(self.id, self.next);
+    }
+}
+
 /// What came of a question.
 enum Asked {
     /// All is as it is now known.
@@ -131,8 +146,9 @@ impl Oidc {
                 let Ok(id) = self.renewals.next(Instant::now()) else { break };
                 let oidc = self.clone();
                 under_way.spawn(async move {
-                    let next = oidc.renew(id).await;
-                    oidc.renewals.done(id, next);
+                    // Also where the question is broken off, so that no login is forgotten.
+                    let mut asking = Asking { renewals: oidc.renewals.clone(), id, next: Some(Instant::now() + EVERY) };
+                    asking.next = oidc.renew(id).await;
                 });
             }
             let next = match self.renewals.due().at.first() {
@@ -239,9 +255,8 @@ impl Oidc {
         let seal = |text: &str| self.keys.ask(Seal { place: &place, secret: text.as_bytes() }).ok();
         let newer = tokens.refresh_token().and_then(|token| seal(token.secret()));
         // Kept at once: the one before may count for nothing from here on.
-        let mut kept = Tokens { refresh: newer.or(Some(refresh)), id_token: id_token_before, confirmed: clock::now() };
-        let (before, auth) = (provided.kept.clone(), login.record.auth.clone());
-        if let Err(error) = self.people.renewed(login.id, before, auth.clone(), Some(kept.clone())) {
+        let kept = Tokens { refresh: newer.or(Some(refresh)), id_token: id_token_before, confirmed: clock::now() };
+        if let Err(error) = self.people.renewed(login.id, provided.kept.clone(), None, Some(kept.clone())) {
             return gone(error);
         }
         let claims = match self.claims(&declared, &client, &tokens, Nonce::None).await {
@@ -252,25 +267,26 @@ impl Oidc {
                 return Asked::Over(Cause::new("provider", format!("your identity provider's answer is not believed: {refusal}")));
             }
         };
-        let Some(claims) = claims else { return Asked::Confirmed };
+        match claims {
+            Some(claims) => self.take_in(login, provided, &declared, &claims, kept),
+            None => Asked::Confirmed,
+        }
+    }
+
+    /// What the provider says of a person now counts from now on.
+    fn take_in(&self, login: &Login, provided: &Provided, declared: &StoredConnector, claims: &Claims, mut kept: Tokens) -> Asked {
         // Core section 12.2: the same person, or nobody.
         if claims.token.subject() != provided.subject {
             let refusal = Refusal::new(super::UNBELIEVED, "subject", "the provider's answer to a refresh is about somebody else");
             self.tell_refused(&refusal);
             return Asked::Over(Cause::new("provider", refusal.sentence));
         }
-        let said = auth_of(&claims.token);
-        let auth = access::identity::Auth {
-            time: said.time.or(auth.time),
-            acr: said.acr.or(auth.acr),
-            amr: if said.amr.is_empty() { auth.amr } else { said.amr },
-            ..auth
-        };
-        kept.id_token = seal(&claims.text).or(kept.id_token);
+        let sealed = self.keys.ask(Seal { place: &tokens_of(login.id), secret: claims.text.as_bytes() }).ok();
+        kept.id_token = sealed.or(kept.id_token);
         let roles = |kept: &access::connector::Kept| declared.spec.roles(kept).into_keys().collect::<BTreeSet<RoleName>>();
         let now_kept = claims.kept(&declared.spec);
         let (was, is) = (roles(&provided.kept), roles(&now_kept));
-        match self.people.renewed(login.id, now_kept, auth, Some(kept)) {
+        match self.people.renewed(login.id, now_kept, None, Some(kept)) {
             Ok(_) => {}
             Err(error) => return gone(error),
         }

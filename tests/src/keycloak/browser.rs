@@ -69,6 +69,11 @@ impl Browser {
         Err(format!("redirected without end: {url}"))
     }
 
+    /// Posts a form, as a page's button does; nothing is followed.
+    pub fn send(&self, url: &str, fields: &[(&str, &str)]) -> Result<Answer, String> {
+        self.request(url).form(fields).send()
+    }
+
     fn walk(&self, url: &str, person: &Person, code: Option<&str>) -> Result<Seen, String> {
         let mut url = url.to_owned();
         let mut answer = self.request(&url).send()?;

@@ -45,8 +45,8 @@ impl TryFrom<String> for Hash {
     type Error = hex::FromHexError;
     /// One way to write it: capitals would be a second, and a flipped bit of what is proved could hide in it.
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if let Some(index) = text.find(|c: char| c.is_ascii_uppercase()) {
-            return Err(hex::FromHexError::InvalidHexCharacter { c: char::from(text.as_bytes()[index]), index });
+        if let Some((index, c)) = text.char_indices().find(|(_, c)| c.is_ascii_uppercase()) {
+            return Err(hex::FromHexError::InvalidHexCharacter { c, index });
         }
         let mut out = [0; 32];
         hex::decode_to_slice(&text, &mut out)?;

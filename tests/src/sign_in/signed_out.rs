@@ -1,0 +1,107 @@
+//! Out again: by Keycloak's administrator, by the person, and by one login too many.
+
+use super::*;
+use crate::keycloak::Keycloak;
+use serde_json::json;
+
+const OUT: &str = "you were signed out at your identity provider";
+
+#[test]
+fn an_administrator_of_keycloak_logs_somebody_out() {
+    if !Keycloak::wanted() {
+        return;
+    }
+    let acme = Acme::new();
+    let (minji, jun) = (acme.signed_in("minji"), acme.signed_in("jun"));
+    let (mut shell, mut other) = (minji.shell(), jun.shell());
+    let sid = acme.realm.sessions("minji").unwrap()[0]["id"].clone();
+    acme.realm.logout("minji").unwrap();
+    shell.wait_for(OUT, PATIENCE).unwrap();
+    shell.wait().unwrap();
+    let event = acme.event("auth.ended", |event| event["actor"]["name"] == "minji");
+    assert_eq!((&event["data"]["cause"], &event["data"]["sid"]), (&json!("backchannel"), &sid));
+    let out = minji.ssh("true");
+    assert!(!out.status.success() && text(&out.stderr).contains(OUT), "{}", text(&out.stderr));
+    assert_eq!(minji.here.naru(&["status"]).status.code(), Some(3));
+    other.send(b"echo still $((60+6))\n").unwrap();
+    other.wait_for("still 66", PATIENCE).unwrap();
+    assert_eq!(acme.events("auth.ended").len(), 1);
+    assert!(acme.events("auth.logout.refused").is_empty());
+    // At once and with the same cookies: whoever is signed in anew stays so.
+    for _ in 0..3 {
+        minji.must_sign_in();
+        minji.must_work();
+        let mut shell = minji.shell();
+        acme.realm.logout("minji").unwrap();
+        shell.wait_for(OUT, PATIENCE).unwrap();
+    }
+    minji.must_sign_in();
+    let mut shell = minji.shell();
+    // One of two sessions, by its id; the other computer's goes on.
+    let elsewhere = acme.somebody("elsewhere", "minji");
+    elsewhere.must_sign_in();
+    let before = acme.realm.sessions("minji").unwrap();
+    assert_eq!(before.len(), 2, "{before:?}");
+    let login = elsewhere.shell();
+    let mine = acme.event("auth.ended", |event| event["data"]["cause"] == "backchannel");
+    assert!(mine["data"]["sid"].is_string());
+    let newest = before.iter().max_by_key(|session| session["start"].as_i64()).unwrap()["id"].as_str().unwrap().to_owned();
+    acme.realm.end_session(&newest).unwrap();
+    wait("the end of the other computer's login", || (elsewhere.here.naru(&["status"]).status.code() == Some(3)).then_some(()));
+    drop(login);
+    shell.send(b"echo on $((70+7))\n").unwrap();
+    shell.wait_for("on 77", PATIENCE).unwrap();
+}
+
+#[test]
+fn somebody_logs_out() {
+    if !Keycloak::wanted() {
+        return;
+    }
+    let acme = Acme::new();
+    let (minji, elsewhere) = (acme.signed_in("minji"), acme.somebody("elsewhere", "minji"));
+    elsewhere.must_sign_in();
+    let (mut here, mut there) = (minji.shell(), elsewhere.shell());
+    assert_eq!(acme.realm.sessions("minji").unwrap().len(), 2);
+    let out = minji.here.naru(&["logout", "--json"]);
+    let said: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}", text(&out.stderr)));
+    assert_eq!((&said["ended"], &said["providers"], &said["browse"]), (&json!(1), &json!([true]), &json!([])), "{said}");
+    here.wait_for("you signed out", PATIENCE).unwrap();
+    assert_eq!(acme.realm.sessions("minji").unwrap().len(), 1, "Keycloak's own session of this login");
+    there.send(b"echo on $((70+7))\n").unwrap();
+    there.wait_for("on 77", PATIENCE).unwrap();
+    minji.must_sign_in();
+    let out = minji.here.naru(&["logout", "--all"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    there.wait_for("you signed out", PATIENCE).unwrap();
+    assert!(acme.realm.sessions("minji").unwrap().is_empty());
+    assert_eq!(elsewhere.here.naru(&["status"]).status.code(), Some(3));
+}
+
+#[test]
+fn one_login_too_many() {
+    if !Keycloak::wanted() {
+        return;
+    }
+    let acme = Acme::new();
+    acme.role("sre", "{max_logins: 2}");
+    let computers: Vec<Somebody<'_>> = ["one", "two", "three"].map(|computer| acme.somebody(computer, "minji")).into();
+    computers[0].must_sign_in();
+    let mut shell = computers[0].shell();
+    computers[1].must_sign_in();
+    computers[2].must_sign_in();
+    shell.wait_for("your role allows no more logins at once", PATIENCE).unwrap();
+    let event = acme.event("auth.ended", |event| event["data"]["cause"] == "crowded");
+    assert_eq!(event["actor"]["name"], "minji");
+    computers[1].must_work();
+    computers[2].must_work();
+    acme.role("sre", "{max_logins: 2, when_full: newest_refused}");
+    let out = computers[0].signs_in(&[]).unwrap();
+    assert!(!out.status.success() && text(&out.stderr).contains("2"), "{:?} {}", out.status, text(&out.stderr));
+    computers[1].must_work();
+    computers[2].must_work();
+    // Whoever has one already may renew it.
+    assert!(computers[1].here.naru(&["logout"]).status.success());
+    computers[0].must_sign_in();
+    computers[0].must_work();
+}
