@@ -13,7 +13,7 @@ use wire::oidc::Nonce;
 
 use super::client::ClientError;
 use super::ends::Cause;
-use super::settle::Claims;
+use super::settle::{self, Claims};
 use super::{Oidc, Refusal};
 use crate::authority::logins::{Login, Provided, Tokens, tokens_of};
 use crate::authority::people::NobodyError;
@@ -261,6 +261,10 @@ impl Oidc {
         }
         let claims = match self.claims(&declared, &client, &tokens, Nonce::None).await {
             Ok(claims) => claims,
+            // A token that the provider gave a moment ago and does not take: it does not know the person any more.
+            Err(refusal) if refusal.word == settle::NOT_TAKEN => {
+                return Asked::Over(Cause::new("provider", format!("your identity provider ended this login: {refusal}")));
+            }
             Err(refusal) if refusal.code == super::AWAY => return Asked::Away(refusal.sentence),
             Err(refusal) => {
                 self.tell_refused(&refusal);
@@ -276,15 +280,17 @@ impl Oidc {
     /// What the provider says of a person now counts from now on.
     fn take_in(&self, login: &Login, provided: &Provided, declared: &StoredConnector, claims: &Claims, mut kept: Tokens) -> Asked {
         // Core section 12.2: the same person, or nobody.
-        if claims.token.subject() != provided.subject {
+        if claims.subject != provided.subject {
             let refusal = Refusal::new(super::UNBELIEVED, "subject", "the provider's answer to a refresh is about somebody else");
             self.tell_refused(&refusal);
             return Asked::Over(Cause::new("provider", refusal.sentence));
         }
-        let sealed = self.keys.ask(Seal { place: &tokens_of(login.id), secret: claims.text.as_bytes() }).ok();
+        let place = tokens_of(login.id);
+        let newer = claims.token.as_ref().map(|(_, text)| Seal { place: &place, secret: text.as_bytes() });
+        let sealed = newer.and_then(|newer| self.keys.ask(newer).ok());
         kept.id_token = sealed.or(kept.id_token);
         let roles = |kept: &access::connector::Kept| declared.spec.roles(kept).into_keys().collect::<BTreeSet<RoleName>>();
-        let now_kept = claims.kept(&declared.spec);
+        let now_kept = settle::kept(&declared.spec, &claims.all);
         let (was, is) = (roles(&provided.kept), roles(&now_kept));
         match self.people.renewed(login.id, now_kept, None, Some(kept)) {
             Ok(_) => {}
