@@ -3,6 +3,7 @@
 use access::connector::Flow;
 use access::event::Client as From;
 use access::words::ConnectorName;
+use tokio_util::task::AbortOnDropHandle;
 use wire::api::{Begin, Begun};
 use wire::oidc::Nonce;
 
@@ -80,8 +81,8 @@ impl Oidc {
 
     /// Asks the provider whether the person has approved; bounded by the attempts that there may be and by their life.
     fn await_device(&self, connector: &ConnectorName, stored: StoredConnector, library: Client, device: Device, id: &str) {
-        let (oidc, name, id) = (self.clone(), connector.clone(), id.to_owned());
-        tokio::spawn(async move {
+        let (oidc, name, of) = (self.clone(), connector.clone(), id.to_owned());
+        let task = tokio::spawn(async move {
             let asked = async {
                 let tokens = library.device_tokens(&device).await?;
                 oidc.settle(&name, &stored, &library, &tokens, Nonce::None).await
@@ -91,8 +92,9 @@ impl Oidc {
                 Ok(Err(refusal)) => Stage::Refused(refusal),
                 Err(_) => return,
             };
-            oidc.attempts.set(&id, stage);
+            oidc.attempts.set(&of, stage);
         });
+        self.attempts.watch(id, AbortOnDropHandle::new(task));
     }
 
     /// Begins one that ends in a page of ours; answers it and the address to open.
@@ -144,6 +146,7 @@ fn attempt(connector: ConnectorName, purpose: For, made: Asked, redirect: String
         begun,
         until,
         stage: Stage::Begun,
+        watched: None,
     }
 }
 

@@ -23,6 +23,9 @@ use wire::oidc::Discovery;
 use super::http::{Web, WebError};
 use super::provider::ProviderError;
 
+/// Between two questions of a device flow, at least.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a token endpoint gave. The ID token stays text until it is checked.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -265,7 +268,9 @@ impl Client {
         for (name, value) in self.assertion() {
             request = request.add_extra_param(name, value);
         }
-        request.request_async(&self.web, tokio::time::sleep, Some(said.expires_in())).await.map_err(of_token)
+        // A provider may say to ask without a pause.
+        let pause = |said: Duration| tokio::time::sleep(said.max(LEAST_PAUSE));
+        request.request_async(&self.web, pause, Some(said.expires_in())).await.map_err(of_token)
     }
 
     /// What the provider says at its userinfo endpoint, as text.
