@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::OAuth2TokenResponse as _;
 use serde_json::{Map, Value};
-use wire::oidc::{IdToken, Nonce, WorkloadToken, claim, id_token, strings};
+use wire::oidc::{IdToken, MAX_TOKEN, Nonce, WorkloadToken, claim, id_token, strings};
 
 use super::client::{Client, Credential, Tokens};
 use super::{NAME, Oidc, Refusal, UNBELIEVED};
@@ -140,6 +140,10 @@ impl Oidc {
         let endpoint = provider.discovery().await?.userinfo_endpoint.clone();
         if let (true, Some(endpoint)) = (lacking, endpoint) {
             let body = client.user_info(&endpoint, tokens.access_token().secret()).await?;
+            if body.len() > MAX_TOKEN {
+                // What is kept of it is read again with every change of policy.
+                return Err(Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is longer than any token may be"));
+            }
             let said: Map<String, Value> = serde_json::from_slice(&body)
                 .map_err(|_| Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is no JSON object"))?;
             // OpenID Connect Core section 5.3.2: of another subject it must not be used.
