@@ -101,9 +101,7 @@ async fn by_browser(room: Room<'_>, api: &Api, begin: Begin, verifier: String, k
     let opened = opener.open(&page);
     say(if opened { "Sign in in the browser that opens. If none does, open:" } else { "No browser could be opened here. Open:" });
     say(&format!("  {page}"));
-    if let Some(code) = &begun.code {
-        say(&format!("The page has to show this code: {code}"));
-    }
+    say(&format!("Waiting until {} … (Ctrl-C gives up)", when::shown(begun.expires)));
     let arrived = timeout_at(until, listener.wait()).await.map_err(|_| late())?;
     let finish = Finish { id: begun.id, verifier, answer: Some(arrived.query.clone()) };
     let kept = match finished(api, &finish, begun.interval_s, until).await {
@@ -243,7 +241,7 @@ pub(super) mod tests {
         let api = room.server().api()?;
         let (keys, verifier) = (Keys::make()?, verifier()?);
         let begin = Begin {
-            connector: None,
+            connector: Some("corp".parse().expect("name")),
             flow: Flow::Browser,
             redirect: None,
             challenge: challenge(&verifier),
