@@ -39,6 +39,20 @@ impl Waiting {
     }
 }
 
+impl Somebody<'_> {
+    pub(super) fn signs_in_by_device(&self) {
+        let waiting = Waiting::of(self, "--device");
+        let page = waiting.address.split('?').next().unwrap();
+        // It is asked before the code is typed, too.
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+        let seen = self.browser.enter_code(page, &waiting.code, &self.at_keycloak).unwrap();
+        assert!(matches!(&seen, Seen::Page(words) if words.contains("Successful")), "{seen:?}");
+        let (code, said) = waiting.end();
+        assert_eq!(code, Some(0), "{said}");
+        self.must_config();
+    }
+}
+
 #[test]
 fn on_a_device_without_a_browser() {
     if !Keycloak::wanted() {
@@ -46,13 +60,7 @@ fn on_a_device_without_a_browser() {
     }
     let acme = Acme::new();
     let minji = acme.somebody("minji", "minji");
-    let waiting = Waiting::of(&minji, "--device");
-    let page = waiting.address.split('?').next().unwrap();
-    let seen = minji.browser.enter_code(page, &waiting.code, &minji.at_keycloak).unwrap();
-    assert!(matches!(&seen, Seen::Page(words) if words.contains("Successful")), "{seen:?}");
-    let (code, said) = waiting.end();
-    assert_eq!(code, Some(0), "{said}");
-    minji.must_config();
+    minji.signs_in_by_device();
     minji.must_work();
     let event = acme.event("auth.login", |event| event["actor"]["name"] == "minji");
     assert_eq!(event["data"]["flow"], "device");

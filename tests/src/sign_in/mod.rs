@@ -3,10 +3,17 @@
 //!
 //! Here is what the tests beside this file share: a Naru whose connector is applied, people who sign in, shells that live.
 
+mod asked_again;
+mod bots;
+mod break_glass;
+mod doctor;
 mod flows;
 mod people;
 mod signed_out;
+mod step_up;
+mod wire;
 
+use self::wire::Wire;
 use crate::harness::{Demo, Person};
 use crate::keycloak::company::{company, keycloak};
 use crate::keycloak::{self, Browser, Opener, Realm, Seen};
@@ -23,6 +30,8 @@ struct Acme {
     admin: Person,
     olga: Person,
     issuer: String,
+    /// Where people and Naru find Keycloak.
+    keycloak: String,
 }
 
 /// The account that the demo's agent opens sessions as.
@@ -39,8 +48,20 @@ impl Acme {
     /// With more lines of the connector's spec.
     fn with(more: &str) -> Self {
         let (demo, realm) = company().unwrap();
-        let issuer = realm.issuer();
-        let acme = Self { admin: demo.sign_in("admin").unwrap(), olga: demo.sign_in("olga").unwrap(), demo, realm, issuer };
+        Self::of(demo, realm, keycloak().unwrap().url(), more)
+    }
+
+    /// The same with a Keycloak that can be reached by the wire alone.
+    fn by_wire(more: &str) -> (Self, Wire) {
+        let (demo, realm) = company().unwrap();
+        let wire = Wire::to(&keycloak().unwrap().url());
+        realm.set(&serde_json::json!({"attributes": {"frontendUrl": wire.url}})).unwrap();
+        (Self::of(demo, realm, wire.url.clone(), more), wire)
+    }
+
+    fn of(demo: Demo, realm: Realm<'static>, keycloak: String, more: &str) -> Self {
+        let issuer = format!("{keycloak}/realms/{}", realm.name());
+        let acme = Self { admin: demo.sign_in("admin").unwrap(), olga: demo.sign_in("olga").unwrap(), demo, realm, issuer, keycloak };
         acme.role("sre", "");
         acme.role("developer", "");
         acme.apply(&acme.connector(more)).unwrap();
@@ -86,7 +107,7 @@ impl Acme {
             acme: self,
             here: self.demo.person(computer).unwrap(),
             at_keycloak: keycloak::Person::of(name),
-            browser: Browser::new(keycloak().unwrap()).unwrap().trusting(self.demo.ready("ca").as_ref()),
+            browser: Browser::at(&self.keycloak).unwrap().trusting(self.demo.ready("ca").as_ref()),
             opener: Opener::new().unwrap(),
         }
     }
