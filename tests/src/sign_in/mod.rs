@@ -7,6 +7,7 @@ mod asked_again;
 mod bots;
 mod break_glass;
 mod doctor;
+mod figures;
 mod flows;
 mod people;
 mod signed_out;

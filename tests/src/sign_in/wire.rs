@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A port that leads to another. What goes through it is closed when it is cut; new connections are closed at once.
 pub(super) struct Wire {
@@ -15,6 +16,7 @@ struct State {
     cut: bool,
     open: Vec<TcpStream>,
     asked: usize,
+    spent: Duration,
 }
 
 impl Wire {
@@ -39,6 +41,11 @@ impl Wire {
         self.state.lock().unwrap().asked
     }
 
+    /// How long connections were open that are closed: Naru opens one for each question.
+    pub(super) fn spent(&self) -> Duration {
+        self.state.lock().unwrap().spent
+    }
+
     pub(super) fn cut(&self) {
         let mut state = self.state.lock().unwrap();
         state.cut = true;
@@ -55,6 +62,7 @@ impl Wire {
 
 /// Serves one connection; whichever end closes, it is over.
 fn carry(near: &TcpStream, target: &str, state: &Mutex<State>) -> Option<()> {
+    let begun = Instant::now();
     let far = TcpStream::connect(target).ok()?;
     let (near_read, far_write) = (near.try_clone().ok()?, far.try_clone().ok()?);
     {
@@ -70,6 +78,7 @@ fn carry(near: &TcpStream, target: &str, state: &Mutex<State>) -> Option<()> {
         let _ = far_write.shutdown(Shutdown::Both);
     });
     let _ = std::io::copy(&mut &far, &mut &*near);
+    state.lock().unwrap().spent += begun.elapsed();
     let _ = near.shutdown(Shutdown::Both);
     Some(())
 }
