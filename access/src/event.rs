@@ -297,7 +297,7 @@ pub enum What {
     /// A login ended without its person's doing: by the provider, by an administrator of it, or for another login.
     #[serde(rename = "auth.ended")]
     LoginEnded {
-        /// Why, in a word: `provider`, `backchannel`, `outage`, `crowded`, `connector`.
+        /// Why, in a word: `provider`, `backchannel`, `outage`, `crowded`, `connector`, `removed`.
         cause: String,
         /// The provider's session, where it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]

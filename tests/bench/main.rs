@@ -17,6 +17,7 @@ mod route;
 mod series;
 mod setup;
 mod sftp;
+mod sign_in;
 mod size;
 mod sshd;
 mod transfer;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 /// A measure: its name on the command line, and what it does.
 type Measure = (&'static str, fn(&Setup, &mut Report) -> Result<(), String>);
 
-const MEASURES: [Measure; 9] = [
+const MEASURES: [Measure; 10] = [
     ("version", version::measure),
     ("echo", echo::measure),
     ("connect", connect::new_connection),
@@ -37,6 +38,7 @@ const MEASURES: [Measure; 9] = [
     ("exec", transfer::measure),
     ("flood", flood::measure),
     ("sftp", sftp::measure),
+    ("sign_in", sign_in::measure),
     ("size", size::measure),
     ("memory", memory::measure),
 ];

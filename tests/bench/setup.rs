@@ -38,10 +38,21 @@ impl Naru {
         let out = self.admin.naru(&["--json", "get", "role", "engineer"]);
         let mut role: Value = serde_json::from_slice(&out.stdout).map_err(|e| format!("get role: {e}"))?;
         role["spec"]["options"]["record_input"] = true.into();
-        let file = self.admin.home().join("engineer.yaml");
-        std::fs::write(&file, role.to_string()).map_err(|e| e.to_string())?;
+        self.apply(&role.to_string())
+    }
+
+    /// Declares resources, as the administrator.
+    pub(crate) fn apply(&self, yaml: &str) -> Result<(), String> {
+        let file = self.admin.home().join("applied.yaml");
+        std::fs::write(&file, yaml).map_err(|e| e.to_string())?;
         let out = self.admin.naru(&["apply", "-f", &file.to_string_lossy()]);
         if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+    }
+
+    /// The pin of the demo's authority, as its join line names it.
+    pub(crate) fn pin(&self) -> Result<String, String> {
+        let mut words = self.demo.ready("join").split(' ');
+        words.find(|word| *word == "--ca-pin").and_then(|_| words.next()).map(str::to_owned).ok_or_else(|| "no pin".to_owned())
     }
 }
 

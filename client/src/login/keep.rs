@@ -153,9 +153,10 @@ impl<'a> Room<'a> {
     }
 }
 
-/// Ends a sign-in that nobody can use any more: its keys are gone from here. A server that does not answer lets it run out.
+/// Ends a sign-in that nobody can use any more: its keys are gone from here. It goes on while shells hang on it; a server that does not
+/// answer lets it run out.
 async fn replaced(before: &Api) {
-    let told = before.post::<SignedOut>("/v1/sign-out", &SignOut { all: false, here: true });
+    let told = before.post::<SignedOut>("/v1/sign-out", &SignOut { all: false, replaced: true });
     let _ = tokio::time::timeout(REPLACED, told).await;
 }
 

@@ -62,7 +62,7 @@ pub async fn logout(profiles: &[Profile], all: bool) -> Result<Answer, Failure> 
 }
 
 async fn tell(profile: &Profile, facts: &Facts, all: bool) -> Result<SignedOut, Failure> {
-    let told = async { Api::of(profile)?.post("/v1/sign-out", &SignOut { all, here: false }).await };
+    let told = async { Api::of(profile)?.post("/v1/sign-out", &SignOut { all, replaced: false }).await };
     match tokio::time::timeout(TELL, told).await {
         Ok(told) => told,
         Err(_) => Err(Failure::new("NARU-N103", exit::CANNOT_REACH, format!("{} does not answer", facts.address))),

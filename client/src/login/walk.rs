@@ -54,12 +54,12 @@ async fn on_another_device_it_is_asked_until_somebody_has_signed_in() {
     // Again, without a word: the profile knows the server and its authority, and the old login ends there.
     stage.login(Way::NoBrowser, false).await.expect("signed in");
     assert_eq!(stage.fake.asked("/v1/sign-in/begin")[1]["flow"], "headless");
-    assert_eq!(stage.fake.asked("/v1/sign-out"), [json!({"all": false, "here": true})]);
+    assert_eq!(stage.fake.asked("/v1/sign-out"), [json!({"all": false, "replaced": true})]);
 
     let profile = Home::under(stage.dir.path()).profile(None).expect("profile");
     let gone = logout(std::slice::from_ref(&profile), true).await.expect("signed out");
     assert_eq!((&gone.json["ended"], &gone.json["providers"]), (&1.into(), &json!([true])));
-    assert_eq!(stage.fake.asked("/v1/sign-out")[1], json!({"all": true, "here": false}));
+    assert_eq!(stage.fake.asked("/v1/sign-out")[1], json!({"all": true, "replaced": false}));
     assert!(!profile.path(file::SSH_KEY).exists());
     stage.login(Way::Device, false).await.expect("the server is known still");
 }

@@ -5,6 +5,7 @@
 mod attacks;
 mod connectors;
 mod events;
+mod forget;
 mod joins;
 mod lasting;
 mod links;

@@ -116,7 +116,14 @@ async fn enter(app: &App, client: &Client, vouched: Vouched, method: Method, ssh
         });
     }
     let id = user.sign_in();
-    issue(app, client, &user, method, ssh_key, csr).await.map(|signed_in| (signed_in, id))
+    match issue(app, client, &user, method, ssh_key, csr).await {
+        Ok(signed_in) => Ok((signed_in, id)),
+        Err(no) => {
+            // A login that nobody has certificates of takes nobody's place.
+            app.sessions.people.sign_out(id, "its certificates could not be signed")?;
+            Err(no)
+        }
+    }
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {

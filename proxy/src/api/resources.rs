@@ -15,7 +15,7 @@ use wire::api::{Applied, AppliedItem, Apply, Change, Items};
 use super::person::{Person, Told};
 use super::privilege::{gives, reaches};
 use super::problem::No;
-use super::{App, connectors};
+use super::{App, connectors, forget};
 use crate::live::{BOTS, CONNECTORS, ROLES, StoredConnector, StoredUser, USERS, View};
 
 fn kind_of(text: &str) -> Result<ResourceKind, No> {
@@ -132,6 +132,10 @@ pub(crate) async fn delete(
     let person = person.again(&app)?;
     may(&app, &person, kind)?;
     let mut after = there(&view);
+    let known = name.parse().ok().filter(|name: &UserName| kind == ResourceKind::User && view.people.contains_key(name));
+    if let Some(name) = known {
+        return forget::person(&app, &view, &person, &name).await.map(Json);
+    }
     may_touch(&app, &view, &person, &id, after.get(&id), None)?;
     if after.remove(&id).is_none() {
         return Err(No::not_found(format!("there is no {} {name}", kind.as_str())));

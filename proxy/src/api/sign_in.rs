@@ -217,7 +217,10 @@ pub(crate) async fn out(State(app): State<App>, Told(person, asked): Told<Person
     let mut answer = SignedOut::default();
     let mut hints = Vec::new();
     for login in logins {
-        let id_token = if asked.here { None } else { app.oidc.id_token(login.id) };
+        if asked.replaced && app.sessions.table.has(login.id) {
+            continue;
+        }
+        let id_token = if asked.replaced { None } else { app.oidc.id_token(login.id) };
         if people.sign_out(login.id, "you signed out")? {
             answer.ended += 1;
         }

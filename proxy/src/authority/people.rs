@@ -203,28 +203,42 @@ impl People {
         serde_json::from_slice(&stored.value).map(Some).map_err(|_| KvError::Damaged(tokens_of(sign_in)))
     }
 
-    /// The provider was asked again, or the person showed anew who they are. Answers whether anything changed that decides.
-    pub(crate) fn renewed(&self, sign_in: u64, kept: Kept, auth: Auth, tokens: Option<Tokens>) -> Result<bool, NobodyError> {
+    /// The provider was asked again, or the person showed anew who they are (`auth`: refreshing shows nothing of that). Answers whether
+    /// anything changed that decides.
+    pub(crate) fn renewed(&self, sign_in: u64, kept: Kept, auth: Option<Auth>, tokens: Option<Tokens>) -> Result<bool, NobodyError> {
+        loop {
+            match self.renew(sign_in, &kept, auth.as_ref(), tokens.as_ref()) {
+                // Somebody else wrote in between: what they wrote is looked at.
+                Err(NobodyError::Store(KvError::Conflict { .. })) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn renew(&self, sign_in: u64, kept: &Kept, auth: Option<&Auth>, tokens: Option<&Tokens>) -> Result<bool, NobodyError> {
         let key = key_of(sign_in);
         let stored = self.store.get(&key)?.ok_or(NobodyError::Ended)?;
         let mut record: SignIn = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
         if record.ended {
             return Err(NobodyError::Ended);
         }
+        let auth = auth.unwrap_or(&record.auth).clone();
+        let provided = record.provider.as_mut().ok_or(NobodyError::Ended)?;
+        let changed = provided.kept != *kept || record.auth != auth;
         let mut changes = Vec::new();
         if let Some(tokens) = tokens {
-            changes.push(Change::put(tokens_of(sign_in), serde_json::to_vec(&tokens).unwrap_or_default(), Expect::Any));
+            changes.push(Change::put(tokens_of(sign_in), serde_json::to_vec(tokens).unwrap_or_default(), Expect::Any));
         }
-        let provided = record.provider.as_mut().ok_or(NobodyError::Ended)?;
-        let changed = provided.kept != kept || record.auth != auth;
         if changed {
-            (provided.kept, record.auth) = (kept, auth);
+            (provided.kept, record.auth) = (kept.clone(), auth);
             if let Some(person) = stored_person(provided) {
                 changes.extend(self.known_as(&record.user, person)?);
             }
             changes.push(Change::put(key, serde_json::to_vec(&record).unwrap_or_default(), Expect::Revision(stored.revision)));
         }
-        self.store.batch(&changes)?;
+        if !changes.is_empty() {
+            self.store.batch(&changes)?;
+        }
         if changed {
             self.live.refresh().map_err(|error| KvError::Io(std::io::Error::other(error)))?;
         }

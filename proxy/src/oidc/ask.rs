@@ -4,12 +4,11 @@ use access::connector::Flow;
 use access::event::Client as From;
 use access::words::ConnectorName;
 use wire::api::{Begin, Begun};
-use wire::oidc::Nonce;
 
 use super::attempts::{Attempt, For, ForLogin, LIFE, Stage, new_code, new_id, times};
-use super::client::{Asked, Client, Device, Extra};
+use super::client::{Asked, Extra};
+use super::device::Waiting;
 use super::{BAD_BEGIN, CONNECTOR, Oidc, Refusal};
-use crate::live::StoredConnector;
 
 /// Longest SSH key and certificate request that are taken.
 const MAX_KEY: usize = 2 * 1024;
@@ -66,7 +65,7 @@ impl Oidc {
             Flow::Device => match library.device().await {
                 Ok(device) => {
                     let said = device.told();
-                    self.await_device(&connector, stored, library, device, &id);
+                    self.attempts.wait_for(&id, Waiting { library, device, stored });
                     said
                 }
                 Err(error) => {
@@ -76,23 +75,6 @@ impl Oidc {
             },
         };
         Ok(Begun { id, connector, browse, code, expires: begun.plus(LIFE), interval_s })
-    }
-
-    /// Asks the provider whether the person has approved; bounded by the attempts that there may be and by their life.
-    fn await_device(&self, connector: &ConnectorName, stored: StoredConnector, library: Client, device: Device, id: &str) {
-        let (oidc, name, id) = (self.clone(), connector.clone(), id.to_owned());
-        tokio::spawn(async move {
-            let asked = async {
-                let tokens = library.device_tokens(&device).await?;
-                oidc.settle(&name, &stored, &library, &tokens, Nonce::None).await
-            };
-            let stage = match tokio::time::timeout(LIFE, asked).await {
-                Ok(Ok(proven)) => Stage::Approved(Box::new(proven)),
-                Ok(Err(refusal)) => Stage::Refused(refusal),
-                Err(_) => return,
-            };
-            oidc.attempts.set(&id, stage);
-        });
     }
 
     /// Begins one that ends in a page of ours; answers it and the address to open.
@@ -140,6 +122,7 @@ fn attempt(connector: ConnectorName, purpose: For, made: Asked, redirect: String
         redirect,
         url,
         browser: None,
+        device: None,
         client,
         begun,
         until,

@@ -11,6 +11,7 @@ use access::event::Client;
 use access::time::Timestamp;
 use access::words::ConnectorName;
 
+use super::device::{Asking, Waiting};
 use super::settle::Proven;
 use super::{CROWDED, NO_ATTEMPT, Refusal};
 use crate::clock;
@@ -76,6 +77,8 @@ pub(crate) struct Attempt {
     pub(crate) url: String,
     /// The browser that was sent there, by the hash of its cookie.
     pub(crate) browser: Option<[u8; 32]>,
+    /// A device flow at the provider.
+    pub(super) device: Option<Arc<Asking>>,
     pub(crate) client: Client,
     pub(crate) begun: Timestamp,
     pub(crate) until: Instant,
@@ -138,6 +141,13 @@ impl Attempts {
     pub(crate) fn set(&self, id: &str, stage: Stage) {
         if let Some(attempt) = self.all().by_id.get_mut(id) {
             attempt.stage = stage;
+        }
+    }
+
+    /// Its person is asked at the provider, each time that its client asks us.
+    pub(super) fn wait_for(&self, id: &str, waiting: Waiting) {
+        if let Some(attempt) = self.all().by_id.get_mut(id) {
+            attempt.device = Some(Arc::new(Asking::new(waiting)));
         }
     }
 
@@ -257,6 +267,7 @@ mod tests {
             redirect: String::new(),
             url: String::new(),
             browser: None,
+            device: None,
             client: Client { ip: IpAddr::V4(ip.into()), port: 1, user_agent: None },
             begun,
             until,

@@ -7,7 +7,8 @@ use serde_json::Value;
 use wire::api::BotSignIn;
 use wire::oidc::{Nonce, WorkloadToken, claim, strings, workload_token};
 
-use super::{BOT, Believed, Oidc, Refusal};
+use super::provider::Check;
+use super::{BOT, Believed, Oidc, Refusal, Unbelieved};
 use crate::authority::logins::Provided;
 use crate::authority::people::Vouched;
 use crate::clock;
@@ -26,9 +27,12 @@ impl Oidc {
         };
         let spec = view.bots.get(&asked.bot).cloned().ok_or_else(unknown)?;
         let provider = self.providers.of_machines(spec.provider())?;
-        let token = provider
-            .believe(&spec.audience, &[], &asked.token, Nonce::None, |token, keys, expected, _| workload_token(token, keys, expected))
-            .await?;
+        let check: Check<WorkloadToken> = |token, keys, expected, _| workload_token(token, keys, expected);
+        let believed = provider.believe(&spec.audience, &[], &asked.token, Nonce::None, check).await;
+        let token = believed.map_err(|error| match error {
+            Unbelieved::Token(fault) => Refusal { word: fault.code(), detail: Some(fault.to_string()), ..unknown() },
+            Unbelieved::Provider(error) => error.into(),
+        })?;
         spec.fits(|path| said(&token, path)).map_err(|why| Refusal {
             word: "claims",
             sentence: format!("{}: {why}", unknown().sentence),

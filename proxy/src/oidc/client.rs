@@ -18,6 +18,7 @@ use openidconnect::{
     RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 use wire::oidc::Discovery;
 
 use super::http::{Web, WebError};
@@ -114,6 +115,8 @@ pub(crate) enum ClientError {
     Answer(String),
     #[error("the provider's address of its {0} is none")]
     Url(&'static str),
+    #[error("the provider does not take the access token that it gave")]
+    NotTaken,
     #[error("the provider has no device flow")]
     NoDevice,
 }
@@ -121,8 +124,10 @@ pub(crate) enum ClientError {
 impl ClientError {
     /// A no of the provider, as against a failure to ask.
     pub(crate) fn is_no(&self) -> bool {
-        // Of these the provider said them about what was shown; `temporarily_unavailable` and the like are about itself.
-        matches!(self, Self::Refused { error, .. } if !matches!(error.as_str(), "temporarily_unavailable" | "server_error" | "slow_down"))
+        // About what was shown for the person. Others are about the provider, or about our client: a secret that was changed there ends
+        // nobody's login at once.
+        const OTHERS: [&str; 5] = ["temporarily_unavailable", "server_error", "slow_down", "invalid_client", "unauthorized_client"];
+        matches!(self, Self::Refused { error, .. } if !OTHERS.contains(&error.as_str()))
     }
 }
 
@@ -159,11 +164,16 @@ pub(super) struct Device {
 }
 
 impl Device {
+    /// Between two questions.
+    pub(super) fn interval(&self) -> Duration {
+        self.said.interval().clamp(Duration::from_secs(1), Duration::from_secs(60))
+    }
+
     /// What the person opens and types, and how often may be asked.
     pub(super) fn told(&self) -> (String, Option<String>, u64) {
         let said = &self.said;
         let browse = said.verification_uri_complete().map_or_else(|| said.verification_uri().to_string(), |uri| uri.secret().clone());
-        (browse, Some(said.user_code().secret().clone()), said.interval().as_secs().clamp(1, 60))
+        (browse, Some(said.user_code().secret().clone()), self.interval().as_secs())
     }
 }
 
@@ -250,11 +260,21 @@ impl Client {
         Ok(Device { said, verifier })
     }
 
-    /// Asks until the person has approved, refused, or let the time pass (RFC 8628 section 3.4).
-    pub(super) async fn device_tokens(&self, begun: &Device) -> Result<Tokens, ClientError> {
-        let Device { said, verifier } = begun;
+    /// Asks once whether the person has approved (RFC 8628 section 3.4): tokens, or how long to wait before the next question.
+    pub(super) async fn device_tokens(&self, begun: &Device) -> Result<Result<Tokens, Duration>, ClientError> {
+        let Device { said, verifier, .. } = begun;
         let request = self.library.exchange_device_access_token(said).add_extra_param("code_verifier", verifier.secret().clone());
-        request.request_async(self, tokio::time::sleep, Some(said.expires_in())).await.map_err(of_token)
+        let (told, mut pause) = mpsc::channel(1);
+        // The library would go on asking by itself; where it wants to wait, this question is over.
+        let wait = |pause| {
+            let _ = told.try_send(pause);
+            std::future::pending::<()>()
+        };
+        tokio::select! {
+            biased;
+            tokens = request.request_async(self, wait, Some(said.expires_in())) => tokens.map(Ok).map_err(of_token),
+            Some(pause) = pause.recv() => Ok(Err(pause)),
+        }
     }
 
     /// What the provider says at its userinfo endpoint, as text.
@@ -267,6 +287,7 @@ impl Client {
         let answer = AsyncHttpClient::call(self, request).await.map_err(away)?;
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
+            401 | 403 => Err(ClientError::NotTaken),
             status => Err(ProviderError::Status { what: "its userinfo endpoint", status }.into()),
         }
     }

@@ -74,18 +74,27 @@ impl Oidc {
                 let proven = self.answered(&attempt, query).await?;
                 Ok(Came::Proven(Box::new(proven), login))
             }
-            _ => match attempt.stage {
+            _ => match self.asked_again(attempt).await?.stage {
                 Stage::Begun | Stage::Proven(_) => Ok(Came::Waiting),
-                Stage::Approved(_) => match self.attempts.take(&attempt.id)?.stage {
+                Stage::Approved(_) => match self.attempts.take(&asked.id)?.stage {
                     Stage::Approved(proven) => Ok(Came::Proven(proven, login)),
                     _ => Err(self.unknown()),
                 },
                 Stage::Refused(refusal) => {
-                    drop(self.attempts.take(&attempt.id));
+                    drop(self.attempts.take(&asked.id));
                     Err(refusal)
                 }
             },
         }
+    }
+
+    /// Of a device flow the provider knows more than we do.
+    async fn asked_again(&self, attempt: Attempt) -> Result<Attempt, Refusal> {
+        if attempt.device.is_none() || !matches!(attempt.stage, Stage::Begun) {
+            return Ok(attempt);
+        }
+        self.ask_device(&attempt).await;
+        self.attempts.get(&attempt.id)
     }
 
     /// A browser comes back to us with a provider's answer. The attempt moves on; what it is for decides the next page.
@@ -109,6 +118,8 @@ impl Oidc {
             }
             Err(refusal) => {
                 self.attempts.set(&attempt.id, Stage::Refused(refusal.clone()));
+                // Sessions that wait for it hear it too; for others there is nobody of this id.
+                self.step_ups.answer(&attempt.id, Err(refusal.sentence.clone()));
                 Err(refusal)
             }
         }

@@ -7,6 +7,7 @@ mod backchannel;
 mod bots;
 mod check;
 mod client;
+mod device;
 mod ends;
 mod finish;
 mod http;
@@ -30,6 +31,7 @@ use crate::session::table::Table;
 
 pub(crate) use ask::Wanted;
 pub(crate) use client::ClientError;
+pub(crate) use ends::Cause;
 pub(crate) use finish::Came;
 pub(crate) use provider::{ProviderError, Providers, Unbelieved};
 pub(crate) use refresh::Renewals;
@@ -135,11 +137,13 @@ pub(crate) struct Refusal {
     /// For the person.
     pub(crate) sentence: String,
     pub(crate) hint: Option<&'static str>,
+    /// More, for the log alone.
+    pub(crate) detail: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(code: &'static str, word: &'static str, sentence: impl Into<String>) -> Self {
-        Self { code, word, sentence: sentence.into(), hint: None }
+        Self { code, word, sentence: sentence.into(), hint: None, detail: None }
     }
 
     pub(crate) fn hint(self, hint: &'static str) -> Self {
@@ -148,7 +152,8 @@ impl Refusal {
 
     /// As the log has it.
     pub(crate) fn told(&self) -> String {
-        format!("{}: {}", self.word, self.sentence)
+        let detail = self.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        format!("{}: {}{detail}", self.word, self.sentence)
     }
 }
 
@@ -171,6 +176,7 @@ impl From<ClientError> for Refusal {
             ClientError::Provider(error) => error.into(),
             ClientError::Refused { .. } => Self::new(SAID_NO, "refused", error.to_string()),
             ClientError::Answer(_) => Self::new(UNBELIEVED, "answer", error.to_string()),
+            ClientError::NotTaken => Self::new(SAID_NO, settle::NOT_TAKEN, error.to_string()),
             ClientError::NoDevice => Self::new(CONNECTOR, "flow", error.to_string()).hint("Use `naru login --no-browser`."),
             ClientError::Url(_) => Self::new(AWAY, "declaration", error.to_string()),
         }

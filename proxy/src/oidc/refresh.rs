@@ -13,7 +13,7 @@ use wire::oidc::Nonce;
 
 use super::client::ClientError;
 use super::ends::Cause;
-use super::settle::{Claims, auth_of};
+use super::settle::{self, Claims};
 use super::{Oidc, Refusal};
 use crate::authority::logins::{Login, Provided, Tokens, tokens_of};
 use crate::authority::people::NobodyError;
@@ -112,6 +112,20 @@ impl Renewals {
     }
 }
 
+/// A question under way.
+struct Asking {
+    renewals: Renewals,
+    id: u64,
+    /// When it is asked again.
+    next: Option<Instant>,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.renewals.done(self.id, self.next);
+    }
+}
+
 /// What came of a question.
 enum Asked {
     /// All is as it is now known.
@@ -134,8 +148,9 @@ impl Oidc {
                 let Ok(id) = self.renewals.next(Instant::now()) else { break };
                 let oidc = self.clone();
                 under_way.spawn(async move {
-                    let next = oidc.renew(id).await;
-                    oidc.renewals.done(id, next);
+                    // Also where the question is broken off, so that no login is forgotten.
+                    let mut asking = Asking { renewals: oidc.renewals.clone(), id, next: Some(Instant::now() + EVERY) };
+                    asking.next = oidc.renew(id).await;
                 });
             }
             let next = match self.renewals.due().at.first() {
@@ -260,11 +275,15 @@ impl Oidc {
         let newer = tokens.refresh_token().and_then(|token| seal(token.secret()));
         // Kept at once: the one before may count for nothing from here on.
         let kept = Tokens { refresh: newer.or(Some(refresh)), id_token: id_token_before, confirmed: clock::now() };
-        if let Err(error) = self.people.renewed(login.id, provided.kept.clone(), login.record.auth.clone(), Some(kept.clone())) {
+        if let Err(error) = self.people.renewed(login.id, provided.kept.clone(), None, Some(kept.clone())) {
             return gone(error);
         }
         let claims = match self.claims(&declared, &client, &tokens, Nonce::None).await {
             Ok(claims) => claims,
+            // A token that the provider gave a moment ago and does not take: it does not know the person any more.
+            Err(refusal) if refusal.word == settle::NOT_TAKEN => {
+                return Asked::Over(Cause::new("provider", format!("your identity provider ended this login: {refusal}")));
+            }
             Err(refusal) if refusal.code == super::AWAY => return Asked::Away(refusal.sentence),
             Err(refusal) => {
                 self.tell_refused(&refusal);
@@ -279,26 +298,20 @@ impl Oidc {
 
     /// What the provider says of a person now counts from now on.
     fn take_in(&self, login: &Login, provided: &Provided, declared: &StoredConnector, claims: &Claims, mut kept: Tokens) -> Asked {
-        let auth = login.record.auth.clone();
         // Core section 12.2: the same person, or nobody.
-        if claims.token.subject() != provided.subject {
+        if claims.subject != provided.subject {
             let refusal = Refusal::new(super::UNBELIEVED, "subject", "the provider's answer to a refresh is about somebody else");
             self.tell_refused(&refusal);
             return Asked::Over(Cause::new("provider", refusal.sentence));
         }
-        let said = auth_of(&claims.token);
-        let auth = access::identity::Auth {
-            time: said.time.or(auth.time),
-            acr: said.acr.or(auth.acr),
-            amr: if said.amr.is_empty() { auth.amr } else { said.amr },
-            ..auth
-        };
-        let sealed = self.keys.ask(Seal { place: &tokens_of(login.id), secret: claims.text.as_bytes() }).ok();
+        let place = tokens_of(login.id);
+        let newer = claims.token.as_ref().map(|(_, text)| Seal { place: &place, secret: text.as_bytes() });
+        let sealed = newer.and_then(|newer| self.keys.ask(newer).ok());
         kept.id_token = sealed.or(kept.id_token);
         let roles = |kept: &access::connector::Kept| declared.spec.roles(kept).into_keys().collect::<BTreeSet<RoleName>>();
-        let now_kept = claims.kept(&declared.spec);
+        let now_kept = settle::kept(&declared.spec, &claims.all);
         let (was, is) = (roles(&provided.kept), roles(&now_kept));
-        match self.people.renewed(login.id, now_kept, auth, Some(kept)) {
+        match self.people.renewed(login.id, now_kept, None, Some(kept)) {
             Ok(_) => {}
             Err(error) => return gone(error),
         }

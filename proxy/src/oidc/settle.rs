@@ -22,6 +22,8 @@ use crate::live::{CONNECTORS, StoredConnector};
 
 /// Longest login without a way to ask the provider again.
 const WITHOUT_REFRESH: Duration = Duration::from_secs(3600);
+/// The word for an access token that its own provider refuses.
+pub(super) const NOT_TAKEN: &str = "not_taken";
 /// Life of a client assertion.
 const ASSERTION_LIFE: Duration = Duration::from_secs(60);
 
@@ -83,17 +85,17 @@ impl std::fmt::Debug for Plain {
 
 /// What a token says, as far as it counts.
 pub(super) struct Claims {
-    pub(super) token: IdToken,
+    pub(super) subject: String,
     /// With those of the userinfo endpoint where the token lacks some.
     pub(super) all: Map<String, Value>,
-    pub(super) text: String,
+    /// The ID token and its text; none where a refresh gave none.
+    pub(super) token: Option<(IdToken, String)>,
 }
 
-impl Claims {
-    pub(super) fn kept(&self, spec: &ConnectorSpec) -> Kept {
-        let at = |path: &str| claim(&self.all, path).map(strings);
-        spec.paths().into_iter().filter_map(|path| Some((path.to_owned(), at(path)?))).collect()
-    }
+/// The claims that a connector names.
+pub(super) fn kept(spec: &ConnectorSpec, all: &Map<String, Value>) -> Kept {
+    let at = |path: &str| claim(all, path).map(strings);
+    spec.paths().into_iter().filter_map(|path| Some((path.to_owned(), at(path)?))).collect()
 }
 
 impl Oidc {
@@ -128,7 +130,7 @@ impl Oidc {
         Ok(Client::new(provider.web.clone(), &discovery, &spec.client_id, credential, &spec.scopes)?)
     }
 
-    /// Checks the ID token, and asks the userinfo endpoint for claims that it lacks.
+    /// Checks the ID token, and asks the userinfo endpoint for claims that it lacks. None where the provider gives neither.
     pub(super) async fn claims(
         &self,
         stored: &StoredConnector,
@@ -137,25 +139,40 @@ impl Oidc {
         nonce: Nonce<'_>,
     ) -> Result<Option<Claims>, Refusal> {
         let spec = &stored.spec;
-        let Some(text) = tokens.id_token_text() else { return Ok(None) };
         let provider = self.providers.of_people(spec.provider())?;
-        let token = provider.believe(&spec.client_id, &spec.audiences, text, nonce, id_token).await?;
-        let mut all = token.claims().clone();
+        let token = match tokens.id_token_text() {
+            Some(text) => {
+                let token = provider.believe(&spec.client_id, &spec.audiences, text, nonce, id_token).await?;
+                Some((token, text.to_owned()))
+            }
+            None => None,
+        };
+        let mut all = token.as_ref().map(|(token, _)| token.claims().clone()).unwrap_or_default();
         let lacking = spec.paths().into_iter().chain([spec.username_claim()]).any(|path| claim(&all, path).is_none());
         let endpoint = provider.discovery().await?.userinfo_endpoint.clone();
-        if let (true, Some(endpoint)) = (lacking, endpoint) {
-            let body = client.user_info(&endpoint, tokens.access_token().secret()).await?;
-            let said: Map<String, Value> = serde_json::from_slice(&body)
-                .map_err(|_| Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is no JSON object"))?;
+        let said = match endpoint {
+            Some(endpoint) if lacking => Some(client.user_info(&endpoint, tokens.access_token().secret()).await?),
+            _ => None,
+        };
+        let said = match said {
+            Some(body) => serde_json::from_slice::<Map<String, Value>>(&body)
+                .map(Some)
+                .map_err(|_| Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is no JSON object"))?,
+            None => None,
+        };
+        let about = said.as_ref().and_then(|said| said.get("sub")).and_then(Value::as_str).map(str::to_owned);
+        let subject = match (&token, &said, about) {
+            (None, None, _) => return Ok(None),
+            (Some((token, _)), None, _) => token.subject().to_owned(),
             // OpenID Connect Core section 5.3.2: of another subject it must not be used.
-            if said.get("sub").and_then(Value::as_str) != Some(token.subject()) {
-                return Err(Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is about somebody else"));
-            }
-            for (key, value) in said {
-                all.entry(key).or_insert(value);
-            }
+            (Some((token, _)), Some(_), Some(about)) if about == token.subject() => about,
+            (None, Some(_), Some(about)) => about,
+            _ => return Err(Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is about somebody else")),
+        };
+        for (key, value) in said.into_iter().flatten() {
+            all.entry(key).or_insert(value);
         }
-        Ok(Some(Claims { all, text: text.to_owned(), token }))
+        Ok(Some(Claims { subject, all, token }))
     }
 
     /// Who it is, after the person came back from the provider.
@@ -169,15 +186,15 @@ impl Oidc {
     ) -> Result<Proven, Refusal> {
         let claims = self.claims(stored, client, tokens, nonce).await?;
         let missing = || Refusal::new(UNBELIEVED, "missing", "the provider gave no ID token");
-        let claims = claims.ok_or_else(missing)?;
+        let Claims { subject, all, token } = claims.ok_or_else(missing)?;
+        let (token, text) = token.ok_or_else(missing)?;
         let spec = &stored.spec;
-        let token = &claims.token;
-        let handle = self.handle(spec, &claims)?;
+        let handle = self.handle(spec, &subject, &all)?;
         let provided = Provided {
             issuer: spec.issuer.clone(),
-            subject: token.subject().to_owned(),
+            subject,
             connector: Some(name.clone()),
-            kept: claims.kept(spec),
+            kept: kept(spec, &all),
             sid: token.sid().map(str::to_owned),
         };
         self.people.may_be_called(&handle, &provided)?;
@@ -187,21 +204,21 @@ impl Oidc {
         Ok(Proven {
             name: handle,
             provided,
-            auth: auth_of(token),
+            auth: auth_of(&token),
             expires: clock::now().plus(most),
             refresh,
-            id_token: Plain(zeroize::Zeroizing::new(claims.text.clone())),
-            token: claims.token,
+            id_token: Plain(zeroize::Zeroizing::new(text)),
+            token,
         })
     }
 
     /// The name that the person has here, or gets now.
-    fn handle(&self, spec: &ConnectorSpec, claims: &Claims) -> Result<UserName, Refusal> {
-        if let Some(known) = self.live.now().handle(&spec.issuer, claims.token.subject()) {
+    fn handle(&self, spec: &ConnectorSpec, subject: &str, all: &Map<String, Value>) -> Result<UserName, Refusal> {
+        if let Some(known) = self.live.now().handle(&spec.issuer, subject) {
             return Ok(known.clone());
         }
         let path = spec.username_claim();
-        let said = claim(&claims.all, path).and_then(Value::as_str);
+        let said = claim(all, path).and_then(Value::as_str);
         let said = said
             .ok_or_else(|| Refusal::new(NAME, "name", format!("the provider says no name for the person: the claim {path} is missing")))?;
         said.to_ascii_lowercase().parse().map_err(|error: access::words::BadName| Refusal::new(NAME, "name", error.to_string()))

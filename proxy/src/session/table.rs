@@ -157,6 +157,11 @@ impl Table {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
+    /// Whether a session of a sign-in lives.
+    pub(crate) fn has(&self, sign_in: u64) -> bool {
+        self.lives().iter().any(|entry| entry.sign_in == sign_in)
+    }
+
     /// Ends every session of a sign-in.
     pub(crate) fn stop_sign_in(&self, sign_in: u64, stop: &Stop) {
         for entry in self.lives().into_iter().filter(|entry| entry.sign_in == sign_in) {

@@ -4,7 +4,7 @@
 use super::{apply, connector, events, says};
 use crate::harness::{Demo, Person};
 use crate::issuer::http::{Answer, Body};
-use crate::issuer::script::{Endpoint, Script, with, without};
+use crate::issuer::script::{Change, Endpoint, Script, with, without};
 use crate::issuer::{Issuer, Provider};
 use crate::recordings::wait;
 use crate::stranger::Door;
@@ -147,8 +147,7 @@ fn a_declaration_that_is_refused_changes_nothing() {
 fn a_provider_that_turned_is_not_used_after_a_start() {
     let mut demo = Demo::start(&[]).unwrap();
     let (admin, provider) = (demo.sign_in("admin").unwrap(), Provider::start());
-    type Turn = fn(Value) -> Value;
-    let turned: [(&str, Turn); 4] = [
+    let turned: [(&str, Change<Value>); 4] = [
         ("turned-other", |d| with(d, "issuer", json!("https://accounts.example.com"))),
         ("turned-elsewhere", |d| with(d, "token_endpoint", json!("https://evil.example/token"))),
         ("turned-keys", |d| with(d, "jwks_uri", json!("http://127.0.0.2:1/keys"))),

@@ -71,6 +71,7 @@ fn a_flood_of_device_sign_ins_does_not_reach_the_provider() {
     let answers = begin_many(someone(1), &wish, 2000);
     assert!(answers.get("429").copied().unwrap_or(0) >= 1800, "{answers:?}");
     assert!(issuer.asked("device") <= 200, "the provider was asked {} times", issuer.asked("device"));
+    assert_eq!(issuer.asked("poll"), 0, "for clients that do not ask, nobody asks the provider");
     signs_in(someone(2), &issuer);
 }
 

@@ -76,4 +76,13 @@ fn an_address_joins_no_accounts_and_a_name_stays_whose_it_is() {
     let again = sign_in(stranger, "first", &first);
     assert!(again.signed_in() && again.body["user"] == kim.body["user"], "{}", again.text);
     assert!(stranger.status(&kim).body["roles"] == json!(["engineer"]), "the login before goes on");
+
+    // Forgotten, they are signed out everywhere, and the name is free.
+    let forgotten = admin.naru(&["delete", "user", "kim"]);
+    assert!(forgotten.status.success(), "{}", String::from_utf8_lossy(&forgotten.stderr));
+    assert_eq!(stranger.status(&kim).status, 401, "the login before is over");
+    is(&first, |p| with(with(p, "sub", json!("sub-next")), "preferred_username", json!("kim")));
+    let next = sign_in(stranger, "first", &first);
+    assert!(next.signed_in() && next.body["name"] == "kim" && next.body["user"] != kim.body["user"], "{}", next.text);
+    assert_eq!(stranger.status(&kim).status, 401, "and is not the new one's");
 }

@@ -48,10 +48,8 @@ fn cases() -> Vec<Case> {
         instead("says-no", Some("ended this login: the provider refused: invalid_grant"), |_| {
             Answer::json(400, &json!({"error": "invalid_grant"}))
         }),
-        instead("knows-no-client", Some("ended this login: the provider refused: invalid_client"), |_| {
-            Answer::json(401, &json!({"error": "invalid_client"}))
-        }),
         // It cannot be asked, which says nothing of the person: `outage` is how long that is put up with.
+        instead("knows-no-client", None, |_| Answer::json(401, &json!({"error": "invalid_client"}))),
         instead("answers-500", None, |_| Answer::page(500)),
         instead("answers-page", None, |_| Answer::page(502)),
         instead("silent", None, |_| Answer::odd(Body::Silence)),

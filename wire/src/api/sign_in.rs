@@ -180,15 +180,16 @@ pub struct SignOut {
     /// Every login of the person, on every computer.
     #[serde(default)]
     pub all: bool,
-    /// Only here: the session at the provider goes on.
+    /// Only where no session hangs on the login, and without a word to the provider: another one took its place.
     #[serde(default)]
-    pub here: bool,
+    pub replaced: bool,
 }
 
 /// The login is over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedOut {
     /// How many logins ended.
+    #[serde(default)]
     pub ended: u64,
     /// Whether the provider ended its session too; absent where there is none to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
