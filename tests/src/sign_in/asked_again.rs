@@ -64,8 +64,8 @@ fn a_keycloak_that_is_down() {
     wire.cut();
     let page = jun.browser.visit(&back).unwrap().body;
     assert!(page.contains("Not signed in") && page.contains("NARU-A120"), "{page}");
-    let out = login.wait_with_output().unwrap();
-    assert!(out.status.code() == Some(7) && text(&out.stderr).contains("NARU-A120"), "{:?} {}", out.status, text(&out.stderr));
+    let left = login.end();
+    assert!(left.code == Some(7) && left.err.contains("NARU-A120"), "{left:?}");
     let event = acme.event("provider.failed", |_| true);
     assert_eq!(event["data"]["connector"], "keycloak", "{event}");
     let asked = wire.asked();

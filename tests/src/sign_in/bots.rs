@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::keycloak::{Curl, Keycloak};
+use crate::refused_sign_ins::says;
 
 fn token(acme: &Acme) -> String {
     let request = Curl::new(&acme.realm.endpoint("token")).basic("ci-bot", "ci-bot-secret");
@@ -47,8 +48,9 @@ fn a_service_account_signs_in_and_a_person_does_not() {
     for kind in ["access_token", "id_token"] {
         let out = login(person[kind].as_str().unwrap_or_else(|| panic!("{person}")));
         assert!(matches!(out.status.code(), Some(3 | 4)), "{kind}: {:?} {}", out.status, text(&out.stderr));
-        assert!(text(&out.stderr).contains("NARU-A122"), "{kind}: {}", text(&out.stderr));
+        assert!(text(&out.stderr).contains("NARU-A128"), "{kind}: {}", text(&out.stderr));
     }
     let refused = acme.events("auth.login.failed");
-    assert_eq!(refused.len(), 2, "{refused:?}");
+    let words: Vec<_> = refused.iter().zip(["audience", "typ"]).map(|(event, word)| says(event, word)).collect();
+    assert_eq!(words, [true, true], "{refused:?}");
 }

@@ -38,9 +38,10 @@ fn each_usual_mistake_is_named() {
     is("scopes", "teams");
     acme.apply(&acme.connector("")).unwrap();
     let all = acme.realm.call("GET", "/clients?clientId=naru", None).unwrap()[0]["redirectUris"].clone();
-    for (kept, missing) in [(0, "http://127.0.0.1:"), (1, "/v1/oidc/keycloak/callback")] {
-        acme.realm.set_client("naru", |client| client["redirectUris"] = serde_json::json!([all[kept]])).unwrap();
-        is("redirect", missing);
+    for missing in ["http://127.0.0.1/", "/v1/oidc/keycloak/callback"] {
+        let kept: Vec<&Value> = all.as_array().unwrap().iter().filter(|uri| !uri.as_str().unwrap().contains(missing)).collect();
+        acme.realm.set_client("naru", |client| client["redirectUris"] = serde_json::json!(kept)).unwrap();
+        is("redirect", missing.trim_end_matches('/'));
     }
     acme.realm.set_client("naru", |client| client["redirectUris"] = all.clone()).unwrap();
     assert_eq!(acme.doctor(), (Some(0), Vec::new()));

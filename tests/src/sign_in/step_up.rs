@@ -2,12 +2,10 @@
 
 use super::*;
 use crate::keycloak::Keycloak;
-use std::io::{BufRead, BufReader};
 
 /// An `ssh` that has said where its person shows anew who they are.
 struct Asking {
-    child: Child,
-    err: BufReader<std::process::ChildStderr>,
+    ssh: Program,
     address: String,
     code: String,
 }
@@ -16,28 +14,22 @@ impl Asking {
     fn of(somebody: &Somebody<'_>, program: &str, words: &[&str]) -> Self {
         let mut command = somebody.here.command(program);
         // No browser opens; the address is read.
-        command.args(words).env_remove("BROWSER").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut err = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
+        command.args(words).env_remove("BROWSER");
+        let mut ssh = Program::start(command);
         loop {
-            let mut line = String::new();
-            assert!(err.read_line(&mut line).unwrap() > 0, "{said}");
-            said += &line;
+            let line = ssh.line();
             if let Some((_, rest)) = line.split_once("open https://") {
                 let (address, rest) = rest.split_once(' ').unwrap();
                 let code = rest.split_once("the code ").unwrap().1.split(';').next().unwrap();
-                return Self { child, err, address: format!("https://{address}"), code: code.to_owned() };
+                return Self { ssh, address: format!("https://{address}"), code: code.to_owned() };
             }
         }
     }
 
-    /// What was written to stdout, to stderr since, and the exit code.
-    fn end(mut self) -> (String, String, Option<i32>) {
-        let mut rest = String::new();
-        std::io::Read::read_to_string(&mut self.err, &mut rest).unwrap();
-        let out = self.child.wait_with_output().unwrap();
-        (text(&out.stdout), rest, out.status.code())
+    /// What was written to stdout and stderr, and the exit code.
+    fn end(self) -> (String, String, Option<i32>) {
+        let left = self.ssh.end();
+        (left.out, left.err, left.code)
     }
 }
 
@@ -51,8 +43,7 @@ impl Somebody<'_> {
 }
 
 /// Waits until the person's sign-in is older than the role allows.
-fn stale(acme: &Acme, somebody: &Somebody<'_>) {
-    let _ = acme;
+fn stale(somebody: &Somebody<'_>) {
     wait("the age of the sign-in", || {
         let can = somebody.here.naru(&["can", "ssh", &format!("{}@demo", account())]);
         (!can.status.success()).then_some(())
@@ -69,7 +60,7 @@ fn a_sign_in_that_is_too_old_is_asked_for_again() {
     let minji = acme.signed_in("minji");
     minji.must_work();
     let mut shell = minji.shell();
-    stale(&acme, &minji);
+    stale(&minji);
     let asking = Asking::of(&minji, "ssh", &["demo.naru", "echo went on"]);
     minji.approves(&asking);
     let (out, err, code) = asking.end();
@@ -79,14 +70,14 @@ fn a_sign_in_that_is_too_old_is_asked_for_again() {
     shell.wait_for("on 77", PATIENCE).unwrap();
     minji.must_work();
 
-    stale(&acme, &minji);
+    stale(&minji);
     let asking = Asking::of(&minji, "naru", &["ssh", "demo", "--", "echo went on"]);
     minji.approves(&asking);
     let (out, err, code) = asking.end();
     assert_eq!((out.as_str(), code), ("went on\n", Some(0)), "{err}");
 
     // Somebody else's word is none, nor is a no.
-    stale(&acme, &minji);
+    stale(&minji);
     let asking = Asking::of(&minji, "ssh", &["demo.naru", "echo went on"]);
     let jun = acme.somebody("jun", "jun");
     jun.confirm_page(&asking.address);
@@ -105,10 +96,10 @@ fn a_sign_in_that_is_too_old_is_asked_for_again() {
     for program in ["ssh", "naru"] {
         let words = if program == "ssh" { &["demo.naru", "echo never"][..] } else { &["ssh", "demo", "--", "echo never"] };
         let mut asking = Asking::of(&minji, program, words);
-        asking.child.kill().unwrap();
-        asking.child.wait().unwrap();
+        asking.ssh.child.kill().unwrap();
+        asking.ssh.child.wait().unwrap();
         minji.approves(&asking);
-        stale(&acme, &minji);
+        stale(&minji);
     }
     assert_eq!(acme.events("session.start").len(), before);
 }
@@ -121,7 +112,7 @@ fn a_batch_asks_once() {
     let acme = Acme::new();
     acme.role("sre", "{step_up: {max_age: 20s}}");
     let minji = acme.signed_in("minji");
-    stale(&acme, &minji);
+    stale(&minji);
     let asked = || acme.realm.events().unwrap().iter().filter(|event| event["type"] == "LOGIN").count();
     let before = asked();
     let all: Vec<Asking> = std::thread::scope(|scope| {
