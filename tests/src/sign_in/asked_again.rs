@@ -69,7 +69,7 @@ fn a_keycloak_that_is_down() {
     let event = acme.event("provider.failed", |_| true);
     assert_eq!(event["data"]["connector"], "keycloak", "{event}");
     let asked = wire.asked();
-    wait("more questions", || (wire.asked() >= asked + 1).then_some(()));
+    wait("more questions", || (wire.asked() > asked).then_some(()));
     shell.send(b"echo on $((70+7))\n").unwrap();
     shell.wait_for("on 77", PATIENCE).unwrap();
     minji.must_work();

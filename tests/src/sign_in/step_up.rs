@@ -56,7 +56,7 @@ fn a_sign_in_that_is_too_old_is_asked_for_again() {
         return;
     }
     let acme = Acme::new();
-    acme.role("sre", "{step_up: {max_age: 8s}}");
+    acme.role("sre", "{step_up: {max_age: 15s}}");
     let minji = acme.signed_in("minji");
     minji.must_work();
     let mut shell = minji.shell();
