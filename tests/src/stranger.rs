@@ -126,8 +126,7 @@ impl Stranger<'_> {
     /// What a begin sends.
     pub(crate) fn wish(&self, connector: &str, verifier: &str) -> Value {
         let mut wish = self.door.keys();
-        let more =
-            json!({"connector": connector, "flow": "browser", "redirect": CALLBACK, "challenge": challenge(verifier), "host": "laptop"});
+        let more = json!({"connector": connector, "flow": "browser", "redirect": format!("{CALLBACK}/{connector}"), "challenge": challenge(verifier), "host": "laptop"});
         wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         wish
     }

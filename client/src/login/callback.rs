@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use access::words::ConnectorName;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -21,8 +22,8 @@ use wire::api::exit;
 
 use crate::failure::Failure;
 
-/// The one path.
-const PATH: &str = "/callback";
+/// Where the one path begins; the connector's name ends it.
+const PATH: &str = "/callback/";
 /// Most bytes of a request's head.
 const HEAD: usize = 8 * 1024;
 /// For a head to come whole, and for an answer to be read.
@@ -39,6 +40,7 @@ const SHOWN: Duration = Duration::from_secs(2);
 pub(super) struct Listener {
     listener: TcpListener,
     authority: String,
+    path: String,
 }
 
 /// The answer that came. The browser waits until it is shown a page.
@@ -53,23 +55,24 @@ pub(super) struct Arrived {
 }
 
 impl Listener {
-    /// Begins to listen.
-    pub(super) async fn bind() -> Result<Self, Failure> {
+    /// Begins to listen for an answer of this connector's provider. No two have the same address to come back to, so that none can send a
+    /// browser on to the other and be taken for it (RFC 9700 section 4.4.2.2).
+    pub(super) async fn bind(connector: &ConnectorName) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| Failure::new("NARU-C016", exit::FAILED, "this computer gives no port to come back to").because(e);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
         let authority = listener.local_addr().map_err(failed)?.to_string();
-        Ok(Self { listener, authority })
+        Ok(Self { listener, authority, path: format!("{PATH}{connector}") })
     }
 
     /// Where the browser is to be sent back to.
     pub(super) fn redirect(&self) -> String {
-        format!("http://{}{PATH}", self.authority)
+        format!("http://{}{}", self.authority, self.path)
     }
 
     /// Waits for the first answer that has the form of one, then listens no more.
     pub(super) async fn wait(self) -> Arrived {
         let (give, mut take) = oneshot::channel();
-        let door = Arc::new(Door { authority: self.authority, give: Mutex::new(Some(give)) });
+        let door = Arc::new(Door { authority: self.authority, path: self.path, give: Mutex::new(Some(give)) });
         let mut open = JoinSet::new();
         loop {
             tokio::select! {
@@ -101,6 +104,7 @@ impl Arrived {
 /// What every connection shares: who may come in, and the one place for an answer.
 struct Door {
     authority: String,
+    path: String,
     give: Mutex<Option<oneshot::Sender<Arrived>>>,
 }
 
@@ -145,7 +149,7 @@ impl Door {
         if !ours || uri.authority().is_some() {
             return Err(StatusCode::BAD_REQUEST);
         }
-        if uri.path() != PATH {
+        if uri.path() != self.path {
             return Err(StatusCode::NOT_FOUND);
         }
         if method != Method::GET {
@@ -224,27 +228,29 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_answer_itself_ends_the_waiting() {
-        let listener = Listener::bind().await.expect("port");
+        let listener = Listener::bind(&"idp".parse().expect("name")).await.expect("port");
         let at = listener.authority.clone();
         let port = at.rsplit(':').next().expect("port").to_owned();
-        assert!(at.starts_with("127.0.0.1:") && listener.redirect() == format!("http://{at}/callback"));
+        assert!(at.starts_with("127.0.0.1:") && listener.redirect() == format!("http://{at}/callback/idp"));
         let waiting = tokio::spawn(listener.wait());
         // Somebody who says nothing holds nobody up.
         let _idle: Vec<_> = futures::future::join_all((0..4).map(|_| TcpStream::connect(at.clone()))).await;
-        let good = "/callback?state=s&code=c";
+        let good = "/callback/idp?state=s&code=c";
         for (line, host, more, status) in [
             ("GET /".to_owned(), at.clone(), "", 404),
-            ("GET /callback/?state=s&code=c".into(), at.clone(), "", 404),
-            ("GET //callback?state=s&code=c".into(), at.clone(), "", 404),
+            ("GET /callback/idp/?state=s&code=c".into(), at.clone(), "", 404),
+            ("GET /callback?state=s&code=c".into(), at.clone(), "", 404),
+            ("GET /callback/other?state=s&code=c".into(), at.clone(), "", 404),
+            ("GET //callback/idp?state=s&code=c".into(), at.clone(), "", 404),
             (format!("GET {good}"), format!("localhost:{port}"), "", 400),
             (format!("GET {good}"), "127.0.0.1".into(), "", 400),
             (format!("GET {good}"), "evil.example".into(), "", 400),
             (format!("GET {good}"), at.clone(), "Host: evil.example\r\n", 400),
             (format!("GET http://{at}{good}"), at.clone(), "", 400),
             (format!("GET {good}"), at.clone(), "Sec-Fetch-Dest: image\r\n", 400),
-            ("GET /callback".into(), at.clone(), "", 400),
-            ("GET /callback?code=c".into(), at.clone(), "", 400),
-            ("GET /callback?state=&code=c".into(), at.clone(), "", 400),
+            ("GET /callback/idp".into(), at.clone(), "", 400),
+            ("GET /callback/idp?code=c".into(), at.clone(), "", 400),
+            ("GET /callback/idp?state=&code=c".into(), at.clone(), "", 400),
             (format!("POST {good}"), at.clone(), "Content-Length: 3\r\n", 405),
             (format!("HEAD {good}"), at.clone(), "", 405),
             (format!("OPTIONS {good}"), at.clone(), "", 405),
@@ -274,9 +280,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_answer_is_too_late() {
-        let listener = Listener::bind().await.expect("port");
+        let listener = Listener::bind(&"idp".parse().expect("name")).await.expect("port");
         let at = listener.authority.clone();
-        let request = format!("GET /callback?error=access_denied&state=s HTTP/1.1\r\nHost: {at}\r\n\r\n");
+        let request = format!("GET /callback/idp?error=access_denied&state=s HTTP/1.1\r\nHost: {at}\r\n\r\n");
         // Both are accepted before either is answered.
         let first = tokio::spawn(async move { listener.wait().await });
         let (mut one, mut two) = (TcpStream::connect(&at).await.expect("one"), TcpStream::connect(&at).await.expect("two"));

@@ -92,7 +92,8 @@ async fn sign_in(room: Room<'_>, asked: Asked<'_>) -> Result<Answer, Failure> {
 
 /// The browser of this computer comes back to us with the provider's answer, and is told at the end how it went.
 async fn by_browser(room: Room<'_>, api: &Api, begin: Begin, verifier: String, keys: &Keys, opener: &Opener) -> Result<Answer, Failure> {
-    let listener = Listener::bind().await?;
+    let connector = begin.connector.as_ref().ok_or_else(|| Failure::usage("which identity provider?"))?;
+    let listener = Listener::bind(connector).await?;
     let begin = Begin { redirect: Some(listener.redirect()), ..begin };
     let begun: Begun = api.post("/v1/sign-in/begin", &begin).await?;
     let page = Page::of(&begun.browse, api.address())?;

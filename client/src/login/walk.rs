@@ -91,9 +91,10 @@ async fn the_browser_brings_the_answer_and_is_told_how_it_went() {
                 }
                 tokio::task::yield_now().await;
             };
-            let at = redirect.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/callback")).expect("loopback").to_owned();
+            let at = redirect.strip_prefix("http://").and_then(|rest| rest.split_once("/callback/")).expect("loopback");
+            let (at, connector) = (at.0.to_owned(), at.1);
             let mut stream = TcpStream::connect(&at).await.expect("there");
-            let ask = format!("GET /callback?state=s&code=c%2Fd&iss=x HTTP/1.1\r\nHost: {at}\r\n\r\n");
+            let ask = format!("GET /callback/{connector}?state=s&code=c%2Fd&iss=x HTTP/1.1\r\nHost: {at}\r\n\r\n");
             stream.write_all(ask.as_bytes()).await.expect("sent");
             let mut page = String::new();
             stream.read_to_string(&mut page).await.expect("page");

@@ -7,7 +7,7 @@ use russh::keys::PrivateKey;
 use wire::api::SignedIn;
 
 use super::refusals::{CERTIFICATE_LIFE, LINK_LIFE, Stage, request, stage, stage_of};
-use crate::authority::one_time::Purpose;
+use crate::authority::one_time::{BREAK_GLASS, Purpose};
 use crate::authority::tls::Subject;
 use crate::clock;
 use futures::StreamExt as _;
@@ -283,4 +283,83 @@ async fn who_may_not_ask_for_others_is_told_what_it_needs() {
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     let answer = text(answer).await;
     assert!(answer.contains("may not ask what others may do: that needs a role with user in administer"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_trait_that_gives_logins_is_given_like_a_role() {
+    let people = "
+kind: role
+name: dev
+spec: {allow: [{node_labels: {env: ['*']}, logins: ['{{logins}}']}]}
+---
+kind: role
+name: keeper
+spec: {administer: [bot, oidc_connector]}
+---
+kind: role
+name: chief
+spec: {administer: [role, user, bot, oidc_connector]}
+---
+kind: user
+name: kim
+spec: {roles: [dev, keeper], traits: {logins: [kim]}}
+---
+kind: user
+name: admin
+spec: {roles: [chief]}
+";
+    let stage = stage_of(people).await;
+    let (kim, admin) = (stage.signed_in("kim"), stage.signed_in("admin"));
+    let bot = |login: &str| {
+        let spec = r#""issuer":"https://ci.example","audience":"naru","claims":{"sub":["a"]},"roles":["dev"]"#;
+        resource(&format!(r#"{{"kind":"bot","name":"ci","spec":{{{spec},"traits":{{"logins":["{login}"]}}}}}}"#))
+    };
+    let connector = |traits: &str| {
+        let spec = r#""issuer":"https://sso.example","client_id":"naru","claims":{"groups":{"/a":["dev"]}}"#;
+        resource(&format!(r#"{{"kind":"oidc_connector","name":"sso","spec":{{{spec},"traits":{{{traits}}}}}}}"#))
+    };
+    for (who, body, given_away) in [
+        (&kim, bot("root"), true),
+        (&kim, bot("kim"), false),
+        (&kim, connector(r#""logins":"posix""#), true),
+        (&kim, connector(r#""mail":"email""#), false),
+        (&admin, bot("root"), false),
+    ] {
+        let answer = text(stage.send(request(Some(who.clone()), "POST", "/v1/apply", body.clone())).await).await;
+        assert_eq!(answer.contains("NARU-P207"), given_away, "{body} {answer}");
+    }
+}
+
+/// The provider of a connector answers as late as it likes.
+#[tokio::test]
+async fn a_login_that_ends_while_a_provider_is_tried_changes_nothing() {
+    let stage = stage_of(
+        "kind: role\nname: chief\nspec: {administer: [role, user, oidc_connector]}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n",
+    )
+    .await;
+    let admin = stage.signed_in("admin");
+    let Subject::User { sign_in, .. } = admin.clone() else { panic!("a person") };
+    let people = stage.proxy.app.sessions.people.clone();
+    let stub = crate::oidc::stub::Stub::start(move |_| drop(people.sign_out(sign_in, "a test"))).await;
+    let spec = format!(r#"{{"issuer":"{}","client_id":"naru"}}"#, stub.issuer);
+    let body = resource(&format!(r#"{{"kind":"user","name":"new"}},{{"kind":"oidc_connector","name":"sso","spec":{spec}}}"#));
+    let answer = stage.send(request(Some(admin), "POST", "/v1/apply", body.clone())).await;
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert!(stage.proxy.app.sessions.live.now().users.keys().all(|name| name.as_str() != "new"));
+    let answer = stage.send(request(Some(stage.signed_in("admin")), "POST", "/v1/apply", body)).await;
+    assert_eq!(answer.status(), StatusCode::OK, "another login of theirs");
+}
+
+#[tokio::test]
+async fn whoever_came_in_by_break_glass_repairs_what_broke() {
+    let stage = stage_of(PEOPLE).await;
+    let (app, now) = (&stage.proxy.app, clock::now());
+    let (name, role): (access::words::UserName, access::words::RoleName) = ("eve".parse().expect("name"), "chief".parse().expect("name"));
+    let purpose = Purpose::BreakGlass { user: name.clone(), reason: "INC-1".into(), roles: vec![role] };
+    let made = app.once.make(purpose, LINK_LIFE, None, now).expect("a link");
+    let redeemed = app.once.redeem(BREAK_GLASS, &made.secret, "k", now).expect("redeemed");
+    let user = app.sessions.people.sign_in(&redeemed, now).expect("signed in");
+    let eve = Subject::User { name, sign_in: user.sign_in() };
+    let answer = stage.send(request(Some(eve), "POST", "/v1/apply", resource(r#"{"kind":"role","name":"new"}"#))).await;
+    assert_eq!(answer.status(), StatusCode::OK);
 }

@@ -56,7 +56,9 @@ pub(super) async fn made<'a>(
             // would be shown it.
             None => before.filter(|before| same_way(&before.spec, spec)).and_then(|before| before.secret.clone()),
         };
-        let key = match before.and_then(|before| before.key.clone()) {
+        // What was signed for one provider is shown to no other (audience injection, RFC 7523): a key is for one client of one provider.
+        let same_client = |before: &&StoredConnector| before.spec.issuer == spec.issuer && before.spec.client_id == spec.client_id;
+        let key = match before.filter(same_client).and_then(|before| before.key.clone()) {
             _ if !spec.private_key_jwt => None,
             Some(key) => Some(key),
             None => {

@@ -218,9 +218,7 @@ pub(super) async fn say(
 fn said_here(app: &App, id: &str, word: &str, headers: &HeaderMap, said: &Said) -> Result<Response, Refusal> {
     let attempt = app.oidc.attempts.get(id)?;
     let browser = cookie(headers).map(|value| browser_of(&value));
-    let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("?"));
-    let here = origin.is_none_or(|origin| origin == app.url);
-    if attempt.browser.is_none() || attempt.browser != browser || !here || said.code != attempt.code {
+    if attempt.browser.is_none() || attempt.browser != browser || !is_from_here(headers, &app.url) || said.code != attempt.code {
         return Err(Refusal::new(OTHER_ATTEMPT, "browser", "this sign-in was opened in another browser"));
     }
     let Stage::Proven(proven) = attempt.stage else {
@@ -247,6 +245,12 @@ fn said_here(app: &App, id: &str, word: &str, headers: &HeaderMap, said: &Said) 
         _ => return Err(Refusal::new(OTHER_ATTEMPT, "stage", "this sign-in waits for no such answer")),
     }
     Ok(pages::approved())
+}
+
+/// Whether a page of ours sent this, where the browser says which did. An origin has no port where it is the usual one (RFC 6454 section 6.2).
+fn is_from_here(headers: &HeaderMap, url: &str) -> bool {
+    let ours = url.strip_suffix(":443").unwrap_or(url);
+    headers.get(header::ORIGIN).is_none_or(|origin| origin.as_bytes() == ours.as_bytes())
 }
 
 /// What a provider posts.
@@ -292,4 +296,24 @@ pub(super) async fn check(
 ) -> Result<Json<ConnectorReport>, No> {
     let checked = app.oidc.check(&name, may.person.client.clone()).await;
     checked.map(Json).map_err(|refusal| No::not_found(refusal.sentence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_comes_from_a_page_of_ours() {
+        let from = |origin: &'static str, url: &str| {
+            let headers = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]);
+            is_from_here(&headers, url)
+        };
+        assert!(
+            from("https://h:8443", "https://h:8443") && from("https://h", "https://h:443") && from("https://[::1]", "https://[::1]:443")
+        );
+        for other in ["null", "https://h", "https://h:443", "http://h:8443", "https://evil.example"] {
+            assert!(!from(other, "https://h:8443"), "{other}");
+        }
+        assert!(is_from_here(&HeaderMap::new(), "https://h:8443"), "a program that is no browser says none");
+    }
 }

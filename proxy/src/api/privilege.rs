@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use access::event::{Outcome, What};
-use access::policy::{AuditAction, ResourceKind};
+use access::policy::{AuditAction, LoginPattern, Resource, ResourceKind};
 use access::words::RoleName;
 use axum::http::StatusCode;
 use wire::api::exit;
@@ -57,6 +57,33 @@ pub(super) fn gives(app: &App, view: &View, person: &Person, roles: &[RoleName],
             Err(refuse(app, person, asked, why, "Ask somebody who administers roles."))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether this person may let a bot or a connector say the traits that its roles take logins from. A bot has those of the person at
+/// most; of a connector the provider says any. Logs a no.
+pub(super) fn fills(app: &App, view: &View, person: &Person, resource: &Resource, asked: &str) -> Result<(), No> {
+    if administers_roles(&Rights::of(&person.identity.roles, view)) {
+        return Ok(());
+    }
+    let rules = resource.gives().into_iter().filter_map(|role| view.policy.role(role)).flat_map(|spec| &spec.allow);
+    let counts: BTreeSet<&str> = rules.flat_map(|rule| &rule.logins).filter_map(LoginPattern::trait_name).collect();
+    let foreign = counts.into_iter().find(|name| match resource {
+        Resource::OidcConnector { spec, .. } => spec.traits.contains_key(*name),
+        Resource::Bot { spec, .. } => {
+            let own = person.identity.traits.get(*name);
+            spec.traits.get(*name).into_iter().flatten().any(|value| !own.is_some_and(|own| own.contains(value)))
+        }
+        _ => false,
+    });
+    match foreign {
+        None => Ok(()),
+        Some(name) => {
+            let why = format!(
+                "you may not {asked} say the trait {name}: a role that it gives takes logins from it, and you have not all of them"
+            );
+            Err(refuse(app, person, asked, why, "Ask somebody who administers roles."))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use access::decide::Administer;
 use access::event::{Outcome, OutcomeResult, What};
+use access::identity::Method;
 use access::policy::{PolicySet, Resource, ResourceKind, whole};
 use access::words::{ConnectorName, RoleName, UserName};
 use axum::Json;
@@ -13,7 +14,7 @@ use store::kv::{Change as Write, Expect, KvError, MAX_BATCH};
 use wire::api::{Applied, AppliedItem, Apply, Change, Items};
 
 use super::person::{Person, Told};
-use super::privilege::{gives, reaches};
+use super::privilege::{fills, gives, reaches};
 use super::problem::No;
 use super::{App, connectors, forget};
 use crate::live::{BOTS, CONNECTORS, ROLES, StoredConnector, StoredUser, USERS, View};
@@ -71,25 +72,31 @@ pub(crate) async fn apply(State(app): State<App>, Told(person, asked): Told<Pers
     }
     let _one_at_a_time = app.writing.lock().await;
     let (view, expected) = fresh(&app, wanted.keys())?;
-    // Decided with person and roles as the writes before this one have left them.
-    let person = person.again(&app)?;
-    for kind in ResourceKind::DECLARED {
-        if wanted.keys().any(|(of, _)| *of == kind) {
-            may(&app, &person, kind)?;
-        }
-    }
     let before = there(&view);
     // A secret that is the one that is there is no change.
     secrets.retain(|(_, name), secret| !connectors::has_secret(&app, &view, name, secret));
     let same = |key: &Id, resource: &Resource| before.get(key) == Some(resource) && !secrets.contains_key(key);
-    for (key, resource) in wanted.iter().filter(|(key, resource)| !same(key, resource)) {
-        may_touch(&app, &view, &person, key, before.get(key), Some(resource))?;
-    }
+    let allowed = |person: &Person| {
+        // Decided with person and roles as the writes before this one have left them.
+        let person = person.again(&app)?;
+        for kind in ResourceKind::DECLARED {
+            if wanted.keys().any(|(of, _)| *of == kind) {
+                may(&app, &person, kind)?;
+            }
+        }
+        for (key, resource) in wanted.iter().filter(|(key, resource)| !same(key, resource)) {
+            may_touch(&app, &view, &person, key, before.get(key), Some(resource))?;
+        }
+        Ok::<_, No>(person)
+    };
+    let person = allowed(&person)?;
     let mut after = before.clone();
     after.extend(wanted.clone());
     let policy = check(&after, &view, &person)?;
     let changed = wanted.iter().filter(|(key, resource)| !same(key, resource));
     let connectors = connectors::made(&app, &view, changed, &secrets).await?;
+    // Their providers may have taken their time, and this login may have ended meanwhile.
+    let person = allowed(&person)?;
     let items = wanted.iter().map(|(key, resource)| AppliedItem {
         kind: key.0.as_str().to_owned(),
         name: key.1.clone(),
@@ -204,6 +211,8 @@ fn unknown(user: &UserName, role: &RoleName) -> String {
 fn keep_an_administrator(after: &BTreeMap<Id, Resource>, view: &View, policy: &PolicySet, person: &Person) -> Result<(), No> {
     let name = &person.identity.name;
     let roles = match view.people.get(name) {
+        // Whoever repairs what broke has what the server's own machine gave them, until their login ends.
+        _ if person.identity.auth.method == Method::BreakGlass => person.identity.roles.clone(),
         // Somebody of a provider has what the connector will make of what is known of them.
         Some(known) => match after.get(&(ResourceKind::OidcConnector, known.connector.to_string())) {
             Some(Resource::OidcConnector { spec, .. }) => spec.roles(&known.kept).into_keys().collect(),
@@ -257,7 +266,8 @@ fn may_touch(app: &App, view: &View, person: &Person, id: &Id, from: Option<&Res
     let Some(to) = to else { return Ok(()) };
     let kept = |role: &&RoleName| kind == ResourceKind::User && had.contains(role);
     let new: Vec<RoleName> = to.gives().into_iter().filter(|role| !kept(role)).cloned().collect();
-    gives(app, view, person, &new, &format!("give the {words} {name}"))
+    gives(app, view, person, &new, &format!("give the {words} {name}"))?;
+    fills(app, view, person, to, &format!("let the {words} {name}"))
 }
 
 fn write(

@@ -8,26 +8,29 @@ use store::kv::{Change, Entry, Expect, Kv, KvError, MAX_BATCH};
 
 use super::logins::{SIGN_INS, SignIn, TOKENS};
 use super::one_time::{self, SECRETS};
+use crate::oidc::USED;
 
 /// How long something stays after its end: long after its link could begin it again.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Removes, over many rounds, what ended long ago.
 #[derive(Debug, Default)]
 pub(crate) struct Sweeper {
-    /// Where each of the two lists goes on.
-    after: [Option<String>; 2],
+    /// Where each of the lists goes on.
+    after: [Option<String>; 3],
 }
 
 impl Sweeper {
     /// Looks at one batch of each list. Answers how many were removed. Blocks on the disk.
     pub(crate) fn round(&mut self, store: &dyn Kv, now: Timestamp) -> Result<usize, KvError> {
-        let [sign_ins, secrets] = &mut self.after;
+        let [sign_ins, secrets, used] = &mut self.after;
         let over = |end: Timestamp| end.plus(KEPT) < now;
         let mut gone = some(store, SIGN_INS, sign_ins, |entry| read::<SignIn>(entry).is_ok_and(|sign_in| over(sign_in.expires)))?;
         // With each goes what its provider gave.
         let tokens = |change: &Change| change.key().strip_prefix(SIGN_INS).map(|id| Change::delete(format!("{TOKENS}{id}"), Expect::Any));
         gone.extend(gone.iter().filter_map(tokens).collect::<Vec<_>>());
         gone.extend(some(store, SECRETS, secrets, |entry| read::<one_time::Record>(entry).is_ok_and(|secret| over(secret.expires)))?);
+        // A logout token that is too old to be believed need not be remembered.
+        gone.extend(some(store, USED, used, |entry| read::<Timestamp>(entry).is_ok_and(|until| until < now))?);
         let count = gone.len();
         for changes in gone.chunks(MAX_BATCH) {
             store.batch(changes)?;
@@ -95,6 +98,8 @@ mod tests {
             let expires = NOW.plus(HOUR * (n % 2) as u32 * 48);
             let sign_in = serde_json::json!({"user": "alice", "principal": "p", "method": "link", "started": NOW, "expires": expires});
             store.put(&format!("{SIGN_INS}{n:016x}"), sign_in.to_string().as_bytes(), Expect::Absent).expect("stored");
+            let until = serde_json::to_vec(&NOW.plus(HOUR * 24)).expect("a time");
+            store.put(&format!("{USED}{n:016x}"), &until, Expect::Absent).expect("stored");
             let purpose = Purpose::LoginLink { user: "alice".parse().expect("a name") };
             once.make(purpose, HOUR * (n % 2) as u32 * 48, None, NOW).expect("a link").secret
         };
@@ -108,9 +113,10 @@ mod tests {
         let mut sweeper = Sweeper::default();
         let mut rounds = |hours: u32| (0..12).map(|_| sweeper.round(store.as_ref(), NOW.plus(HOUR * hours)).expect("swept")).max();
         assert_eq!(rounds(24), Some(0), "not before");
-        assert!(rounds(25) <= Some(3 * MAX_BATCH), "a bounded part at a time");
+        assert!(rounds(25) <= Some(4 * MAX_BATCH), "a bounded part at a time");
         assert_eq!((keys(store.as_ref(), SIGN_INS), keys(store.as_ref(), SECRETS)), (300, 300));
         assert!(once.redeem(LOGIN_LINK, &secrets[1], "k", NOW.plus(HOUR * 25)).is_ok());
+        assert_eq!(keys(store.as_ref(), USED), 0, "used logout tokens");
         rounds(1000);
         assert_eq!((keys(store.as_ref(), SIGN_INS), keys(store.as_ref(), SECRETS)), (0, 0));
     }

@@ -16,6 +16,9 @@ use super::one_time::{Purpose, Redeemed};
 use super::ssh::SshClaim;
 use crate::live::{Live, PEOPLE, StoredPerson};
 
+/// How often a change of a login is tried where others write too.
+const RENEWS: usize = 4;
+
 /// The proof that a person signed in: what the authority signs certificates for.
 #[derive(Debug)]
 pub(crate) struct VerifiedUser {
@@ -203,42 +206,52 @@ impl People {
         serde_json::from_slice(&stored.value).map(Some).map_err(|_| KvError::Damaged(tokens_of(sign_in)))
     }
 
-    /// The provider was asked again, or the person showed anew who they are (`auth`: refreshing shows nothing of that). Answers whether
-    /// anything changed that decides.
-    pub(crate) fn renewed(&self, sign_in: u64, kept: Kept, auth: Option<Auth>, tokens: Option<Tokens>) -> Result<bool, NobodyError> {
-        loop {
-            match self.renew(sign_in, &kept, auth.as_ref(), tokens.as_ref()) {
-                // Somebody else wrote in between: what they wrote is looked at.
+    /// The provider was asked again: what it said of the person, if that is known yet, and its new tokens; or the person showed anew who
+    /// they are (`auth`: a refresh shows nothing of that). Answers whether anything changed that decides.
+    pub(crate) fn renewed(
+        &self,
+        sign_in: u64,
+        kept: Option<&Kept>,
+        auth: Option<&Auth>,
+        tokens: Option<&Tokens>,
+    ) -> Result<bool, NobodyError> {
+        for _ in 0..RENEWS {
+            match self.renew_once(sign_in, kept, auth, tokens) {
+                // Somebody else wrote in between: what they wrote is looked at, also whether they ended it.
                 Err(NobodyError::Store(KvError::Conflict { .. })) => {}
-                done => return done,
+                other => return other,
             }
         }
+        self.renew_once(sign_in, kept, auth, tokens)
     }
 
-    fn renew(&self, sign_in: u64, kept: &Kept, auth: Option<&Auth>, tokens: Option<&Tokens>) -> Result<bool, NobodyError> {
+    fn renew_once(&self, sign_in: u64, kept: Option<&Kept>, auth: Option<&Auth>, tokens: Option<&Tokens>) -> Result<bool, NobodyError> {
         let key = key_of(sign_in);
         let stored = self.store.get(&key)?.ok_or(NobodyError::Ended)?;
         let mut record: SignIn = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(key.clone()))?;
         if record.ended {
             return Err(NobodyError::Ended);
         }
-        let auth = auth.unwrap_or(&record.auth).clone();
-        let provided = record.provider.as_mut().ok_or(NobodyError::Ended)?;
-        let changed = provided.kept != *kept || record.auth != auth;
         let mut changes = Vec::new();
         if let Some(tokens) = tokens {
             changes.push(Change::put(tokens_of(sign_in), serde_json::to_vec(tokens).unwrap_or_default(), Expect::Any));
         }
-        if changed {
-            (provided.kept, record.auth) = (kept.clone(), auth);
+        let provided = record.provider.as_mut().ok_or(NobodyError::Ended)?;
+        let kept = kept.filter(|kept| provided.kept != **kept);
+        let auth = auth.filter(|auth| record.auth != **auth);
+        let changed = kept.is_some() || auth.is_some();
+        if let Some(kept) = kept {
+            provided.kept = kept.clone();
             if let Some(person) = stored_person(provided) {
                 changes.extend(self.known_as(&record.user, person)?);
             }
-            changes.push(Change::put(key, serde_json::to_vec(&record).unwrap_or_default(), Expect::Revision(stored.revision)));
         }
-        if !changes.is_empty() {
-            self.store.batch(&changes)?;
+        if let Some(auth) = auth {
+            record.auth = auth.clone();
         }
+        // Also where it is as it was: the tokens of a login that somebody ends meanwhile are not put back.
+        changes.push(Change::put(key, serde_json::to_vec(&record).unwrap_or_default(), Expect::Revision(stored.revision)));
+        self.store.batch(&changes)?;
         if changed {
             self.live.refresh().map_err(|error| KvError::Io(std::io::Error::other(error)))?;
         }
@@ -325,5 +338,32 @@ impl People {
         let made = once.make(Purpose::LoginLink { user: name.clone() }, USER_LIFE, None, now).expect("a link");
         let redeemed = once.redeem(super::one_time::LOGIN_LINK, &made.secret, "test", now).expect("redeemed");
         self.sign_in(&redeemed, now).expect("signed in")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_refresh_keeps_at_once_undoes_neither_a_step_up_nor_a_sign_out() {
+        let store: Arc<dyn Kv> = Arc::new(store::kv::memory());
+        let live = Live::start(store.clone(), "i".parse().expect("an id")).expect("a view");
+        let people = People::new(store.clone(), live, USER_LIFE);
+        let now = Timestamp::from_secs(1_800_000_000);
+        let sign_in = serde_json::json!({
+            "user": "alice", "principal": "p", "method": "oidc", "started": now, "expires": now.plus(USER_LIFE),
+            "provider": {"issuer": "https://i", "subject": "s", "connector": "c"},
+        });
+        store.put(&key_of(1), sign_in.to_string().as_bytes(), Expect::Absent).expect("stored");
+        let stronger = Auth { acr: Some("gold".into()), ..Auth::default() };
+        assert!(people.renewed(1, Some(&Kept::default()), Some(&stronger), None).expect("stepped up"));
+        let tokens = Tokens { refresh: None, id_token: None, confirmed: now };
+        assert!(!people.renewed(1, None, None, Some(&tokens)).expect("kept"));
+        assert_eq!(people.login(1).expect("a store").expect("there").auth, stronger);
+        assert_eq!(people.tokens(1).expect("a store"), Some(tokens.clone()));
+        assert!(people.sign_out(1, "a test").expect("signed out"));
+        assert!(matches!(people.renewed(1, None, None, Some(&tokens)), Err(NobodyError::Ended)));
+        assert_eq!(people.tokens(1).expect("a store"), None);
     }
 }

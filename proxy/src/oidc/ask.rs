@@ -45,8 +45,8 @@ impl Oidc {
             return Err(bad("its keys are too long"));
         }
         let redirect = match (flow, redirect) {
-            (Flow::Browser, Some(redirect)) if is_loopback_callback(&redirect) => redirect,
-            (Flow::Browser, _) => return Err(bad("it must come back to http://127.0.0.1:PORT/callback")),
+            (Flow::Browser, Some(redirect)) if is_loopback_callback(&redirect, &connector) => redirect,
+            (Flow::Browser, _) => return Err(bad(&format!("it must come back to http://127.0.0.1:PORT/callback/{connector}"))),
             _ => self.callback(&connector),
         };
         let host: String = host.chars().filter(|c| !c.is_control()).take(MAX_HOST).collect();
@@ -130,9 +130,11 @@ fn attempt(connector: ConnectorName, purpose: For, made: Asked, redirect: String
     }
 }
 
-/// Only the client's own listener (RFC 8252 section 7.3): the address as digits, any port, one path.
-fn is_loopback_callback(redirect: &str) -> bool {
-    let port = redirect.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.strip_suffix("/callback"));
+/// Only the client's own listener (RFC 8252 section 7.3): the address as digits, any port, one path. It differs by connector: a provider
+/// that sends a browser on to another one does not get that one's code by it (RFC 9700 section 4.4.2.2).
+fn is_loopback_callback(redirect: &str, connector: &ConnectorName) -> bool {
+    let rest = redirect.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.strip_suffix(connector.as_str()));
+    let port = rest.and_then(|rest| rest.strip_suffix("/callback/"));
     port.is_some_and(|port| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port))
 }
 
@@ -142,20 +144,24 @@ mod tests {
 
     #[test]
     fn a_login_comes_back_to_its_own_computer_only() {
-        assert!(is_loopback_callback("http://127.0.0.1:41234/callback"));
+        let idp = "idp".parse().expect("a name");
+        assert!(is_loopback_callback("http://127.0.0.1:41234/callback/idp", &idp));
         for bad in [
-            "https://127.0.0.1:41234/callback",
-            "http://localhost:41234/callback",
-            "http://127.0.0.1/callback",
-            "http://127.0.0.1:0/callback",
-            "http://127.0.0.1:+80/callback",
-            "http://127.0.0.1:080/callback",
-            "http://127.0.0.1:80@evil.example/callback",
-            "http://127.0.0.1:80/other/callback",
-            "http://127.0.0.1:80/callback?x",
-            "http://127.0.0.1.evil.example:80/callback",
+            "http://127.0.0.1:41234/callback",
+            "http://127.0.0.1:41234/callback/other",
+            "http://127.0.0.1:41234/callback/x/idp",
+            "https://127.0.0.1:41234/callback/idp",
+            "http://localhost:41234/callback/idp",
+            "http://127.0.0.1/callback/idp",
+            "http://127.0.0.1:0/callback/idp",
+            "http://127.0.0.1:+80/callback/idp",
+            "http://127.0.0.1:080/callback/idp",
+            "http://127.0.0.1:80@evil.example/callback/idp",
+            "http://127.0.0.1:80/other/callback/idp",
+            "http://127.0.0.1:80/callback/idp?x",
+            "http://127.0.0.1.evil.example:80/callback/idp",
         ] {
-            assert!(!is_loopback_callback(bad), "{bad}");
+            assert!(!is_loopback_callback(bad, &idp), "{bad}");
         }
     }
 }

@@ -25,6 +25,10 @@ const MAX: usize = 10_000;
 const MAX_OF_ONE: usize = 200;
 /// Most bytes of what clients sent with them.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Most device flows: for each the provider is asked every few seconds.
+const MAX_DEVICE: usize = 500;
+/// Most device flows from one source.
+const MAX_DEVICE_OF_ONE: usize = 20;
 
 /// What a sign-in that has begun is for.
 #[derive(Debug, Clone)]
@@ -93,15 +97,27 @@ impl Attempt {
         };
         of + self.url.len() + 1024
     }
+
+    fn is_device(&self) -> bool {
+        matches!(&self.purpose, For::Login(login) if login.flow == Flow::Device)
+    }
 }
 
 #[derive(Default)]
 struct All {
     by_id: HashMap<String, Attempt>,
     by_state: HashMap<String, String>,
-    of_source: HashMap<IpAddr, usize>,
+    of_source: HashMap<IpAddr, Count>,
     by_age: BTreeMap<(Instant, String), ()>,
     bytes: usize,
+    devices: usize,
+}
+
+/// Of one source.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    all: usize,
+    devices: usize,
 }
 
 /// All of them. Cheap to clone.
@@ -181,29 +197,37 @@ fn unknown() -> Refusal {
 
 impl All {
     fn insert(&mut self, attempt: Attempt) -> Result<(), Refusal> {
-        let source = source_of(attempt.client.ip);
-        let of_source = self.of_source.get(&source).copied().unwrap_or(0);
+        let (source, device) = (source_of(attempt.client.ip), attempt.is_device());
+        let own = self.of_source.get(&source).copied().unwrap_or_default();
         let crowded = || {
             Refusal::new(CROWDED, "crowded", "too many sign-ins have begun and are not done").hint("Wait a few minutes, then try again.")
         };
-        if of_source >= MAX_OF_ONE || self.bytes + attempt.bytes() > MAX_BYTES {
+        if own.all >= MAX_OF_ONE || device && own.devices >= MAX_DEVICE_OF_ONE {
             return Err(crowded());
         }
-        if self.by_id.len() >= MAX {
-            // Whoever has most of them makes room, so that a flood from many sources keeps out none that has few.
-            let most = self.of_source.iter().max_by_key(|(_, count)| **count).map(|(source, count)| (*source, *count));
-            let Some((crowd, _)) = most.filter(|(_, count)| *count > of_source + 1) else { return Err(crowded()) };
-            let oldest = self.by_age.keys().find(|(_, id)| self.by_id.get(id).is_some_and(|one| source_of(one.client.ip) == crowd));
-            if let Some(id) = oldest.map(|(_, id)| id.clone()) {
-                self.remove(&id);
-            }
+        while self.by_id.len() >= MAX || self.bytes + attempt.bytes() > MAX_BYTES {
+            self.make_room(own, |count| count.all, |_| true).ok_or_else(crowded)?;
+        }
+        while device && self.devices >= MAX_DEVICE {
+            self.make_room(own, |count| count.devices, Attempt::is_device).ok_or_else(crowded)?;
         }
         self.bytes += attempt.bytes();
-        *self.of_source.entry(source).or_default() += 1;
+        self.devices += usize::from(device);
+        let count = self.of_source.entry(source).or_default();
+        (count.all, count.devices) = (count.all + 1, count.devices + usize::from(device));
         self.by_state.insert(attempt.state.clone(), attempt.id.clone());
         self.by_age.insert((attempt.until, attempt.id.clone()), ());
         self.by_id.insert(attempt.id.clone(), attempt);
         Ok(())
+    }
+
+    /// Whoever has most of them makes room, so that a flood from many sources keeps out none that has few.
+    fn make_room(&mut self, own: Count, of: impl Fn(&Count) -> usize, is: impl Fn(&Attempt) -> bool) -> Option<Attempt> {
+        let most = self.of_source.iter().map(|(source, count)| (*source, of(count))).max_by_key(|(_, count)| *count);
+        let (crowd, _) = most.filter(|(_, count)| *count > of(&own) + 1)?;
+        let theirs = |id: &str| self.by_id.get(id).is_some_and(|one| source_of(one.client.ip) == crowd && is(one));
+        let oldest = self.by_age.keys().find(|(_, id)| theirs(id)).map(|(_, id)| id.clone())?;
+        self.remove(&oldest)
     }
 
     fn remove(&mut self, id: &str) -> Option<Attempt> {
@@ -211,10 +235,11 @@ impl All {
         self.by_state.remove(&attempt.state);
         self.by_age.remove(&(attempt.until, attempt.id.clone()));
         self.bytes = self.bytes.saturating_sub(attempt.bytes());
-        let source = source_of(attempt.client.ip);
+        let (source, devices) = (source_of(attempt.client.ip), usize::from(attempt.is_device()));
+        self.devices -= devices;
         if let Some(count) = self.of_source.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
+            (count.all, count.devices) = (count.all - 1, count.devices - devices);
+            if count.all == 0 {
                 self.of_source.remove(&source);
             }
         }
@@ -273,6 +298,32 @@ mod tests {
             until,
             stage: Stage::Begun,
         }
+    }
+
+    fn login(n: u32, ip: u32, flow: Flow, bytes: usize) -> Attempt {
+        let (challenge, ssh_public_key, csr_pem) = (String::new(), String::new(), "x".repeat(bytes));
+        let login = ForLogin { flow, challenge, ssh_public_key, csr_pem, host: String::new() };
+        Attempt { purpose: For::Login(Box::new(login)), ..attempt(n, ip) }
+    }
+
+    #[test]
+    fn long_ones_of_few_sources_keep_out_nobody_who_has_few() {
+        let attempts = Attempts::default();
+        let begun = (0..20_000).filter(|n| attempts.begin(login(*n, n % 20, Flow::Headless, 6 * 1024)).is_ok()).count();
+        assert!(begun < MAX_OF_ONE * 20 && begun == attempts.count(), "bounded in bytes: {begun}");
+        assert!(attempts.begin(login(30_000, 4_000, Flow::Headless, 6 * 1024)).is_ok(), "one more source");
+        assert_eq!(attempts.count(), begun);
+    }
+
+    #[test]
+    fn providers_are_asked_about_few_device_flows() {
+        let attempts = Attempts::default();
+        let begun = |ip: u32| (0..100).filter(|n| attempts.begin(login(ip * 1000 + n, ip, Flow::Device, 1)).is_ok()).count();
+        assert_eq!(begun(1), MAX_DEVICE_OF_ONE);
+        assert!(attempts.begin(login(1, 1, Flow::Headless, 1)).is_ok(), "another flow");
+        (2..100).for_each(|ip| drop(begun(ip)));
+        assert!(attempts.0.lock().expect("whole").devices <= MAX_DEVICE);
+        assert!(attempts.begin(login(1_000_000, 1_000, Flow::Device, 1)).is_ok(), "one more source");
     }
 
     #[test]

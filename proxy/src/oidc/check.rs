@@ -117,7 +117,8 @@ impl Oidc {
             }
             Ok(_) => report.bad("client", "the provider exchanged a code that it never gave", "Do not use this provider."),
         }
-        let places = [(Flow::Browser, "http://127.0.0.1:41234/callback"), (Flow::Headless, callback.as_str())];
+        let loopback = format!("http://127.0.0.1:41234/callback/{name}");
+        let places = [(Flow::Browser, loopback.as_str()), (Flow::Headless, callback.as_str())];
         for (flow, redirect) in places.into_iter().filter(|(flow, _)| stored.spec.allows(*flow)) {
             let Ok(asked) = at.authorize(redirect, &Extra::default()) else { continue };
             match web.get(&asked.url).await {

@@ -64,7 +64,8 @@ impl Oidc {
         let mut question = Question(asking, device.interval());
         let stage = match library.device_tokens(device).await {
             Ok(Err(pause)) => {
-                question.1 = pause;
+                // A provider may say to ask without a pause.
+                question.1 = pause.max(Duration::from_secs(1));
                 return;
             }
             Ok(Ok(tokens)) => match self.settle(&attempt.connector, stored, library, &tokens, Nonce::None).await {

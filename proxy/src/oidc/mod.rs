@@ -15,6 +15,8 @@ mod provider;
 mod refresh;
 mod settle;
 pub(crate) mod step_up;
+#[cfg(test)]
+pub(crate) mod stub;
 
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ use crate::refusals::{Refusals, Told};
 use crate::session::table::Table;
 
 pub(crate) use ask::Wanted;
+pub(crate) use backchannel::USED;
 pub(crate) use client::ClientError;
 pub(crate) use ends::Cause;
 pub(crate) use finish::Came;

@@ -15,6 +15,8 @@ use crate::clock;
 const DISCOVERY_LIFE: Duration = Duration::from_secs(3600);
 /// Between two fetches of keys, and between two tries after a failure of either.
 const KEYS_FLOOR: Duration = Duration::from_secs(30);
+/// How long keys count as new: one that a provider takes back, since it was stolen perhaps, counts no longer than that here.
+const KEYS_LIFE: Duration = Duration::from_secs(600);
 /// After a fetch that failed.
 const RETRY_FLOOR: Duration = Duration::from_secs(5);
 /// How far the provider's clock may be from ours.
@@ -75,6 +77,8 @@ impl Described {
 struct Known {
     described: Option<(Described, Instant)>,
     keys: Option<Arc<KeySet>>,
+    /// When those came.
+    keys_at: Option<Instant>,
     /// The last time that keys were asked for, whatever came.
     asked: Option<Instant>,
     failed: Option<(Instant, ProviderError)>,
@@ -171,11 +175,11 @@ impl Provider {
         Ok(answer.into_body())
     }
 
-    /// The keys that are known, fetched where there are none.
+    /// The keys that are known, fetched where there are none or they are old. Old ones stay in use where newer ones cannot be had.
     pub(super) async fn keys(&self) -> Result<Arc<KeySet>, ProviderError> {
-        match self.known(|known| known.keys.clone()) {
-            Some(keys) => Ok(keys),
-            None => self.fetch_keys(None).await,
+        match self.known(|known| (known.keys.clone(), known.keys_at)) {
+            (Some(keys), Some(at)) if at.elapsed() < KEYS_LIFE => Ok(keys),
+            (known, _) => self.fetch_keys(known.as_ref()).await,
         }
     }
 
@@ -200,7 +204,7 @@ impl Provider {
         match fetched {
             Ok(keys) => {
                 let keys = Arc::new(keys);
-                self.known(|known| known.keys = Some(keys.clone()));
+                self.known(|known| (known.keys, known.keys_at) = (Some(keys.clone()), Some(Instant::now())));
                 Ok(keys)
             }
             Err(error) => {
@@ -281,5 +285,22 @@ impl Providers {
         }
         all.insert(key, provider.clone());
         Ok(provider)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stub::Stub;
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_that_were_taken_back_count_no_longer_than_their_life() {
+        let stub = Stub::start(|_| {}).await;
+        let provider = Provider::new(ProviderSpec { issuer: stub.issuer.clone(), ..ProviderSpec::default() }, true).expect("a provider");
+        let first = provider.keys().await.expect("keys");
+        assert!(Arc::ptr_eq(&first, &provider.keys().await.expect("keys")), "known");
+        let long_ago = Instant::now().checked_sub(KEYS_LIFE);
+        provider.known(|known| (known.keys_at, known.asked) = (long_ago, long_ago));
+        assert!(!Arc::ptr_eq(&first, &provider.keys().await.expect("keys")), "asked for again");
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use access::event::{Actor, Event, What};
 use access::words::{ConnectorName, RoleName};
 use openidconnect::OAuth2TokenResponse as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use wire::oidc::Nonce;
 
@@ -26,7 +27,11 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How long logins live on while the provider cannot be asked, where the connector says nothing.
 const OUTAGE: Duration = Duration::from_secs(15 * 60);
 /// Questions at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
+/// Of these, about logins of one connector: one provider that takes its time does not hold up the others.
+const AT_ONCE_EACH: usize = 16;
+/// Until a login is looked at again whose connector has no place left.
+const FULL: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Due {
@@ -37,6 +42,8 @@ struct Due {
     again: HashSet<u64>,
     /// Connectors whose provider did not answer last.
     failing: HashSet<ConnectorName>,
+    /// Places for questions, of each connector.
+    places: HashMap<ConnectorName, Arc<Semaphore>>,
 }
 
 /// When each login's provider is asked next. Cheap to clone.
@@ -103,6 +110,13 @@ impl Renewals {
             Some(at) => self.plan(id, at),
             None => {}
         }
+    }
+
+    /// A place for one question to this connector's provider, where there is one.
+    fn place(&self, connector: &ConnectorName) -> Option<OwnedSemaphorePermit> {
+        let places = || Arc::new(Semaphore::new(AT_ONCE_EACH));
+        let places = self.due().places.entry(connector.clone()).or_insert_with(places).clone();
+        places.try_acquire_owned().ok()
     }
 
     /// Whether this is news.
@@ -218,6 +232,7 @@ impl Oidc {
             self.end(&login, &Cause::new("connector", format!("the connector {connector}, by which you signed in, was removed")));
             return None;
         };
+        let Some(_place) = self.renewals.place(&connector) else { return Some(Instant::now() + FULL) };
         match self.ask_about(&login, &provided, &connector).await {
             Asked::Confirmed => {
                 self.tell_provider(&connector, None);
@@ -275,7 +290,7 @@ impl Oidc {
         let newer = tokens.refresh_token().and_then(|token| seal(token.secret()));
         // Kept at once: the one before may count for nothing from here on.
         let kept = Tokens { refresh: newer.or(Some(refresh)), id_token: id_token_before, confirmed: clock::now() };
-        if let Err(error) = self.people.renewed(login.id, provided.kept.clone(), None, Some(kept.clone())) {
+        if let Err(error) = self.people.renewed(login.id, None, None, Some(&kept)) {
             return gone(error);
         }
         let claims = match self.claims(&declared, &client, &tokens, Nonce::None).await {
@@ -311,7 +326,7 @@ impl Oidc {
         let roles = |kept: &access::connector::Kept| declared.spec.roles(kept).into_keys().collect::<BTreeSet<RoleName>>();
         let now_kept = settle::kept(&declared.spec, &claims.all);
         let (was, is) = (roles(&provided.kept), roles(&now_kept));
-        match self.people.renewed(login.id, now_kept, None, Some(kept)) {
+        match self.people.renewed(login.id, Some(&now_kept), None, Some(&kept)) {
             Ok(_) => {}
             Err(error) => return gone(error),
         }
@@ -358,5 +373,21 @@ fn gone(error: NobodyError) -> Asked {
         NobodyError::Store(error) => Asked::Away(error.to_string()),
         // Somebody ended it meanwhile.
         _ => Asked::Over(Cause::new("provider", "the login had ended")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_provider_that_takes_its_time_leaves_places_for_the_others() {
+        let renewals = Renewals::default();
+        let (slow, other) = ("slow".parse().expect("a name"), "other".parse().expect("a name"));
+        let places: Vec<_> = std::iter::from_fn(|| renewals.place(&slow)).collect();
+        assert_eq!(places.len(), AT_ONCE_EACH);
+        assert!(AT_ONCE_EACH < AT_ONCE && renewals.place(&other).is_some());
+        drop(places);
+        assert!(renewals.place(&slow).is_some());
     }
 }

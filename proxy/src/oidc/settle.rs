@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::OAuth2TokenResponse as _;
 use serde_json::{Map, Value};
-use wire::oidc::{IdToken, Nonce, WorkloadToken, claim, id_token, strings};
+use wire::oidc::{IdToken, MAX_TOKEN, Nonce, WorkloadToken, claim, id_token, strings};
 
 use super::client::{Client, Credential, Tokens};
 use super::{NAME, Oidc, Refusal, UNBELIEVED};
@@ -154,10 +154,11 @@ impl Oidc {
             Some(endpoint) if lacking => Some(client.user_info(&endpoint, tokens.access_token().secret()).await?),
             _ => None,
         };
+        let refuse = |why: &str| Refusal::new(UNBELIEVED, "userinfo", format!("the provider's userinfo answer {why}"));
         let said = match said {
-            Some(body) => serde_json::from_slice::<Map<String, Value>>(&body)
-                .map(Some)
-                .map_err(|_| Refusal::new(UNBELIEVED, "userinfo", "the provider's userinfo answer is no JSON object"))?,
+            // What is kept of it is read again with every change of policy.
+            Some(body) if body.len() > MAX_TOKEN => return Err(refuse("is longer than any token may be")),
+            Some(body) => Some(serde_json::from_slice::<Map<String, Value>>(&body).map_err(|_| refuse("is no JSON object"))?),
             None => None,
         };
         let about = said.as_ref().and_then(|said| said.get("sub")).and_then(Value::as_str).map(str::to_owned);

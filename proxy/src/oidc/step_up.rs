@@ -119,7 +119,7 @@ impl Oidc {
         if let Err(error) = self.log.append(&event) {
             return Err(Refusal::new(super::AWAY, "log", format!("the audit log cannot be written: {error}")));
         }
-        self.people.renewed(sign_in, proven.provided.kept, Some(auth), None)?;
+        self.people.renewed(sign_in, Some(&proven.provided.kept), Some(&auth), None)?;
         Ok(())
     }
 }

@@ -11,6 +11,11 @@ use super::near::{NearEvent, NearRead, NearWrite};
 use super::open::{Asker, NotOpened, Opened, Sessions, Wanted};
 use crate::oidc::step_up::{Ask, Outcome};
 
+/// Small pieces of data are put together up to this size.
+const SMALL: usize = 4 * 1024;
+/// Signals and sizes that are kept.
+const CONTROLS: usize = 64;
+
 /// How long a session waits for its person.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -72,12 +77,62 @@ pub(crate) async fn answered(done: &mut tokio::sync::watch::Receiver<Outcome>) -
     }
 }
 
-/// Completes when nobody is there any more. What else comes is kept: no window opens for it, so that it is bounded.
+/// Completes when nobody is there any more. What else comes is kept: no window opens for data, and of the rest little is kept.
 async fn gone<R: NearRead>(near: &mut R, early: &mut VecDeque<Item>) {
     loop {
         match near.next().await {
             NearEvent::Gone | NearEvent::HangUp => return,
-            NearEvent::Item(item) => early.push_back(item),
+            NearEvent::Item(item) => keep(early, item),
         }
+    }
+}
+
+/// Keeps what came early. A size replaces one that nobody has seen, and a flood of signals stands for its first ones.
+fn keep(early: &mut VecDeque<Item>, item: Item) {
+    let crowded = early.iter().filter(|item| !matches!(item, Item::Data(_))).count() >= CONTROLS;
+    let last_size = |early: &VecDeque<Item>| early.iter().rposition(|item| matches!(item, Item::Resize(_)));
+    match &item {
+        Item::Data(data) => {
+            if let Some(Item::Data(last)) = early.back_mut()
+                && last.len() + data.len() <= SMALL
+            {
+                *last = [&last[..], &data[..]].concat().into();
+                return;
+            }
+        }
+        Item::Resize(_) => {
+            let seen = last_size(early).filter(|at| crowded || at + 1 == early.len());
+            if let Some(place) = seen.and_then(|at| early.get_mut(at)) {
+                *place = item;
+                return;
+            }
+        }
+        Item::Signal(_) if crowded => return,
+        Item::Eof if early.contains(&Item::Eof) => return,
+        Item::Signal(_) | Item::Eof => {}
+    }
+    early.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::frames::Size;
+
+    use super::*;
+
+    #[test]
+    fn what_comes_while_a_session_waits_takes_bounded_room() {
+        let mut early = VecDeque::new();
+        let size = |cols: u16| Item::Resize(Size { cols, rows: 24, width: 0, height: 0 });
+        for n in 0..10_000 {
+            keep(&mut early, Item::Signal("INT".into()));
+            keep(&mut early, size(n));
+            keep(&mut early, Item::Eof);
+        }
+        assert!(early.len() <= CONTROLS + 2, "{}", early.len());
+        assert_eq!(early.iter().rev().find(|item| matches!(item, Item::Resize(_))), Some(&size(9_999)), "the last size counts");
+        let mut early = VecDeque::new();
+        (0..10_000).for_each(|_| keep(&mut early, Item::Data(bytes::Bytes::from_static(b"x"))));
+        assert!(early.len() <= 3);
     }
 }

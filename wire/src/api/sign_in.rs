@@ -87,7 +87,7 @@ pub struct Begin {
     pub connector: Option<ConnectorName>,
     /// Which way.
     pub flow: Flow,
-    /// For [`Flow::Browser`]: `http://127.0.0.1:PORT/callback`, where the client listens.
+    /// For [`Flow::Browser`]: `http://127.0.0.1:PORT/callback/CONNECTOR`, where the client listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<String>,
     /// base64url of the SHA-256 of a verifier that only this client knows (as in RFC 7636): [`Finish`] shows it.
