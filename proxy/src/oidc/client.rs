@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, header};
+use http::{Method, Request, header};
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreDeviceAuthorizationResponse, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
     CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse,
@@ -23,6 +23,7 @@ use wire::oidc::Discovery;
 
 use super::http::{Web, WebError};
 use super::provider::ProviderError;
+use crate::authority::ask::SignError;
 
 /// What a token endpoint gave. The ID token stays text until it is checked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -135,8 +136,8 @@ pub(super) enum Credential {
     /// Nothing: a public client.
     Public,
     Secret(String),
-    /// A JWT that our key signed for the token endpoint (RFC 7523): made anew for each request.
-    Assertion(String),
+    /// Makes a JWT that our key signed for the token endpoint (RFC 7523), anew for each request: a provider takes each only once.
+    Assertion(Box<dyn Fn() -> Result<String, SignError> + Send + Sync>),
 }
 
 /// What is asked of a sign-in beyond the least.
@@ -232,25 +233,19 @@ impl Client {
     /// Exchanges a code.
     pub(super) async fn exchange(&self, code: &str, verifier: &str, redirect: &str) -> Result<Tokens, ClientError> {
         let redirect = RedirectUrl::new(redirect.to_owned()).map_err(|_| ClientError::Url("redirect"))?;
-        let mut request = self
+        let request = self
             .library
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()))
             .set_redirect_uri(std::borrow::Cow::Owned(redirect));
-        for (name, value) in self.assertion() {
-            request = request.add_extra_param(name, value);
-        }
-        request.request_async(&self.web).await.map_err(of_token)
+        request.request_async(self).await.map_err(of_token)
     }
 
     /// Exchanges a refresh token for a newer one and newer claims.
     pub(super) async fn refresh(&self, token: &str) -> Result<Tokens, ClientError> {
         let token = RefreshToken::new(token.to_owned());
-        let mut request = self.library.exchange_refresh_token(&token);
-        for (name, value) in self.assertion() {
-            request = request.add_extra_param(name, value);
-        }
-        request.request_async(&self.web).await.map_err(of_token)
+        let request = self.library.exchange_refresh_token(&token);
+        request.request_async(self).await.map_err(of_token)
     }
 
     /// Begins a device flow (RFC 8628 section 3.1), with PKCE, which some providers demand here too.
@@ -261,20 +256,14 @@ impl Client {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let mut request = self.library.exchange_device_code().add_scopes(self.scopes.clone());
         request = request.add_extra_param("code_challenge", challenge.as_str().to_owned()).add_extra_param("code_challenge_method", "S256");
-        for (name, value) in self.assertion() {
-            request = request.add_extra_param(name, value);
-        }
-        let said = request.request_async(&self.web).await.map_err(of_token)?;
+        let said = request.request_async(self).await.map_err(of_token)?;
         Ok(Device { said, verifier })
     }
 
     /// Asks once whether the person has approved (RFC 8628 section 3.4): tokens, or how long to wait before the next question.
     pub(super) async fn device_tokens(&self, begun: &Device) -> Result<Result<Tokens, Duration>, ClientError> {
         let Device { said, verifier, .. } = begun;
-        let mut request = self.library.exchange_device_access_token(said).add_extra_param("code_verifier", verifier.secret().clone());
-        for (name, value) in self.assertion() {
-            request = request.add_extra_param(name, value);
-        }
+        let request = self.library.exchange_device_access_token(said).add_extra_param("code_verifier", verifier.secret().clone());
         let (told, mut pause) = mpsc::channel(1);
         // The library would go on asking by itself; where it wants to wait, this question is over.
         let wait = |pause| {
@@ -283,7 +272,7 @@ impl Client {
         };
         tokio::select! {
             biased;
-            tokens = request.request_async(&self.web, wait, Some(said.expires_in())) => tokens.map(Ok).map_err(of_token),
+            tokens = request.request_async(self, wait, Some(said.expires_in())) => tokens.map(Ok).map_err(of_token),
             Some(pause) = pause.recv() => Ok(Err(pause)),
         }
     }
@@ -295,7 +284,7 @@ impl Client {
             .header(header::ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|_| ClientError::Url("userinfo endpoint"))?;
-        let answer = AsyncHttpClient::call(&self.web, request).await.map_err(away)?;
+        let answer = AsyncHttpClient::call(self, request).await.map_err(away)?;
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
             401 | 403 => Err(ClientError::NotTaken),
@@ -303,9 +292,12 @@ impl Client {
         }
     }
 
-    /// Posts a form with our client's credential, and answers the status.
+    /// Posts a form in our client's name, where no credential is asked for, and answers the status.
     pub(super) async fn post(&self, what: &'static str, endpoint: &str, fields: &[(&str, &str)]) -> Result<u16, ClientError> {
-        let body = self.form(fields);
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .append_pair("client_id", self.library.client_id())
+            .finish();
         let request = Request::post(endpoint)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body.into_bytes())
@@ -313,34 +305,28 @@ impl Client {
         Ok(self.web.ask(request).await.map_err(away)?.status().as_u16())
     }
 
-    fn form(&self, fields: &[(&str, &str)]) -> String {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(fields).append_pair("client_id", self.library.client_id());
-        if let Credential::Secret(secret) = &self.credential {
-            form.append_pair("client_secret", secret);
+    /// What the library made, with our assertion where that is how our client shows who it is.
+    fn asserted(&self, mut request: HttpRequest) -> Result<HttpRequest, WebError> {
+        if let (Credential::Assertion(make), &Method::POST) = (&self.credential, request.method()) {
+            let jwt = make().map_err(|error| WebError::Assertion(error.to_string()))?;
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+            form.append_pair("client_assertion", &jwt);
+            let body = request.body_mut();
+            body.push(b'&');
+            body.extend_from_slice(form.finish().as_bytes());
         }
-        form.extend_pairs(self.assertion());
-        form.finish()
-    }
-
-    fn assertion(&self) -> Vec<(&'static str, String)> {
-        match &self.credential {
-            Credential::Assertion(jwt) => vec![
-                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
-                ("client_assertion", jwt.clone()),
-            ],
-            _ => Vec::new(),
-        }
+        Ok(request)
     }
 }
 
-impl<'c> AsyncHttpClient<'c> for Web {
+impl<'c> AsyncHttpClient<'c> for Client {
     type Error = WebError;
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, WebError>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
-            let answer = self.ask(request).await?;
+            let answer = self.web.ask(self.asserted(request)?).await?;
             match answer.status().as_u16() {
                 // A redirect is not followed, and what is only for now is no answer about us.
                 status @ (300..=399 | 429 | 500..) => Err(WebError::Status(status)),

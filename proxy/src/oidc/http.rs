@@ -60,6 +60,8 @@ pub(crate) enum WebError {
     Status(u16),
     #[error("its answer is compressed, which was not asked for")]
     Compressed,
+    #[error("our own key for it cannot be used: {0}")]
+    Assertion(String),
     #[error("it did not answer in {} s", TIMEOUT.as_secs())]
     Timeout,
 }

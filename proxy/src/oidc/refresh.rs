@@ -155,6 +155,8 @@ impl Oidc {
     pub(crate) async fn keep_asking(self) -> std::convert::Infallible {
         self.plan_all();
         let mut under_way = JoinSet::new();
+        let mut view = self.live.watch();
+        let mut connectors = view.borrow_and_update().connectors.clone();
         loop {
             while under_way.len() < AT_ONCE {
                 let Ok(id) = self.renewals.next(Instant::now()) else { break };
@@ -172,6 +174,13 @@ impl Oidc {
             tokio::select! {
                 Some(_) = under_way.join_next() => {}
                 () = self.renewals.bell.notified() => {}
+                Ok(()) = view.changed() => {
+                    let newer = view.borrow_and_update().connectors.clone();
+                    if newer != connectors {
+                        connectors = newer;
+                        self.plan_sooner();
+                    }
+                }
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -179,14 +188,24 @@ impl Oidc {
 
     /// After a start: those that go on from before, spread so that not all are asked at once.
     fn plan_all(&self) {
-        let logins = match self.people.live_logins(clock::now(), |record| record.provider.is_some()) {
-            Ok(logins) => logins,
-            Err(error) => return tracing::error!(%error, "the logins could not be read; no provider is asked about them"),
-        };
         let now = Instant::now();
-        for login in logins {
-            let spread = Duration::from_millis(login.id % u64::try_from(EVERY.as_millis()).unwrap_or(60_000)) / 4;
-            self.renewals.plan(login.id, now + spread);
+        self.plan_each(|login, _| now + spread(login, EVERY));
+    }
+
+    /// Connectors were declared anew: where one is to be asked more often, that counts for the logins that there are.
+    fn plan_sooner(&self) {
+        let now = Instant::now();
+        self.plan_each(|login, provided| self.every(provided).map_or(now, |every| now + every - spread(login, every)));
+    }
+
+    fn plan_each(&self, at: impl Fn(&Login, &Provided) -> Instant) {
+        match self.people.live_logins(clock::now(), |record| record.provider.is_some()) {
+            Ok(logins) => logins.iter().for_each(|login| {
+                if let Some(provided) = login.record.provider.as_ref().filter(|provided| provided.connector.is_some()) {
+                    self.renewals.plan(login.id, at(login, provided));
+                }
+            }),
+            Err(error) => tracing::error!(%error, "the logins could not be read; no provider is asked about them"),
         }
     }
 
@@ -342,6 +361,11 @@ impl Oidc {
             tracing::error!(%error, "a provider's state could not be logged");
         }
     }
+}
+
+/// A part of a quarter of that time, another for each login.
+fn spread(login: &Login, of: Duration) -> Duration {
+    of / 4 * u32::try_from(login.id % 1000).unwrap_or(0) / 1000
 }
 
 fn gone(error: NobodyError) -> Asked {

@@ -112,13 +112,18 @@ impl Oidc {
                 Credential::Secret(secret.to_string())
             }
             (None, Some(key)) => {
-                let now = clock::now();
-                let claims = serde_json::json!({
-                    "iss": spec.client_id, "sub": spec.client_id, "aud": [spec.issuer, discovery.token_endpoint],
-                    "jti": uuid::Uuid::new_v4().to_string(), "iat": now.as_secs(), "exp": now.plus(ASSERTION_LIFE).as_secs(),
-                });
-                let ask = SignAssertion { place: &place, key: &key.private, kid: &kid(&key.public), claims: &claims };
-                Credential::Assertion(self.keys.ask(ask).map_err(ours)?)
+                let (keys, key, client) = (self.keys.clone(), key.clone(), spec.client_id.clone());
+                // One audience and no list: a provider may refuse an assertion that is made for others too. Our key is this connector's
+                // alone, so that nobody else could use it.
+                let audience = discovery.token_endpoint.clone();
+                Credential::Assertion(Box::new(move || {
+                    let now = clock::now();
+                    let claims = serde_json::json!({
+                        "iss": client, "sub": client, "aud": audience, "jti": uuid::Uuid::new_v4().to_string(),
+                        "iat": now.as_secs(), "exp": now.plus(ASSERTION_LIFE).as_secs(),
+                    });
+                    keys.ask(SignAssertion { place: &place, key: &key.private, kid: &kid(&key.public), claims: &claims })
+                }))
             }
             (None, None) => Credential::Public,
         };

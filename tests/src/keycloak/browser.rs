@@ -29,8 +29,13 @@ pub struct Browser {
 impl Browser {
     /// With no cookie.
     pub fn new(keycloak: &Keycloak) -> Result<Self, String> {
+        Self::at(&keycloak.url())
+    }
+
+    /// The same where Keycloak is known by another address.
+    pub fn at(url: &str) -> Result<Self, String> {
         let jar = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
-        Ok(Self { jar, keycloak: keycloak.url(), ca: None, says_yes: true })
+        Ok(Self { jar, keycloak: url.into(), ca: None, says_yes: true })
     }
 
     /// Trusts this CA where an address is `https`, as Naru's is.

@@ -2,40 +2,47 @@
 
 use super::*;
 use crate::keycloak::{Curl, Keycloak};
-use std::io::{BufRead, BufReader};
 
 /// A `naru login` that has printed where to go on, and the code to compare.
 struct Waiting {
-    child: Child,
-    err: BufReader<std::process::ChildStderr>,
+    login: Program,
     address: String,
     code: String,
 }
 
 impl Waiting {
     fn of(somebody: &Somebody<'_>, way: &str) -> Self {
-        let mut child = somebody.begins(&[way]);
-        let mut err = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
+        let mut login = somebody.begins(&[way]);
         // The address and the code stand alone on lines that are set in.
-        let mut alone = Vec::new();
-        while alone.len() < 2 {
-            let mut line = String::new();
-            assert!(err.read_line(&mut line).unwrap() > 0, "{said}");
-            if line.starts_with("  ") {
-                alone.push(line.trim().to_owned());
+        let mut alone = || {
+            loop {
+                if let Some(word) = login.line().strip_prefix("  ") {
+                    return word.to_owned();
+                }
             }
-            said += &line;
-        }
-        let code = alone.pop().unwrap();
-        Self { child, err, address: alone.pop().unwrap(), code }
+        };
+        let (address, code) = (alone(), alone());
+        Self { login, address, code }
     }
 
-    /// Exit code and what was said since.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut rest = String::new();
-        std::io::Read::read_to_string(&mut self.err, &mut rest).unwrap();
-        (self.child.wait().unwrap().code(), rest)
+    /// Exit code and what was said.
+    fn end(self) -> (Option<i32>, String) {
+        let left = self.login.end();
+        (left.code, left.err)
+    }
+}
+
+impl Somebody<'_> {
+    pub(super) fn signs_in_by_device(&self) {
+        let waiting = Waiting::of(self, "--device");
+        let page = waiting.address.split('?').next().unwrap();
+        // It is asked before the code is typed, too.
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+        let seen = self.browser.enter_code(page, &waiting.code, &self.at_keycloak).unwrap();
+        assert!(matches!(&seen, Seen::Page(words) if words.contains("Successful")), "{seen:?}");
+        let (code, said) = waiting.end();
+        assert_eq!(code, Some(0), "{said}");
+        self.must_config();
     }
 }
 
@@ -46,13 +53,7 @@ fn on_a_device_without_a_browser() {
     }
     let acme = Acme::new();
     let minji = acme.somebody("minji", "minji");
-    let waiting = Waiting::of(&minji, "--device");
-    let page = waiting.address.split('?').next().unwrap();
-    let seen = minji.browser.enter_code(page, &waiting.code, &minji.at_keycloak).unwrap();
-    assert!(matches!(&seen, Seen::Page(words) if words.contains("Successful")), "{seen:?}");
-    let (code, said) = waiting.end();
-    assert_eq!(code, Some(0), "{said}");
-    minji.must_config();
+    minji.signs_in_by_device();
     minji.must_work();
     let event = acme.event("auth.login", |event| event["actor"]["name"] == "minji");
     assert_eq!(event["data"]["flow"], "device");

@@ -3,10 +3,18 @@
 //!
 //! Here is what the tests beside this file share: a Naru whose connector is applied, people who sign in, shells that live.
 
+mod asked_again;
+mod bots;
+mod break_glass;
+mod doctor;
+mod figures;
 mod flows;
 mod people;
 mod signed_out;
+mod step_up;
+mod wire;
 
+use self::wire::Wire;
 use crate::harness::{Demo, Person};
 use crate::keycloak::company::{company, keycloak};
 use crate::keycloak::{self, Browser, Opener, Realm, Seen};
@@ -14,7 +22,8 @@ use crate::pty::Terminal;
 use crate::recordings::{PATIENCE, wait};
 use crate::refused_sign_ins::{apply, events};
 use serde_json::Value;
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// Naru, its connector `keycloak` and a realm behind it.
 struct Acme {
@@ -23,6 +32,8 @@ struct Acme {
     admin: Person,
     olga: Person,
     issuer: String,
+    /// Where people and Naru find Keycloak.
+    keycloak: String,
 }
 
 /// The account that the demo's agent opens sessions as.
@@ -39,8 +50,20 @@ impl Acme {
     /// With more lines of the connector's spec.
     fn with(more: &str) -> Self {
         let (demo, realm) = company().unwrap();
-        let issuer = realm.issuer();
-        let acme = Self { admin: demo.sign_in("admin").unwrap(), olga: demo.sign_in("olga").unwrap(), demo, realm, issuer };
+        Self::of(demo, realm, keycloak().unwrap().url(), more)
+    }
+
+    /// The same with a Keycloak that can be reached by the wire alone.
+    fn by_wire(more: &str) -> (Self, Wire) {
+        let (demo, realm) = company().unwrap();
+        let wire = Wire::to(&keycloak().unwrap().url());
+        realm.set(&serde_json::json!({"attributes": {"frontendUrl": wire.url}})).unwrap();
+        (Self::of(demo, realm, wire.url.clone(), more), wire)
+    }
+
+    fn of(demo: Demo, realm: Realm<'static>, keycloak: String, more: &str) -> Self {
+        let issuer = format!("{keycloak}/realms/{}", realm.name());
+        let acme = Self { admin: demo.sign_in("admin").unwrap(), olga: demo.sign_in("olga").unwrap(), demo, realm, issuer, keycloak };
         acme.role("sre", "");
         acme.role("developer", "");
         acme.apply(&acme.connector(more)).unwrap();
@@ -86,7 +109,7 @@ impl Acme {
             acme: self,
             here: self.demo.person(computer).unwrap(),
             at_keycloak: keycloak::Person::of(name),
-            browser: Browser::new(keycloak().unwrap()).unwrap().trusting(self.demo.ready("ca").as_ref()),
+            browser: Browser::at(&self.keycloak).unwrap().trusting(self.demo.ready("ca").as_ref()),
             opener: Opener::new().unwrap(),
         }
     }
@@ -108,6 +131,52 @@ impl Acme {
     }
 }
 
+/// A program under way, whose words on stderr are read while it runs. It is ended with the test.
+struct Program {
+    child: Child,
+    err: BufReader<ChildStderr>,
+    said: String,
+}
+
+/// What a program left.
+#[derive(Debug)]
+struct Left {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Program {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self { err: BufReader::new(child.stderr.take().unwrap()), child, said: String::new() }
+    }
+
+    /// The next line, without its end.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.err.read_line(&mut line).unwrap() > 0, "{}", self.said);
+        self.said += &line;
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    /// Waits for its end.
+    fn end(mut self) -> Left {
+        let mut out = String::new();
+        self.err.read_to_string(&mut self.said).unwrap();
+        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        Left { code: self.child.wait().unwrap().code(), out, err: std::mem::take(&mut self.said) }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A person with a computer and a browser.
 struct Somebody<'a> {
     acme: &'a Acme,
@@ -119,32 +188,28 @@ struct Somebody<'a> {
 
 impl Somebody<'_> {
     /// `naru login` with more words, as it starts.
-    fn begins(&self, words: &[&str]) -> Child {
+    fn begins(&self, words: &[&str]) -> Program {
         let mut command = self.here.command("naru");
         command.args(["login", self.acme.demo.ready("url"), "--ca-pin", self.acme.pin()]).args(words);
-        command.env("BROWSER", self.opener.program()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
+        command.env("BROWSER", self.opener.program());
+        Program::start(command)
     }
 
     /// The browser that opens signs in; what `naru login` said, or Keycloak's own words where it lets nobody through.
-    fn signs_in(&self, words: &[&str]) -> Result<Output, String> {
-        let mut child = self.begins(words);
+    fn signs_in(&self, words: &[&str]) -> Result<Left, String> {
+        let login = self.begins(words);
         match self.browser.open(&self.opener.address().unwrap(), &self.at_keycloak).unwrap() {
             Seen::Left(back) => {
                 self.browser.visit(&back).unwrap();
-                Ok(child.wait_with_output().unwrap())
+                Ok(login.end())
             }
-            Seen::Page(words) => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                Err(words)
-            }
+            Seen::Page(words) => Err(words),
         }
     }
 
     fn must_sign_in(&self) {
-        let out = self.signs_in(&[]).unwrap();
-        assert!(out.status.success(), "{}", text(&out.stderr));
+        let left = self.signs_in(&[]).unwrap();
+        assert_eq!(left.code, Some(0), "{}", left.err);
         self.must_config();
     }
 
@@ -180,7 +245,7 @@ impl Somebody<'_> {
     }
 
     /// Runs a command over stock `ssh`.
-    fn ssh(&self, command: &str) -> Output {
+    fn ssh(&self, command: &str) -> std::process::Output {
         self.here.ssh(&["demo.naru", command])
     }
 

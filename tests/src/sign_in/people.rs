@@ -51,3 +51,21 @@ fn a_claim_gives_a_trait_and_the_trait_a_login() {
     acme.apply(role).unwrap();
     acme.signed_in("minji").must_work();
 }
+
+#[test]
+fn keycloak_signs_with_another_key() {
+    if !Keycloak::wanted() {
+        return;
+    }
+    let acme = Acme::with("refresh: 5s");
+    let minji = acme.signed_in("minji");
+    let mut shell = minji.shell();
+    // Its keys were asked for a moment ago, and are not again so soon for a key that nobody knows.
+    std::thread::sleep(std::time::Duration::from_secs(31));
+    acme.realm.rotate_keys().unwrap();
+    acme.signed_in("jun").must_work();
+    let before = minji.status()["login"]["refreshed"].clone();
+    wait("a refresh", || (minji.status()["login"]["refreshed"] != before).then_some(()));
+    acme.realm.logout("minji").unwrap();
+    shell.wait_for("you were signed out at your identity provider", PATIENCE).unwrap();
+}

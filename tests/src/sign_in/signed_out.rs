@@ -96,12 +96,54 @@ fn one_login_too_many() {
     computers[1].must_work();
     computers[2].must_work();
     acme.role("sre", "{max_logins: 2, when_full: newest_refused}");
-    let out = computers[0].signs_in(&[]).unwrap();
-    assert!(!out.status.success() && text(&out.stderr).contains("2"), "{:?} {}", out.status, text(&out.stderr));
+    let left = computers[0].signs_in(&[]).unwrap();
+    assert!(left.code == Some(3) && left.err.contains("allows 2 logins at once"), "{left:?}");
     computers[1].must_work();
     computers[2].must_work();
-    // Whoever has one already may renew it.
+    // Room is made by signing out.
     assert!(computers[1].here.naru(&["logout"]).status.success());
     computers[0].must_sign_in();
     computers[0].must_work();
+}
+
+/// Lets Keycloak's own limiter allow one session of a person, as the last step of signing in with a password.
+fn one_session_of_keycloak(acme: &Acme, behavior: &str) {
+    let forms = "/authentication/flows/levels%20forms/executions";
+    let limiter = || {
+        let all = acme.realm.call("GET", forms, None).unwrap();
+        all.as_array().unwrap().iter().find(|one| one["providerId"] == "user-session-limits").cloned()
+    };
+    if limiter().is_none() {
+        acme.realm.call("POST", &format!("{forms}/execution"), Some(&json!({"provider": "user-session-limits"}))).unwrap();
+    }
+    let mut execution = limiter().unwrap();
+    let config = json!({"userRealmLimit": "1", "userClientLimit": "0", "behavior": behavior});
+    let config = json!({"alias": behavior, "config": config});
+    let path = format!("/authentication/executions/{}/config", execution["id"].as_str().unwrap());
+    acme.realm.call("POST", &path, Some(&config)).unwrap();
+    execution = limiter().unwrap();
+    execution["requirement"] = "REQUIRED".into();
+    acme.realm.call("PUT", forms, Some(&execution)).unwrap();
+}
+
+#[test]
+fn a_limit_of_keycloak_s_own() {
+    if !Keycloak::wanted() {
+        return;
+    }
+    let acme = Acme::new();
+    acme.role("sre", "{max_logins: 2}");
+    one_session_of_keycloak(&acme, "Terminate oldest session");
+    let (one, two) = (acme.somebody("one", "minji"), acme.somebody("two", "minji"));
+    one.must_sign_in();
+    let mut shell = one.shell();
+    two.must_sign_in();
+    shell.wait_for(OUT, PATIENCE).unwrap();
+    two.must_work();
+    let causes: Vec<Value> = acme.events("auth.ended").into_iter().map(|event| event["data"]["cause"].clone()).collect();
+    assert_eq!(causes, ["backchannel"], "Keycloak's word ended it, and Naru had room");
+    one_session_of_keycloak(&acme, "Deny new session");
+    let said = one.signs_in(&[]).unwrap_err();
+    assert!(said.contains("too many sessions"), "{said}");
+    two.must_work();
 }
