@@ -243,7 +243,7 @@ pub(super) mod tests {
         let api = room.server().api()?;
         let (keys, verifier) = (Keys::make()?, verifier()?);
         let begin = Begin {
-            connector: None,
+            connector: Some("idp".parse().expect("name")),
             flow: Flow::Browser,
             redirect: None,
             challenge: challenge(&verifier),
