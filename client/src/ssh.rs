@@ -55,7 +55,14 @@ async fn session(api: &Api, wanted: Wanted) -> Result<u8, Failure> {
     }
     let mut ends = Ends::listen()?;
     let mut ws = connect(api).await?;
-    let opened = opening(api, &mut ws, &open).await?;
+    // It may wait for somebody at a browser; whoever leaves meanwhile leaves.
+    let opened = tokio::select! {
+        opened = opening(api, &mut ws, &open) => opened?,
+        code = ends.next() => {
+            let _ = ws.close(None).await;
+            return Ok(code);
+        }
+    };
     for line in opened.notice.iter().flat_map(|notice| notice.lines()) {
         say(line);
     }

@@ -107,7 +107,7 @@ async fn enter(app: &App, client: &Client, vouched: Vouched, method: Method, ssh
     let name = method.name;
     let now = crate::clock::now();
     let user = app.sessions.people.vouched(vouched, now).map_err(|error| no(app, error.into(), name, client))?;
-    if let Err(denial) = app.oidc.make_room(&user, client) {
+    if let Err(denial) = app.oidc.make_room(&user, client)? {
         app.sessions.people.sign_out(user.sign_in(), &denial.sentence)?;
         let refusal = Refusal::new(denial.code, "logins", denial.sentence);
         return Err(No {

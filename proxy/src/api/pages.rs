@@ -2,6 +2,7 @@
 //! from anywhere, and no page can be framed.
 
 use access::connector::Flow;
+use access::time::Timestamp;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -88,7 +89,7 @@ pub(super) fn confirm(attempt: &Attempt, proven: &Proven) -> Response {
     body += &row("you", proven.name.as_str());
     body += &what;
     body += &row("address", &attempt.client.ip.to_string());
-    body += &row("asked at", &attempt.begun.to_string());
+    body += &row("asked at", &Timestamp::from_secs(attempt.begun.as_secs()).to_string());
     body += "</table><p>";
     for (action, word, class) in [("approve", "It is me · 저입니다", "yes"), ("deny", "Refuse · 거부", "no")] {
         body += &format!(
@@ -149,7 +150,7 @@ pub(super) fn dry_run(attempt: &Attempt, proven: &Proven, roles: &[(String, Stri
 pub(super) fn refused(refusal: &Refusal) -> Response {
     let hint = refusal.hint.map(|hint| format!("<p>{}</p>", text(hint))).unwrap_or_default();
     let body = format!(
-        "<p>{} ({})</p>{hint}<p lang=\"ko\">로그인하지 못했습니다. 위 문장을 관리자에게 전하세요.</p>",
+        "<p>{} ({})</p>{hint}<p lang=\"ko\">로그인하지 못했습니다. 처음부터 다시 해 보고, 그래도 안 되면 위 문장을 관리자에게 전하세요.</p>",
         text(&refusal.sentence),
         refusal.code
     );

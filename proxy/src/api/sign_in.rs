@@ -61,7 +61,7 @@ pub(crate) async fn by_link(
         other => refused("NARU-A102", format!("this sign-in link is refused: {other}")),
     })?;
     let user = app.sessions.people.sign_in(&redeemed, now).map_err(|error| refused("NARU-A103", error.to_string()))?;
-    if let Err(denial) = app.oidc.make_room(&user, &client) {
+    if let Err(denial) = app.oidc.make_room(&user, &client)? {
         app.sessions.people.sign_out(user.sign_in(), &denial.sentence)?;
         let hint = denial.hint.clone();
         return Err(refused(denial.code, denial.sentence).hint(hint));

@@ -55,6 +55,10 @@ impl Oidc {
         let mut ended = 0;
         for login in logins {
             let Some(said) = &login.record.provider else { continue };
+            // A way in that needs no provider is not closed by one.
+            if login.record.auth.method == access::identity::Method::BreakGlass {
+                continue;
+            }
             let same_person = token.subject().is_none_or(|subject| subject == said.subject);
             let named = match token.sid() {
                 // The same session may sign in again after a forced logout: one that began later is not meant.

@@ -4,6 +4,7 @@ use access::decide::{Denial, LogIn, log_in};
 use access::event::{Actor, Client, Event, What};
 use access::words::ConnectorName;
 use http::StatusCode;
+use store::kv::KvError;
 
 use super::{Oidc, Refusal};
 use crate::authority::logins::{Login, SignIn, tokens_of};
@@ -58,18 +59,21 @@ impl Oidc {
     }
 
     /// Makes room for one more login of this person, or says that there is none.
-    pub(crate) fn make_room(&self, user: &VerifiedUser, client: &Client) -> Result<(), Denial> {
+    pub(crate) fn make_room(&self, user: &VerifiedUser, client: &Client) -> Result<Result<(), Denial>, KvError> {
         let (identity, now) = (user.identity(), clock::now());
         let principal = identity.user.principal();
-        let mut live = self.people.live_logins(now, |record| record.is_of(&principal)).unwrap_or_default();
+        let mut live = self.people.live_logins(now, |record| record.is_of(&principal))?;
         live.retain(|login| login.id != user.sign_in());
         let question = LogIn { identity: identity.clone(), live: live.iter().map(|login| (login.id, login.record.started)).collect() };
-        let admit = log_in(&question, &self.live.now().policy, now)?;
+        let admit = match log_in(&question, &self.live.now().policy, now) {
+            Ok(admit) => admit,
+            Err(denial) => return Ok(Err(denial)),
+        };
         let cause = Cause::new("crowded", format!("you signed in elsewhere ({}), and your role allows no more logins at once", client.ip));
         for login in live.iter().filter(|login| admit.ends.contains(&login.id)) {
             self.end(login, &cause);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Ends the provider's session of a login, where it has one. True when the provider did; else what a browser opens to do it.

@@ -50,7 +50,8 @@ impl StepUps {
 
     fn shared(&self, key: &(u64, String)) -> Option<Ask> {
         self.waiting(|all| {
-            all.retain(|_, one| one.until > Instant::now() && one.done.borrow().is_none());
+            // One that nobody waits for any more may have been opened in a wrong browser: whoever asks next begins anew.
+            all.retain(|_, one| one.until > Instant::now() && one.done.borrow().is_none() && one.done.receiver_count() > 0);
             all.get(key).map(|one| Ask { browse: one.browse.clone(), code: one.code.clone(), done: one.done.subscribe() })
         })
     }

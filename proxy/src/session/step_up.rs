@@ -66,7 +66,10 @@ impl Sessions {
 
 /// Waits for the answer.
 pub(crate) async fn answered(done: &mut tokio::sync::watch::Receiver<Outcome>) -> Result<(), NotOpened> {
-    let late = || NotOpened::new("NARU-P208", "nobody showed who they are in time");
+    let late = || NotOpened {
+        hint: Some("Show it beforehand, and begin again: naru login --again".to_owned()),
+        ..NotOpened::new("NARU-P208", "nobody showed who they are in time")
+    };
     match tokio::time::timeout(PATIENCE, done.wait_for(Option::is_some)).await {
         Ok(Ok(outcome)) => match outcome.as_ref() {
             Some(Ok(())) => Ok(()),
