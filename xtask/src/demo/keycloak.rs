@@ -34,8 +34,8 @@ pub(super) fn demo(naru: &Path, args: &[&String]) -> Result<ExitCode, String> {
     let start = Start { dist: &dist, folder: &folder, port, ca: Some(ca), first: None, remove: Some(&place.0) };
     let running = start.run()?;
     let keycloak = format!("http://127.0.0.1:{port}");
-    apply(naru, &demo, &place, &resources(&keycloak, &realm, demo.said("login")?))?;
-    println!("{}", words(naru, &demo, &keycloak, &realm, &dist)?);
+    let link = apply(naru, &demo, &place, &resources(&keycloak, &realm, demo.said("login")?))?;
+    println!("{}", words(naru, &demo, &keycloak, &realm, &dist, &link)?);
     // Waiting would close the input, and that is the end of it.
     let input = demo.leash.stdin.take();
     let ended = demo.leash.wait();
@@ -229,22 +229,29 @@ spec:
     )
 }
 
-/// Signs in as the demo's administrator, for a moment, and applies.
-fn apply(naru: &Path, demo: &Demo, place: &Place, resources: &str) -> Result<(), String> {
+/// Signs in as the demo's administrator, for a moment, and applies; answers a link for whoever wants to be the administrator.
+fn apply(naru: &Path, demo: &Demo, place: &Place, resources: &str) -> Result<String, String> {
     let file = place.0.join("keycloak.yaml");
     std::fs::write(&file, resources).map_err(|e| place.fault(&e))?;
     let home = place.0.join("admin");
     let run = |args: &[&str]| {
         let said = run::capture(Command::new(naru).env("NARU_HOME", &home).env_remove("NARU_PROFILE").args(args))?;
-        if said.status.success() { Ok(()) } else { Err(format!("naru {} failed: {}", args.first().unwrap_or(&""), said.text.trim())) }
+        if said.status.success() {
+            Ok(said.text)
+        } else {
+            Err(format!("naru {} failed: {}", args.first().unwrap_or(&""), said.text.trim()))
+        }
     };
     run(&["login", "--link", demo.said("sign_in.admin")?])?;
     run(&["apply", "-f", &file.to_string_lossy()])?;
+    let link = run(&["login-link", "create", "admin"])?;
     // The administrator's keys go at once, not with the demo.
-    std::fs::remove_dir_all(&home).map_err(|e| place.fault(&e))
+    std::fs::remove_dir_all(&home).map_err(|e| place.fault(&e))?;
+    let link = link.lines().flat_map(|line| line.split_whitespace()).find(|word| word.starts_with("https://"));
+    link.map(str::to_owned).ok_or_else(|| "naru login-link gave no link".to_owned())
 }
 
-fn words(naru: &Path, demo: &Demo, keycloak: &str, realm: &Realm, dist: &Path) -> Result<String, String> {
+fn words(naru: &Path, demo: &Demo, keycloak: &str, realm: &Realm, dist: &Path, link: &str) -> Result<String, String> {
     let console = std::fs::read_to_string(dist.join("admin-password")).map_err(|e| format!("{}: {e}", dist.display()))?;
     let people: String = realm.people.iter().map(|[name, password, what]| format!("  {name:<8} {password:<14} {what}\n")).collect();
     let (url, pin) = (demo.said("url")?, demo.pin()?);
@@ -261,6 +268,10 @@ Without a browser:
 Then:
   naru status              roles, and why each was given
   naru ssh demo
+
+As Naru's own administrator (the link is good for 15 minutes):
+  naru --profile admin login --link '{link}'
+  naru --profile admin doctor oidc
 
 Keycloak's console, as {ADMIN} with password {console}:
   {keycloak}/admin/master/console/#/{REALM}/users
