@@ -2,7 +2,6 @@
 //! from anywhere, and no page can be framed.
 
 use access::connector::Flow;
-use access::time::Timestamp;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -89,7 +88,7 @@ pub(super) fn confirm(attempt: &Attempt, proven: &Proven) -> Response {
     body += &row("you", proven.name.as_str());
     body += &what;
     body += &row("address", &attempt.client.ip.to_string());
-    body += &row("asked at", &Timestamp::from_secs(attempt.begun.as_secs()).to_string());
+    body += &row("asked at", &seconds(&attempt.begun.to_string()));
     body += "</table><p>";
     for (action, word, class) in [("approve", "It is me · 저입니다", "yes"), ("deny", "Refuse · 거부", "no")] {
         body += &format!(
@@ -100,6 +99,12 @@ pub(super) fn confirm(attempt: &Attempt, proven: &Proven) -> Response {
     }
     body += "</p>";
     page(StatusCode::OK, title, &body)
+}
+
+/// A time as people read it: `2026-11-21 17:57:35 UTC`.
+fn seconds(time: &str) -> String {
+    let whole = time.split(['.', 'Z']).next().unwrap_or(time);
+    format!("{} UTC", whole.replace('T', " "))
 }
 
 /// It is done, and the terminal goes on.
@@ -165,6 +170,12 @@ pub(super) fn way(flow: Flow) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_read_by_people() {
+        assert_eq!(seconds("2026-11-21T17:57:35.045791166Z"), "2026-11-21 17:57:35 UTC");
+        assert_eq!(seconds("2026-11-21T17:57:35Z"), "2026-11-21 17:57:35 UTC");
+    }
 
     #[test]
     fn what_comes_from_elsewhere_stays_text() {
