@@ -1,9 +1,10 @@
 //! `naru apply`, `naru get`, `naru delete`: declared resources.
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
 
 use serde_json::Value;
-use wire::api::{Applied, Apply, Change, Items};
+use wire::api::{Applied, AppliedItem, Apply, Change, Items};
 
 use crate::failure::Failure;
 use crate::http::{Api, encode};
@@ -97,7 +98,10 @@ fn said(applied: &Applied) -> Answer {
         };
         [item.kind.clone(), item.name.clone(), change.to_owned()]
     });
-    Answer::new(applied, Table::of(["kind", "name", "change"], rows))
+    let try_it = |item: &AppliedItem| Some(format!("try {} in a browser, signing nobody in: {}", item.name, item.next.as_ref()?));
+    // For whoever looks; programs have it in the JSON.
+    let next = applied.items.iter().filter(|_| std::io::stdout().is_terminal()).filter_map(try_it).collect();
+    Answer::new(applied, Table::of(["kind", "name", "change"], rows)).below(next)
 }
 
 #[cfg(test)]
