@@ -226,3 +226,77 @@ fn tls_error(error: &io::Error) -> WebError {
         None => WebError::Connect(io::Error::new(error.kind(), wire::plain::words(error))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// A provider behind TLS that answers one request, and its certificate.
+    async fn provider() -> (u16, String) {
+        let made = rcgen::generate_simple_self_signed(["idp.example".to_owned()]).expect("a certificate");
+        let (pem, der) = (made.cert.pem(), made.cert.der().clone());
+        let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+        let config = config.with_no_client_auth().with_single_cert(vec![der], key).expect("a config");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let Ok(mut tls) = tokio_rustls::TlsAcceptor::from(Arc::new(config.clone())).accept(tcp).await else { continue };
+                let mut head = [0; 4096];
+                let _ = tls.read(&mut head).await;
+                let _ = tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+                let _ = tls.shutdown().await;
+            }
+        });
+        (port, pem)
+    }
+
+    /// A CONNECT proxy that leads every name to one port, or refuses; answers what it was asked.
+    async fn proxy(to: Option<u16>) -> (u16, tokio::sync::mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (told, asked) = tokio::sync::mpsc::channel(8);
+        tokio::spawn(async move {
+            while let Ok((mut tcp, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let read = tcp.read(&mut head).await.unwrap_or(0);
+                let line = String::from_utf8_lossy(&head[..read]).lines().next().unwrap_or_default().to_owned();
+                let _ = told.send(line).await;
+                let Some(to) = to else {
+                    let _ = tcp.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await;
+                    continue;
+                };
+                let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                let mut far = TcpStream::connect(("127.0.0.1", to)).await.expect("the provider");
+                let _ = tokio::io::copy_bidirectional(&mut tcp, &mut far).await;
+            }
+        });
+        (port, asked)
+    }
+
+    fn spec(ca: &str, proxy: u16) -> ProviderSpec {
+        ProviderSpec { ca: Some(ca.to_owned()), proxy: Some(format!("http://127.0.0.1:{proxy}")), ..ProviderSpec::default() }
+    }
+
+    #[tokio::test]
+    async fn a_provider_is_reached_through_a_proxy_and_believed_by_its_own_certificates_only() {
+        let (port, pem) = provider().await;
+        let (through, mut asked) = proxy(Some(port)).await;
+        let web = Web::new(&spec(&pem, through)).expect("a way");
+        let answer = web.get("https://idp.example/x").await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), answer.body().as_slice()), (200, &b"hi"[..]));
+        assert_eq!(asked.recv().await.as_deref(), Some("CONNECT idp.example:443 HTTP/1.1"), "its name is for the proxy to look up");
+        // Another name, and another authority.
+        assert!(matches!(web.get("https://other.example/x").await, Err(WebError::Tls(_))));
+        let (_, stranger) = provider().await;
+        let web = Web::new(&spec(&stranger, through)).expect("a way");
+        assert!(matches!(web.get("https://idp.example/x").await, Err(WebError::Tls(_))));
+        let (closed, _asked) = proxy(None).await;
+        let web = Web::new(&spec(&pem, closed)).expect("a way");
+        assert!(matches!(web.get("https://idp.example/x").await, Err(WebError::Proxy(_))));
+    }
+}
