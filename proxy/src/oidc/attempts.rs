@@ -276,10 +276,10 @@ pub(crate) fn times() -> (Timestamp, Instant) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn attempt(n: u32, ip: u32) -> Attempt {
+    pub(in crate::oidc) fn attempt(n: u32, ip: u32) -> Attempt {
         let (begun, until) = times();
         Attempt {
             id: format!("i{n}"),

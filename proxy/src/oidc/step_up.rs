@@ -10,7 +10,7 @@ use access::identity::Auth;
 use access::policy::StepUp;
 use tokio::sync::watch;
 
-use super::attempts::{For, LIFE};
+use super::attempts::{Attempt, For, LIFE};
 use super::settle::Proven;
 use super::{OTHER_ATTEMPT, Oidc, Refusal, SAID_NO, Wanted};
 use crate::authority::people::NobodyError;
@@ -49,10 +49,24 @@ impl StepUps {
     }
 
     fn shared(&self, key: &(u64, String)) -> Option<Ask> {
+        self.waiting(|all| joined(all, key))
+    }
+
+    /// Lets others join this one, unless there is one already: then that one counts, and this one's attempt is the caller's to drop. Looked
+    /// at and put there in one step: a second one would take the first one's place, and those that wait for it would wait in vain.
+    fn offer(&self, key: (u64, String), attempt: &Attempt, browse: String) -> Result<Offered, Refusal> {
         self.waiting(|all| {
-            // One that nobody waits for any more may have been opened in a wrong browser: whoever asks next begins anew.
-            all.retain(|_, one| one.until > Instant::now() && one.done.borrow().is_none() && one.done.receiver_count() > 0);
-            all.get(key).map(|one| Ask { browse: one.browse.clone(), code: one.code.clone(), done: one.done.subscribe() })
+            if let Some(ask) = joined(all, &key) {
+                return Ok(Offered::Joined(ask));
+            }
+            if all.len() >= MAX {
+                return Err(Refusal::new(super::CROWDED, "crowded", "too many sessions wait for somebody to show who they are"));
+            }
+            let (done, receiver) = watch::channel(None);
+            let ask = Ask { browse: browse.clone(), code: attempt.code.clone(), done: receiver };
+            let (id, code) = (attempt.id.clone(), attempt.code.clone());
+            all.insert(key, Waiting { attempt: id, browse, code, until: Instant::now() + LIFE, done });
+            Ok(Offered::First(ask))
         })
     }
 
@@ -65,6 +79,19 @@ impl StepUps {
             all.retain(|_, one| one.attempt != attempt);
         });
     }
+}
+
+/// Whose attempt it is that a session waits for.
+enum Offered {
+    First(Ask),
+    Joined(Ask),
+}
+
+/// The one that waits for the same, if any does.
+fn joined(all: &mut HashMap<(u64, String), Waiting>, key: &(u64, String)) -> Option<Ask> {
+    // One that nobody waits for any more may have been opened in a wrong browser: whoever asks next begins anew.
+    all.retain(|_, one| one.until > Instant::now() && one.done.borrow().is_none() && one.done.receiver_count() > 0);
+    all.get(key).map(|one| Ask { browse: one.browse.clone(), code: one.code.clone(), done: one.done.subscribe() })
 }
 
 impl Oidc {
@@ -86,22 +113,14 @@ impl Oidc {
             max_age: needs.max_age.map(|age| age.duration().as_secs() / 2),
         };
         let (attempt, browse) = self.begin_here(wanted).await?;
-        // Another session may have asked while the provider was looked up; then that one counts.
-        if let Some(ask) = self.step_ups.shared(&key) {
-            drop(self.attempts.take(&attempt.id));
-            return Ok(ask);
-        }
-        let (done, receiver) = watch::channel(None);
-        let ask = Ask { browse: browse.clone(), code: attempt.code.clone(), done: receiver };
-        self.step_ups.waiting(|all| {
-            if all.len() >= MAX {
-                return Err(Refusal::new(super::CROWDED, "crowded", "too many sessions wait for somebody to show who they are"));
+        // Another session may have asked while the provider was looked up.
+        match self.step_ups.offer(key, &attempt, browse) {
+            Ok(Offered::First(ask)) => Ok(ask),
+            other => {
+                drop(self.attempts.take(&attempt.id));
+                other.map(|(Offered::First(ask) | Offered::Joined(ask))| ask)
             }
-            let waiting = Waiting { attempt: attempt.id, browse, code: attempt.code, until: Instant::now() + LIFE, done };
-            all.insert(key, waiting);
-            Ok(())
-        })?;
-        Ok(ask)
+        }
     }
 
     /// Somebody has shown who they are and meant it: if it is the login's own person, the login is as fresh and strong as that.
@@ -122,5 +141,26 @@ impl Oidc {
         }
         self.people.renewed(sign_in, Some(&proven.provided.kept), Some(&auth), None)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attempts::tests::attempt;
+    use super::*;
+
+    #[test]
+    fn a_second_one_joins_the_first_and_takes_no_place_of_those_that_wait() {
+        let step_ups = StepUps::default();
+        let offer = |n| step_ups.offer((1, "{}".to_owned()), &attempt(n, 1), format!("https://h/{n}"));
+        let Ok(Offered::First(first)) = offer(1) else { panic!("nobody waits yet") };
+        let Ok(Offered::Joined(second)) = offer(2) else { panic!("one waits") };
+        assert_eq!(second.browse, "https://h/1");
+        assert!(first.done.has_changed().is_ok_and(|changed| !changed), "still waited for");
+        step_ups.answer("i1", Ok(()));
+        assert_eq!([&first, &second].map(|ask| ask.done.borrow().clone()), [Some(Ok(())), Some(Ok(()))]);
+        drop((first, second));
+        assert!(matches!(offer(3), Ok(Offered::First(_))), "that one is over");
+        assert!(matches!(offer(4), Ok(Offered::First(_))), "and of the last one nobody waits");
     }
 }
