@@ -211,15 +211,19 @@ fn of_person(app: &App, person: &Person, all: bool) -> Result<Vec<Login>, No> {
 /// sessions behind them.
 pub(crate) async fn out(State(app): State<App>, Told(person, asked): Told<Person, SignOut>) -> Result<Json<SignedOut>, No> {
     let people = &app.sessions.people;
-    let logins = of_person(&app, &person, asked.all)?;
+    let mut logins = of_person(&app, &person, asked.all)?;
+    if asked.replaced {
+        logins.retain(|login| !app.sessions.table.has(login.id));
+    }
+    if logins.is_empty() {
+        // Nothing ends, and nothing is said to.
+        return Ok(Json(SignedOut::default()));
+    }
     let logged = app.sessions.log.append(&person.event(What::Logout {}))?;
     let _durable = app.sessions.log.durable(logged).await?;
     let mut answer = SignedOut::default();
     let mut hints = Vec::new();
     for login in logins {
-        if asked.replaced && app.sessions.table.has(login.id) {
-            continue;
-        }
         let id_token = if asked.replaced { None } else { app.oidc.id_token(login.id) };
         if people.sign_out(login.id, "you signed out")? {
             answer.ended += 1;

@@ -136,7 +136,7 @@ impl People {
         if free { Ok(()) } else { Err(NobodyError::Taken(name.clone())) }
     }
 
-    /// Somebody whom a provider vouched for signs in; `ends` are logins that make room.
+    /// Somebody whom a provider vouched for signs in.
     pub(crate) fn vouched(&self, vouched: Vouched, now: Timestamp) -> Result<VerifiedUser, NobodyError> {
         let Vouched { name, provided, auth, tokens, expires, proof } = vouched;
         self.may_be_called(&name, &provided)?;
@@ -146,6 +146,7 @@ impl People {
         if let Some(person) = stored_person(&provided) {
             changes.extend(self.known_as(&name, person)?);
         }
+        let news = !changes.is_empty();
         if let Some(tokens) = tokens {
             changes.push(Change::put(tokens_of(sign_in), serde_json::to_vec(&tokens).unwrap_or_default(), Expect::Absent));
         }
@@ -168,7 +169,10 @@ impl People {
             Err(KvError::Conflict { key, .. }) if key.starts_with(PEOPLE) => return Err(NobodyError::Taken(name)),
             Err(error) => return Err(error.into()),
         }
-        self.live.refresh().map_err(|error| KvError::Io(std::io::Error::other(error)))?;
+        // Somebody who comes back as they were changes nothing that all others read.
+        if news {
+            self.live.refresh().map_err(|error| KvError::Io(std::io::Error::other(error)))?;
+        }
         Ok(VerifiedUser { identity: self.identity(&name, sign_in, now)?, sign_in })
     }
 
@@ -240,6 +244,9 @@ impl People {
         let kept = kept.filter(|kept| provided.kept != **kept);
         let auth = auth.filter(|auth| record.auth != **auth);
         let changed = kept.is_some() || auth.is_some();
+        if !changed && tokens.is_none() {
+            return Ok(false);
+        }
         if let Some(kept) = kept {
             provided.kept = kept.clone();
             if let Some(person) = stored_person(provided) {

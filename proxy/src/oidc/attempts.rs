@@ -1,7 +1,7 @@
 //! Sign-ins that have begun and are not done, in memory: bounded in number, per source and in bytes; each has ten minutes, and is
 //! used up by its first answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const MAX: usize = 10_000;
 const MAX_OF_ONE: usize = 200;
 /// Most bytes of what clients sent with them.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// Most device flows: for each the provider is asked every few seconds.
+/// Most device flows: the provider is asked when each begins, and as often as its client asks us.
 const MAX_DEVICE: usize = 500;
 /// Most device flows from one source.
 const MAX_DEVICE_OF_ONE: usize = 20;
@@ -108,7 +108,7 @@ struct All {
     by_id: HashMap<String, Attempt>,
     by_state: HashMap<String, String>,
     of_source: HashMap<IpAddr, Count>,
-    by_age: BTreeMap<(Instant, String), ()>,
+    by_age: BTreeSet<(Instant, String)>,
     bytes: usize,
     devices: usize,
 }
@@ -190,7 +190,7 @@ impl Attempts {
     }
 }
 
-fn unknown() -> Refusal {
+pub(super) fn unknown() -> Refusal {
     Refusal::new(NO_ATTEMPT, "unknown", "this sign-in is not known: it is done, too old, or was never begun")
         .hint("Begin again with `naru login`.")
 }
@@ -216,7 +216,7 @@ impl All {
         let count = self.of_source.entry(source).or_default();
         (count.all, count.devices) = (count.all + 1, count.devices + usize::from(device));
         self.by_state.insert(attempt.state.clone(), attempt.id.clone());
-        self.by_age.insert((attempt.until, attempt.id.clone()), ());
+        self.by_age.insert((attempt.until, attempt.id.clone()));
         self.by_id.insert(attempt.id.clone(), attempt);
         Ok(())
     }
@@ -226,7 +226,7 @@ impl All {
         let most = self.of_source.iter().map(|(source, count)| (*source, of(count))).max_by_key(|(_, count)| *count);
         let (crowd, _) = most.filter(|(_, count)| *count > of(&own) + 1)?;
         let theirs = |id: &str| self.by_id.get(id).is_some_and(|one| source_of(one.client.ip) == crowd && is(one));
-        let oldest = self.by_age.keys().find(|(_, id)| theirs(id)).map(|(_, id)| id.clone())?;
+        let oldest = self.by_age.iter().find(|(_, id)| theirs(id)).map(|(_, id)| id.clone())?;
         self.remove(&oldest)
     }
 
@@ -247,7 +247,7 @@ impl All {
     }
 
     fn sweep(&mut self, now: Instant) {
-        while let Some((_, id)) = self.by_age.keys().next().filter(|(until, _)| *until <= now).cloned() {
+        while let Some((_, id)) = self.by_age.first().filter(|(until, _)| *until <= now).cloned() {
             self.remove(&id);
         }
     }

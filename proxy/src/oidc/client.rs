@@ -341,7 +341,7 @@ fn away(error: WebError) -> ClientError {
 }
 
 /// Only what a provider may say in an error, without line breaks: it comes into the log and to the person.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 

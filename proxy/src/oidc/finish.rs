@@ -1,5 +1,6 @@
 //! What comes back from a provider, by the client or by a browser: held against what was asked, then exchanged. Each answer counts once.
 
+use access::connector::Flow;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -7,9 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use wire::api::Finish;
 use wire::oidc::Nonce;
 
-use super::attempts::{Attempt, For, ForLogin, Stage};
+use super::attempts::{Attempt, For, ForLogin, Stage, unknown};
+use super::client::plain;
 use super::settle::Proven;
-use super::{NO_ATTEMPT, OTHER_ATTEMPT, Oidc, Refusal, SAID_NO};
+use super::{OTHER_ATTEMPT, Oidc, Refusal, SAID_NO};
 
 /// Longest query that an answer may have.
 const MAX_ANSWER: usize = 16 * 1024;
@@ -61,14 +63,14 @@ impl Oidc {
     /// A client asks whether its login is done, or brings the provider's answer.
     pub(crate) async fn finish(&self, asked: &Finish) -> Result<Came, Refusal> {
         let attempt = self.attempts.get(&asked.id)?;
-        let For::Login(login) = &attempt.purpose else { return Err(self.unknown()) };
+        let For::Login(login) = &attempt.purpose else { return Err(unknown()) };
         let shown = URL_SAFE_NO_PAD.encode(digest(&SHA256, asked.verifier.as_bytes()));
         if verify_slices_are_equal(shown.as_bytes(), login.challenge.as_bytes()).is_err() {
             return Err(Refusal::new(OTHER_ATTEMPT, "verifier", "this sign-in was begun by another client"));
         }
         let login = login.clone();
         match (login.flow, &asked.answer) {
-            (access::connector::Flow::Browser, Some(query)) => {
+            (Flow::Browser, Some(query)) => {
                 // Used up before the provider is asked: there is no second try with the same state.
                 let attempt = self.attempts.take(&attempt.id)?;
                 let proven = self.answered(&attempt, query).await?;
@@ -78,7 +80,7 @@ impl Oidc {
                 Stage::Begun | Stage::Proven(_) => Ok(Came::Waiting),
                 Stage::Approved(_) => match self.attempts.take(&asked.id)?.stage {
                     Stage::Approved(proven) => Ok(Came::Proven(proven, login)),
-                    _ => Err(self.unknown()),
+                    _ => Err(unknown()),
                 },
                 Stage::Refused(refusal) => {
                     drop(self.attempts.take(&asked.id));
@@ -108,8 +110,8 @@ impl Oidc {
         if attempt.browser.is_none() || attempt.browser != browser {
             return Err(Refusal::new(OTHER_ATTEMPT, "browser", "this sign-in was begun in another browser"));
         }
-        if matches!(&attempt.purpose, For::Login(login) if login.flow == access::connector::Flow::Browser) {
-            return Err(self.unknown());
+        if matches!(&attempt.purpose, For::Login(login) if login.flow == Flow::Browser) {
+            return Err(unknown());
         }
         match self.answered(&attempt, query).await {
             Ok(proven) => {
@@ -140,7 +142,6 @@ impl Oidc {
             _ => return Err(Refusal::new(OTHER_ATTEMPT, "mix_up", "the answer is not of the provider that was asked (iss)")),
         }
         if let Some(error) = answer.error {
-            let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(200).collect::<String>();
             let more = answer.description.map(|text| format!(": {}", plain(&text))).unwrap_or_default();
             return Err(Refusal::new(SAID_NO, "refused", format!("the identity provider refused: {}{more}", plain(&error))));
         }
@@ -151,10 +152,5 @@ impl Oidc {
         let client = self.client(&attempt.connector, &stored).await?;
         let tokens = client.exchange(&code, &attempt.verifier, &attempt.redirect).await?;
         self.settle(&attempt.connector, &stored, &client, &tokens, Nonce::Must(&attempt.nonce)).await
-    }
-
-    fn unknown(&self) -> Refusal {
-        Refusal::new(NO_ATTEMPT, "unknown", "this sign-in is not known: it is done, too old, or was never begun")
-            .hint("Begin again with `naru login`.")
     }
 }

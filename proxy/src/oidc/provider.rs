@@ -13,11 +13,11 @@ use crate::clock;
 
 /// How long a description counts as new.
 const DISCOVERY_LIFE: Duration = Duration::from_secs(3600);
-/// Between two fetches of keys, and between two tries after a failure of either.
+/// Between two fetches of keys, whatever came of them.
 const KEYS_FLOOR: Duration = Duration::from_secs(30);
 /// How long keys count as new: one that a provider takes back, since it was stolen perhaps, counts no longer than that here.
 const KEYS_LIFE: Duration = Duration::from_secs(600);
-/// After a fetch that failed.
+/// After a fetch that failed, where there is nothing from before.
 const RETRY_FLOOR: Duration = Duration::from_secs(5);
 /// How far the provider's clock may be from ours.
 pub(super) const LEEWAY: Duration = Duration::from_secs(60);
@@ -76,9 +76,8 @@ impl Described {
 #[derive(Default)]
 struct Known {
     described: Option<(Described, Instant)>,
-    keys: Option<Arc<KeySet>>,
-    /// When those came.
-    keys_at: Option<Instant>,
+    /// With the moment when they came.
+    keys: Option<(Arc<KeySet>, Instant)>,
     /// The last time that keys were asked for, whatever came.
     asked: Option<Instant>,
     failed: Option<(Instant, ProviderError)>,
@@ -177,9 +176,9 @@ impl Provider {
 
     /// The keys that are known, fetched where there are none or they are old. Old ones stay in use where newer ones cannot be had.
     pub(super) async fn keys(&self) -> Result<Arc<KeySet>, ProviderError> {
-        match self.known(|known| (known.keys.clone(), known.keys_at)) {
-            (Some(keys), Some(at)) if at.elapsed() < KEYS_LIFE => Ok(keys),
-            (known, _) => self.fetch_keys(known.as_ref()).await,
+        match self.known(|known| known.keys.clone()) {
+            Some((keys, at)) if at.elapsed() < KEYS_LIFE => Ok(keys),
+            known => self.fetch_keys(known.map(|(keys, _)| keys).as_ref()).await,
         }
     }
 
@@ -188,7 +187,7 @@ impl Provider {
         let described = self.described().await?;
         let _one = self.fetching.lock().await;
         let (keys, asked) = self.known(|known| (known.keys.clone(), known.asked));
-        if let Some(keys) = keys {
+        if let Some((keys, _)) = keys {
             let newer = than.is_some_and(|than| !Arc::ptr_eq(than, &keys));
             if newer || asked.is_some_and(|at| at.elapsed() < KEYS_FLOOR) {
                 return Ok(keys);
@@ -204,12 +203,12 @@ impl Provider {
         match fetched {
             Ok(keys) => {
                 let keys = Arc::new(keys);
-                self.known(|known| (known.keys, known.keys_at) = (Some(keys.clone()), Some(Instant::now())));
+                self.known(|known| known.keys = Some((keys.clone(), Instant::now())));
                 Ok(keys)
             }
             Err(error) => {
                 self.known(|known| known.failed = Some((Instant::now(), error.clone())));
-                self.known(|known| known.keys.clone()).ok_or(error)
+                self.known(|known| known.keys.clone()).map(|(keys, _)| keys).ok_or(error)
             }
         }
     }
@@ -299,8 +298,8 @@ mod tests {
         let provider = Provider::new(ProviderSpec { issuer: stub.issuer.clone(), ..ProviderSpec::default() }, true).expect("a provider");
         let first = provider.keys().await.expect("keys");
         assert!(Arc::ptr_eq(&first, &provider.keys().await.expect("keys")), "known");
-        let long_ago = Instant::now().checked_sub(KEYS_LIFE);
-        provider.known(|known| (known.keys_at, known.asked) = (long_ago, long_ago));
+        let long_ago = Instant::now().checked_sub(KEYS_LIFE).expect("this machine is up for longer");
+        provider.known(|known| (known.keys, known.asked) = (Some((first.clone(), long_ago)), Some(long_ago)));
         assert!(!Arc::ptr_eq(&first, &provider.keys().await.expect("keys")), "asked for again");
     }
 }

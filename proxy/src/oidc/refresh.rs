@@ -86,17 +86,13 @@ impl Renewals {
     }
 
     /// One whose time has come; it is busy until [`Self::done`].
-    fn next(&self, now: Instant) -> Result<u64, Option<Instant>> {
+    fn next(&self, now: Instant) -> Option<u64> {
         let mut due = self.due();
-        match due.at.first().copied() {
-            Some((at, id)) if at <= now => {
-                due.at.remove(&(at, id));
-                due.of.remove(&id);
-                due.busy.insert(id);
-                Ok(id)
-            }
-            first => Err(first.map(|(at, _)| at)),
-        }
+        let (at, id) = due.at.first().copied().filter(|(at, _)| *at <= now)?;
+        due.at.remove(&(at, id));
+        due.of.remove(&id);
+        due.busy.insert(id);
+        Some(id)
     }
 
     fn done(&self, id: u64, next: Option<Instant>) {
@@ -142,6 +138,9 @@ impl Drop for Asking {
 
 /// What came of a question.
 enum Asked {
+    /// There is nothing to ask with: a login without a refresh token, which is short, or by a break-glass link. It says nothing of the
+    /// provider either.
+    Nothing,
     /// All is as it is now known.
     Confirmed,
     /// The login is over.
@@ -159,7 +158,7 @@ impl Oidc {
         let mut connectors = view.borrow_and_update().connectors.clone();
         loop {
             while under_way.len() < AT_ONCE {
-                let Ok(id) = self.renewals.next(Instant::now()) else { break };
+                let Some(id) = self.renewals.next(Instant::now()) else { break };
                 let oidc = self.clone();
                 under_way.spawn(async move {
                     // Also where the question is broken off, so that no login is forgotten.
@@ -234,6 +233,7 @@ impl Oidc {
         };
         let Some(_place) = self.renewals.place(&connector) else { return Some(Instant::now() + FULL) };
         match self.ask_about(&login, &provided, &connector).await {
+            Asked::Nothing => Some(Instant::now() + every),
             Asked::Confirmed => {
                 self.tell_provider(&connector, None);
                 Some(Instant::now() + every)
@@ -260,13 +260,11 @@ impl Oidc {
 
     async fn ask_about(&self, login: &Login, provided: &Provided, connector: &ConnectorName) -> Asked {
         let place = tokens_of(login.id);
-        let stored = match self.people.tokens(login.id) {
-            // Without a refresh token nothing can be asked; such a login is short.
+        let (refresh, id_token) = match self.people.tokens(login.id) {
             Ok(Some(Tokens { refresh: Some(refresh), id_token, .. })) => (refresh, id_token),
-            Ok(_) => return Asked::Confirmed,
+            Ok(_) => return Asked::Nothing,
             Err(error) => return Asked::Away(error.to_string()),
         };
-        let (refresh, id_token_before) = stored;
         let refresh_text = match self.keys.ask(Unseal { place: &place, sealed: &refresh }) {
             Ok(text) => text,
             Err(error) => return Asked::Over(Cause::new("provider", format!("what your identity provider gave is lost: {error}"))),
@@ -288,8 +286,9 @@ impl Oidc {
         };
         let seal = |text: &str| self.keys.ask(Seal { place: &place, secret: text.as_bytes() }).ok();
         let newer = tokens.refresh_token().and_then(|token| seal(token.secret()));
-        // Kept at once: the one before may count for nothing from here on.
-        let kept = Tokens { refresh: newer.or(Some(refresh)), id_token: id_token_before, confirmed: clock::now() };
+        let newer_id = tokens.id_token_text().and_then(seal);
+        // Kept at once: the one before may count for nothing from here on. What is not believed below ends the login, and these with it.
+        let kept = Tokens { refresh: newer.or(Some(refresh)), id_token: newer_id.or(id_token), confirmed: clock::now() };
         if let Err(error) = self.people.renewed(login.id, None, None, Some(&kept)) {
             return gone(error);
         }
@@ -306,27 +305,23 @@ impl Oidc {
             }
         };
         match claims {
-            Some(claims) => self.take_in(login, provided, &declared, &claims, kept),
+            Some(claims) => self.take_in(login, provided, &declared, &claims),
             None => Asked::Confirmed,
         }
     }
 
     /// What the provider says of a person now counts from now on.
-    fn take_in(&self, login: &Login, provided: &Provided, declared: &StoredConnector, claims: &Claims, mut kept: Tokens) -> Asked {
+    fn take_in(&self, login: &Login, provided: &Provided, declared: &StoredConnector, claims: &Claims) -> Asked {
         // Core section 12.2: the same person, or nobody.
         if claims.subject != provided.subject {
             let refusal = Refusal::new(super::UNBELIEVED, "subject", "the provider's answer to a refresh is about somebody else");
             self.tell_refused(&refusal);
             return Asked::Over(Cause::new("provider", refusal.sentence));
         }
-        let place = tokens_of(login.id);
-        let newer = claims.token.as_ref().map(|(_, text)| Seal { place: &place, secret: text.as_bytes() });
-        let sealed = newer.and_then(|newer| self.keys.ask(newer).ok());
-        kept.id_token = sealed.or(kept.id_token);
         let roles = |kept: &access::connector::Kept| declared.spec.roles(kept).into_keys().collect::<BTreeSet<RoleName>>();
         let now_kept = settle::kept(&declared.spec, &claims.all);
         let (was, is) = (roles(&provided.kept), roles(&now_kept));
-        match self.people.renewed(login.id, Some(&now_kept), None, Some(&kept)) {
+        match self.people.renewed(login.id, Some(&now_kept), None, None) {
             Ok(_) => {}
             Err(error) => return gone(error),
         }
