@@ -81,6 +81,27 @@ fn somebody_logs_out() {
 }
 
 #[test]
+fn a_login_anew_leaves_the_shells_of_the_one_before() {
+    if !Keycloak::wanted() {
+        return;
+    }
+    let acme = Acme::new();
+    let minji = acme.signed_in("minji");
+    let mut shell = minji.shell();
+    minji.must_sign_in();
+    shell.send(b"echo on $((70+7))\n").unwrap();
+    shell.wait_for("on 77", PATIENCE).unwrap();
+    assert!(acme.events("auth.logout").is_empty(), "what goes on is no logout");
+    // The second one has no shell: it ends with the third.
+    minji.must_sign_in();
+    acme.event("auth.logout", |event| event["actor"]["name"] == "minji");
+    assert_eq!(acme.events("auth.logout").len(), 1);
+    shell.send(b"echo still $((60+6))\n").unwrap();
+    shell.wait_for("still 66", PATIENCE).unwrap();
+    minji.must_work();
+}
+
+#[test]
 fn one_login_too_many() {
     if !Keycloak::wanted() {
         return;
