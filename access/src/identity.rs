@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
-use crate::words::{NodeName, RoleName, UserName};
+use crate::words::{AgentId, Login, NodeName, RequestId, ResourceName, RoleName, UserName};
 
 /// A person: (issuer, subject) of OpenID Connect. The local issuer is the install id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +55,63 @@ pub struct Identity {
     /// How the person showed who they are.
     #[serde(default)]
     pub auth: Auth,
+    /// From where and with what words they ask. What is absent fits no condition.
+    #[serde(default)]
+    pub context: Context,
+    /// What access requests gave them, those that are over included: time decides.
+    #[serde(default)]
+    pub granted: Vec<Granted>,
+}
+
+/// The circumstances of what is asked, as far as they are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    /// The address that the person comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// Why they ask, in their own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The serial of the certificate that was shown, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+/// A role for a time, by an approved access request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// The request.
+    pub request: RequestId,
+    /// The role.
+    pub role: RoleName,
+    /// The only target for which it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<OnlyTarget>,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Exactly one target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnlyTarget {
+    /// What it is.
+    pub kind: Reach,
+    /// Its name.
+    pub name: String,
+    /// The only login there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+}
+
+/// The two kinds of target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// An SSH target.
+    Node,
+    /// A Kubernetes target.
+    Cluster,
 }
 
 /// How somebody showed who they are, as far as it is known.
@@ -130,4 +188,19 @@ pub struct NodeFacts {
     pub name: NodeName,
     /// Its labels.
     pub labels: Labels,
+    /// The agent that serves it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+}
+
+/// A Kubernetes target as `decide` sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterFacts {
+    /// Its name.
+    pub name: ResourceName,
+    /// Its labels.
+    pub labels: Labels,
+    /// The agent that serves it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
 }

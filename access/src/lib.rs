@@ -5,10 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod amount;
+pub mod condition;
 pub mod connector;
 pub mod decide;
 pub mod event;
+pub mod hours;
 pub mod identity;
+pub mod network;
 pub mod policy;
 pub mod time;
 pub mod words;

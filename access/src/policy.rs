@@ -5,229 +5,207 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::amount::{Period, Size};
 use crate::connector::{BotSpec, ConnectorSpec};
-use crate::event::SessionKind;
 use crate::identity::Traits;
-use crate::words::{ConnectorName, RoleName, UserName};
+use crate::words::{ConnectorName, NodeName, ResourceName, RoleName, UserName};
 
+mod declared;
+mod faults;
+mod options;
 pub mod pattern;
+mod role;
 pub mod set;
 pub mod whole;
 
+pub use declared::{
+    AccessRuleSpec, Approvals, AuditSinkSpec, AutoReview, ClusterSpec, GuardrailSpec, JoinKind, JoinTokenSpec, LockSpec, LockTarget,
+    MessengerSpec, Never, NodeSpec, ReachKubernetes, ReachSpec, ReachSsh, ReasonSpec, SETTINGS, SettingsSpec, Unless, WebhookSpec, Who,
+};
+pub use faults::SpecFault;
+pub use options::{RecordingMode, RoleOptions, StepUp, WhenFull};
 pub use pattern::{LoginPattern, Pattern};
-pub use set::{PolicyFault, PolicySet, SpecFault};
+pub use role::{
+    AuditAction, AuditRule, ChannelKind, KindOrAll, KubeRule, KubeVerb, Level, ReviewRights, Rights, RoleSpec, Selector, SshRule,
+};
+pub use set::{LockInForce, Others, PolicyFault, PolicySet};
 pub use whole::WholeFault;
 
-/// What a role gives and takes. Everything absent is empty, and empty gives nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RoleSpec {
-    /// What the role allows.
-    #[serde(skip_serializing_if = "is_default")]
-    pub allow: Vec<SshRule>,
-    /// What it denies; a deny of any of a person's roles wins over every allow.
-    #[serde(skip_serializing_if = "is_default")]
-    pub deny: Vec<SshRule>,
-    /// What it demands of the sessions that it allows.
-    #[serde(skip_serializing_if = "is_default")]
-    pub options: RoleOptions,
-    /// What of other people's doing it lets see.
-    #[serde(skip_serializing_if = "is_default")]
-    pub audit: AuditRights,
-    /// Which kinds of resource it lets change.
-    #[serde(skip_serializing_if = "is_default")]
-    pub administer: Vec<ResourceKind>,
+macro_rules! kinds {
+    ($($kind:ident = $word:literal,)*) => {
+        /// A kind of thing that is declared or made.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[allow(missing_docs, reason = "the words say it")]
+        pub enum ResourceKind { $($kind,)* }
+
+        impl ResourceKind {
+            /// Every kind.
+            pub const ALL: [Self; [$($word),*].len()] = [$(Self::$kind),*];
+
+            /// As written in policies.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $word,)* }
+            }
+        }
+    };
 }
 
-/// Sessions on nodes with certain labels, as certain logins. All parts must fit; an empty `node_labels` or `logins` fits nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SshRule {
-    /// Each key must be a label of the node and one of its patterns fit. The key `*` with the pattern `*` fits every node.
-    #[serde(skip_serializing_if = "is_default")]
-    pub node_labels: BTreeMap<String, Vec<Pattern>>,
-    /// The logins.
-    #[serde(skip_serializing_if = "is_default")]
-    pub logins: Vec<LoginPattern>,
-    /// The kinds of session; empty means every kind.
-    #[serde(skip_serializing_if = "is_default")]
-    pub kinds: Vec<SessionKind>,
-    /// Whether labels that only the agent vouches for may fit too. To a deny rule they always do.
-    #[serde(skip_serializing_if = "is_default")]
-    pub agent_labels: bool,
+kinds! {
+    Role = "role",
+    User = "user",
+    OidcConnector = "oidc_connector",
+    Bot = "bot",
+    JoinToken = "join_token",
+    Node = "node",
+    Cluster = "cluster",
+    Guardrail = "guardrail",
+    AccessRule = "access_rule",
+    Messenger = "messenger",
+    AuditSink = "audit_sink",
+    Lock = "lock",
+    Settings = "settings",
+    Link = "link",
+    Request = "request",
 }
 
-/// What a role demands of the sessions that it allows. Of several allowing roles the strictest counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RoleOptions {
-    /// How sessions are recorded.
-    #[serde(skip_serializing_if = "is_default")]
-    pub recording: RecordingMode,
-    /// Whether what is typed is kept, not only its hash.
-    #[serde(skip_serializing_if = "is_default")]
-    pub record_input: bool,
-    /// How long a session may last.
-    #[serde(skip_serializing_if = "is_default")]
-    pub max_session: Option<Period>,
-    /// How long it may be idle.
-    #[serde(skip_serializing_if = "is_default")]
-    pub idle: Option<Period>,
-    /// What the person is shown first; at most 500 characters.
-    #[serde(skip_serializing_if = "is_default")]
-    pub notice: Option<String>,
-    /// How much of one stream is kept; what is cut is marked.
-    #[serde(skip_serializing_if = "is_default")]
-    pub max_output: Option<Size>,
-    /// How freshly and strongly the person must have shown who they are, before a session begins.
-    #[serde(skip_serializing_if = "is_default")]
-    pub step_up: Option<StepUp>,
-    /// How many logins a person may have at once; no limit where absent.
-    #[serde(skip_serializing_if = "is_default")]
-    pub max_logins: Option<u32>,
-    /// What happens to one login too many.
-    #[serde(skip_serializing_if = "is_default")]
-    pub when_full: WhenFull,
+macro_rules! resources {
+    ($($(#[$doc:meta])* $kind:ident { $name:ty, $spec:ty },)*) => {
+        /// Something declared, as `{kind, name, spec}`.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+        pub enum Resource {
+            $(
+                $(#[$doc])*
+                $kind {
+                    /// Its name; unique among its kind.
+                    name: $name,
+                    /// What is declared of it.
+                    #[serde(default)]
+                    spec: $spec,
+                },
+            )*
+        }
+
+        impl ResourceKind {
+            /// Those that are declared as resources.
+            pub const DECLARED: [Self; [$(stringify!($kind)),*].len()] = [$(Self::$kind),*];
+        }
+
+        impl Resource {
+            /// Of which kind it is.
+            pub const fn kind(&self) -> ResourceKind {
+                match self { $(Self::$kind { .. } => ResourceKind::$kind,)* }
+            }
+            /// Its name as text; unique among its kind.
+            pub fn name(&self) -> &str {
+                match self { $(Self::$kind { name, .. } => name.as_str(),)* }
+            }
+            /// Its spec as it is stored and shown.
+            pub fn spec(&self) -> serde_json::Value {
+                // Plain values in maps with text keys cannot fail to become JSON.
+                match self { $(Self::$kind { spec, .. } => serde_json::to_value(spec).unwrap_or_default(),)* }
+            }
+        }
+    };
 }
 
-/// What the provider must have said of a login. All that is there must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StepUp {
-    /// One of these context classes (`acr`).
-    #[serde(skip_serializing_if = "is_default")]
-    pub acr: Vec<String>,
-    /// All of these methods (`amr`).
-    #[serde(skip_serializing_if = "is_default")]
-    pub amr: Vec<String>,
-    /// The person showed who they are at most so long ago.
-    #[serde(skip_serializing_if = "is_default")]
-    pub max_age: Option<Period>,
+resources! {
+    /// What people may do.
+    Role { RoleName, RoleSpec },
+    /// A person who is declared here.
+    User { UserName, UserSpec },
+    /// An identity provider.
+    OidcConnector { ConnectorName, ConnectorSpec },
+    /// A machine; people and bots share one list of names.
+    Bot { UserName, BotSpec },
+    /// What may join.
+    JoinToken { ResourceName, JoinTokenSpec },
+    /// An SSH target.
+    Node { NodeName, NodeSpec },
+    /// A Kubernetes target.
+    Cluster { ResourceName, ClusterSpec },
+    /// What must never be.
+    Guardrail { ResourceName, GuardrailSpec },
+    /// How requests are decided.
+    AccessRule { ResourceName, AccessRuleSpec },
+    /// Who is told.
+    Messenger { ResourceName, MessengerSpec },
+    /// Who keeps events.
+    AuditSink { ResourceName, AuditSinkSpec },
+    /// Keeps somebody or something out.
+    Lock { ResourceName, LockSpec },
+    /// What holds for all.
+    Settings { ResourceName, SettingsSpec },
 }
 
-/// What happens to one login too many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WhenFull {
-    /// The oldest one ends.
-    #[default]
-    OldestOut,
-    /// The new one is refused.
-    NewestRefused,
-}
-
-impl WhenFull {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::OldestOut, Self::NewestRefused];
-
-    /// As written in policies.
-    pub const fn as_str(self) -> &'static str {
+impl Resource {
+    /// The roles that it gives to people or machines, each once: whoever declares it gives them away.
+    pub fn gives(&self) -> BTreeSet<&RoleName> {
         match self {
-            Self::OldestOut => "oldest_out",
-            Self::NewestRefused => "newest_refused",
+            Self::User { spec, .. } => spec.roles.iter().collect(),
+            Self::OidcConnector { spec, .. } => spec.claims.values().flat_map(BTreeMap::values).flatten().collect(),
+            Self::Bot { spec, .. } => spec.roles.iter().collect(),
+            _ => BTreeSet::new(),
         }
     }
 }
 
-/// How sessions are recorded; ordered from loose to strict.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordingMode {
-    /// Not at all.
-    Off,
-    /// As far as it goes: a gap is marked and announced.
-    BestEffort,
-    /// A session that cannot be recorded stops.
-    #[default]
-    Strict,
+/// A resource with what stands beside its spec: what reading gives, writing takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stated {
+    /// Kind, name and spec.
+    pub resource: Resource,
+    /// The server's own id: given once, so that a name that is deleted and made again is something else. Checked where it is written.
+    pub id: Option<String>,
+    /// Goes up with every change of anything; where it is written, the resource must still be at it.
+    pub revision: Option<u64>,
+    /// Labels: of a node or cluster those that rules match, of others for people to find them by.
+    pub labels: BTreeMap<String, String>,
+    /// Who keeps it, such as the address of a repository.
+    pub managed_by: Option<String>,
 }
 
-impl RecordingMode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Strict, Self::BestEffort, Self::Off];
-
-    /// As written in policies and events.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::BestEffort => "best_effort",
-            Self::Off => "off",
-        }
+impl From<Resource> for Stated {
+    fn from(resource: Resource) -> Self {
+        Self { resource, id: None, revision: None, labels: BTreeMap::new(), managed_by: None }
     }
 }
 
-/// What of other people's doing may be seen.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AuditRights {
-    /// What may be done with sessions.
-    #[serde(skip_serializing_if = "is_default")]
-    pub sessions: Vec<AuditAction>,
-    /// Whether the audit log may be read.
-    #[serde(skip_serializing_if = "is_default")]
-    pub events: bool,
+/// [`Stated`] as JSON: one object of `kind`, `name`, `id`, `revision`, `labels`, `managed_by`, `spec`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flat {
+    kind: ResourceKind,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    managed_by: Option<String>,
+    #[serde(default)]
+    spec: serde_json::Value,
 }
 
-/// Something to do with sessions of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum AuditAction {
-    List,
-    Play,
-    Watch,
-    Export,
-    Kill,
-}
-
-impl AuditAction {
-    /// Every action.
-    pub const ALL: [Self; 5] = [Self::List, Self::Play, Self::Watch, Self::Export, Self::Kill];
-
-    /// As written in policies.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Play => "play",
-            Self::Watch => "watch",
-            Self::Export => "export",
-            Self::Kill => "kill",
-        }
+impl Serialize for Stated {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let Self { resource, id, revision, labels, managed_by } = self.clone();
+        let (kind, name, spec) = (resource.kind(), resource.name().to_owned(), resource.spec());
+        Flat { kind, name, id, revision, labels, managed_by, spec }.serialize(out)
     }
 }
 
-/// A kind of thing that is declared or made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum ResourceKind {
-    Role,
-    User,
-    Token,
-    Link,
-    Node,
-    OidcConnector,
-    Bot,
-}
-
-impl ResourceKind {
-    /// Every kind.
-    pub const ALL: [Self; 7] = [Self::Role, Self::User, Self::Token, Self::Link, Self::Node, Self::OidcConnector, Self::Bot];
-    /// Those that are declared as resources.
-    pub const DECLARED: [Self; 4] = [Self::Role, Self::User, Self::OidcConnector, Self::Bot];
-
-    /// As written in policies.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Role => "role",
-            Self::User => "user",
-            Self::Token => "token",
-            Self::Link => "link",
-            Self::Node => "node",
-            Self::OidcConnector => "oidc_connector",
-            Self::Bot => "bot",
+impl<'de> Deserialize<'de> for Stated {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Flat { kind, name, id, revision, labels, managed_by, spec } = Flat::deserialize(from)?;
+        let mut flat = serde_json::json!({"kind": kind, "name": name});
+        if let (false, Some(fields)) = (spec.is_null(), flat.as_object_mut()) {
+            fields.insert("spec".into(), spec);
         }
+        let resource = serde_json::from_value(flat).map_err(serde::de::Error::custom)?;
+        Ok(Self { resource, id, revision, labels, managed_by })
     }
 }
 
@@ -241,73 +219,9 @@ pub struct UserSpec {
     /// The person's traits.
     #[serde(skip_serializing_if = "is_default")]
     pub traits: Traits,
-}
-
-/// Something declared, as `{kind, name, spec}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Resource {
-    /// A role.
-    Role {
-        /// Its name.
-        name: RoleName,
-        /// What it gives and takes.
-        #[serde(default)]
-        spec: RoleSpec,
-    },
-    /// A person.
-    User {
-        /// The handle.
-        name: UserName,
-        /// Roles and traits.
-        #[serde(default)]
-        spec: UserSpec,
-    },
-    /// An identity provider.
-    OidcConnector {
-        /// Its name.
-        name: ConnectorName,
-        /// How to reach it and what it gives.
-        #[serde(default)]
-        spec: ConnectorSpec,
-    },
-    /// A machine.
-    Bot {
-        /// The handle; people and bots share one list of names.
-        name: UserName,
-        /// Whose tokens it shows and what it gets.
-        #[serde(default)]
-        spec: BotSpec,
-    },
-}
-
-impl Resource {
-    /// Of which kind it is.
-    pub const fn kind(&self) -> ResourceKind {
-        match self {
-            Self::Role { .. } => ResourceKind::Role,
-            Self::User { .. } => ResourceKind::User,
-            Self::OidcConnector { .. } => ResourceKind::OidcConnector,
-            Self::Bot { .. } => ResourceKind::Bot,
-        }
-    }
-    /// The roles that it gives to people or machines, each once: whoever declares it gives them away.
-    pub fn gives(&self) -> BTreeSet<&RoleName> {
-        match self {
-            Self::Role { .. } => BTreeSet::new(),
-            Self::User { spec, .. } => spec.roles.iter().collect(),
-            Self::OidcConnector { spec, .. } => spec.claims.values().flat_map(BTreeMap::values).flatten().collect(),
-            Self::Bot { spec, .. } => spec.roles.iter().collect(),
-        }
-    }
-    /// Its name as text; unique among its kind.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Role { name, .. } => name.as_str(),
-            Self::User { name, .. } | Self::Bot { name, .. } => name.as_str(),
-            Self::OidcConnector { name, .. } => name.as_str(),
-        }
-    }
+    /// What administrators should know of them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub notes: String,
 }
 
 /// So that a resource prints as short as it was written.
@@ -321,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_resource_reads_back_short() {
-        let json = r#"{"kind":"role","name":"engineer","spec":{"allow":[{"node_labels":{"env":["dev","st*"]},"logins":["{{logins}}"],"kinds":["shell"]}],"options":{"recording":"best_effort","max_session":"8h","max_output":"1GiB"},"audit":{"sessions":["list"]},"administer":["token"]}}"#;
+        let json = r#"{"kind":"role","name":"engineer","spec":{"allow":{"ssh":[{"labels":{"env":["dev","st*"]},"logins":["{{logins}}"],"kinds":["shell"],"where":"'a' in user.roles"}],"audit":[{"sessions":["list"]}],"administer":{"*":"read","join_token":"write"}},"options":{"recording":"best_effort","max_session":"8h","max_output":"1GiB","hours":["mon-fri 09:00-18:00 Asia/Seoul"]}}}"#;
         let role: Resource = serde_json::from_str(json).expect("reads");
         assert_eq!(serde_json::to_string(&role).expect("writes"), json);
         assert_eq!((role.kind(), role.name()), (ResourceKind::Role, "engineer"));
@@ -335,7 +249,7 @@ mod tests {
             let resource: Resource = serde_json::from_str(json).expect(json);
             resource.gives().into_iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        assert_eq!(given(r#"{"kind":"role","name":"a","spec":{"administer":["role"]}}"#), Vec::<String>::new());
+        assert_eq!(given(r#"{"kind":"role","name":"a","spec":{"allow":{"administer":{"role":"write"}}}}"#), Vec::<String>::new());
         assert_eq!(given(r#"{"kind":"user","name":"kim","spec":{"roles":["b","a"]}}"#), ["a", "b"]);
         assert_eq!(given(r#"{"kind":"bot","name":"ci","spec":{"roles":["a"]}}"#), ["a"]);
         let connector =
@@ -348,7 +262,7 @@ mod tests {
         for bad in [
             r#"{"kind":"role","name":"a","specs":{}}"#,
             r#"{"kind":"role","name":"a","spec":{"alow":[]}}"#,
-            r#"{"kind":"role","name":"a","spec":{"allow":[{"login":[]}]}}"#,
+            r#"{"kind":"role","name":"a","spec":{"allow":{"ssh":[{"login":[]}]}}}"#,
             r#"{"kind":"rule","name":"a","spec":{}}"#,
             r#"{"kind":"role","name":"A b","spec":{}}"#,
         ] {
@@ -358,6 +272,15 @@ mod tests {
 
     #[test]
     fn the_words_are_those_that_serde_writes() {
+        for kind in ChannelKind::ALL {
+            assert_eq!(serde_json::to_value(kind).expect("writes"), kind.as_str());
+        }
+        for verb in KubeVerb::ALL {
+            assert_eq!(serde_json::to_value(verb).expect("writes"), verb.as_str());
+        }
+        for level in Level::ALL {
+            assert_eq!(serde_json::to_value(level).expect("writes"), level.as_str());
+        }
         for kind in ResourceKind::ALL {
             assert_eq!(serde_json::to_value(kind).expect("writes"), kind.as_str());
         }

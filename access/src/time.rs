@@ -36,6 +36,11 @@ impl Timestamp {
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
     }
+    /// `2026-11-21 18:55 UTC`: for a sentence.
+    pub fn to_minute(self) -> String {
+        let text = self.to_string();
+        text.get(..16).map(|minute| format!("{} UTC", minute.replace('T', " "))).unwrap_or(text)
+    }
     /// This much earlier; saturates.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {

@@ -102,6 +102,14 @@ name!(
     ConnectorName, "connector name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
 );
 name!(
+    /// The name of a declared thing that has no kind of name of its own: a cluster, a guardrail, a lock …
+    ResourceName, "name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+);
+name!(
+    /// An access request: short enough to be said and typed.
+    RequestId, "request id", "8 of 2-9 a-z without i, l and o", is_request_id
+);
+name!(
     /// The identity of an agent: fixed when it joins, in its certificate.
     AgentId, "agent id", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
 );
@@ -136,6 +144,13 @@ fn handle_of(text: &str, also: impl Fn(u8) -> bool) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let mut bytes = text.bytes();
     (1..=64).contains(&text.len()) && bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || also(b))
+}
+
+/// Letters and digits of a [`RequestId`]: none that is taken for another.
+pub const REQUEST_ALPHABET: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+
+fn is_request_id(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|b| REQUEST_ALPHABET.contains(&b))
 }
 
 /// One session: a UUIDv7, so that ids sort by time. Made by the proxy; this crate has no clock and no randomness.

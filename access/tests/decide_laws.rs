@@ -8,7 +8,7 @@ use access::amount::{Period, Size};
 use access::decide::{Denial, OpenSession, allowed_logins, decide};
 use access::event::SessionKind;
 use access::identity::{Auth, Identity, LabelValue, Method, NodeFacts, Origin, Traits, UserId};
-use access::policy::{PolicySet, RecordingMode, RoleSpec, SshRule, StepUp};
+use access::policy::{ChannelKind, PolicySet, RecordingMode, Rights, RoleSpec, SshRule, StepUp};
 use access::time::Timestamp;
 use access::words::Login;
 use proptest::collection::{btree_map, vec};
@@ -37,7 +37,14 @@ impl Case {
         PolicySet::build(named(&self.roles)).expect("the generator makes no faults")
     }
     fn asked(&self) -> OpenSession {
-        OpenSession { identity: self.who.clone(), node: self.node.clone(), login: self.login.clone(), kind: self.kind, begun: self.begun }
+        OpenSession {
+            identity: self.who.clone(),
+            node: self.node.clone(),
+            login: self.login.clone(),
+            kind: self.kind,
+            begun: self.begun,
+            command: None,
+        }
     }
     fn allowed(&self) -> bool {
         decide(self.asked(), &self.policy(), NOW).is_ok()
@@ -56,10 +63,10 @@ fn reference(case: &Case) -> bool {
         if !have.contains(format!("r{i}").as_str()) {
             continue;
         }
-        if role.deny.iter().any(|rule| says(rule, case, true)) {
+        if role.deny.ssh.iter().any(|rule| says(rule, case, true)) {
             return false;
         }
-        yes |= role.allow.iter().any(|rule| says(rule, case, false));
+        yes |= role.allow.ssh.iter().any(|rule| says(rule, case, false));
     }
     yes && case.who.expires > NOW
 }
@@ -69,9 +76,9 @@ fn reference_shown(case: &Case) -> bool {
     let alone = |i: usize| {
         let mut roles = case.roles.clone();
         for (other, role) in roles.iter_mut().enumerate() {
-            role.deny.clear();
+            role.deny.ssh.clear();
             if other != i {
-                role.allow.clear();
+                role.allow.ssh.clear();
             }
         }
         reference(&Case { roles, ..case.clone() })
@@ -95,7 +102,7 @@ fn says(rule: &SshRule, case: &Case, deny: bool) -> bool {
     let json = serde_json::to_value(rule).expect("a rule is JSON");
     let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
     let empty = serde_json::Map::new();
-    let labels = json["node_labels"].as_object().unwrap_or(&empty);
+    let labels = json["labels"].as_object().unwrap_or(&empty);
     let here = labels.iter().all(|(key, patterns)| {
         let mut patterns = patterns.as_array().expect("a list").iter().map(text);
         match case.node.labels.get(key) {
@@ -106,7 +113,11 @@ fn says(rule: &SshRule, case: &Case, deny: bool) -> bool {
             _ => false,
         }
     });
-    let kind = serde_json::to_value(case.kind).expect("a word");
+    let kind = serde_json::json!(match case.kind {
+        SessionKind::Shell => "shell",
+        SessionKind::Exec => "exec",
+        SessionKind::Sftp => "sftp_read",
+    });
     let kinds = json["kinds"].as_array().is_none_or(|kinds| kinds.contains(&kind));
     let logins = json["logins"].as_array().into_iter().flatten().map(text).any(|login| match login.split_once("{{") {
         None => (deny && login == "*") || login == case.login.as_str(),
@@ -145,10 +156,11 @@ fn rule(deny: bool) -> impl Strategy<Value = SshRule> {
     } else {
         vec(select(vec!["root", "ubuntu", "kim", "{{logins}}", "adm-{{logins}}", "{{none}}"]), 0..3)
     };
-    (labels, logins, subsequence(KINDS.to_vec(), 0..=3), proptest::bool::weighted(0.3)).prop_map(|(labels, logins, kinds, agent)| {
-        serde_json::from_value(serde_json::json!({"node_labels": labels, "logins": logins, "kinds": kinds, "agent_labels": agent}))
-            .expect("a rule")
-    })
+    (labels, logins, subsequence(vec![ChannelKind::Shell, ChannelKind::Exec, ChannelKind::SftpRead], 0..=3), proptest::bool::weighted(0.3))
+        .prop_map(|(labels, logins, kinds, agent)| {
+            serde_json::from_value(serde_json::json!({"labels": labels, "logins": logins, "kinds": kinds, "agent_labels": agent}))
+                .expect("a rule")
+        })
 }
 
 fn role() -> impl Strategy<Value = RoleSpec> {
@@ -156,8 +168,9 @@ fn role() -> impl Strategy<Value = RoleSpec> {
     let step_up = proptest::option::weighted(0.3, step_up());
     (vec(rule(false), 0..4), vec(rule(true), 0..2), select(modes), any::<bool>(), step_up).prop_map(
         |(allow, deny, recording, record_input, step_up)| {
-            let mut spec = RoleSpec { allow, deny, ..RoleSpec::default() };
-            spec.options.recording = recording;
+            let rights = |ssh| Rights { ssh, ..Rights::default() };
+            let mut spec = RoleSpec { allow: rights(allow), deny: rights(deny), ..RoleSpec::default() };
+            spec.options.recording = Some(recording);
             spec.options.record_input = record_input;
             spec.options.max_output = record_input.then(|| Size::from_bytes(100));
             spec.options.step_up = step_up;
@@ -199,11 +212,13 @@ fn case() -> impl Strategy<Value = Case> {
             traits,
             expires: Timestamp::from_secs(expires),
             auth,
+            context: Default::default(),
+            granted: Vec::new(),
         });
     let begun = proptest::option::of(select(vec![750, 950]).prop_map(Timestamp::from_secs));
     (vec(role(), 0..4), person, labels, select(LOGINS.to_vec()), select(KINDS.to_vec()), begun).prop_map(
         |(roles, who, labels, login, kind, begun)| {
-            let (node, login) = (NodeFacts { name: "db-1".parse().expect("a name"), labels }, login.parse().expect("a login"));
+            let (node, login) = (NodeFacts { name: "db-1".parse().expect("a name"), labels, agent: None }, login.parse().expect("a login"));
             Case { roles, who, node, login, kind, begun }
         },
     )
@@ -237,8 +252,8 @@ proptest! {
         let mut turned = case.clone();
         turned.who.roles.reverse();
         for role in &mut turned.roles {
-            role.allow.reverse();
-            role.deny.reverse();
+            role.allow.ssh.reverse();
+            role.deny.ssh.reverse();
         }
         let ask = |case: &Case, policy: &PolicySet| match decide(case.asked(), policy, NOW) {
             Ok(permit) => Ok((permit.access(), permit.obligations().clone())),
@@ -259,14 +274,14 @@ proptest! {
     fn a_deny_never_widens(case in case(), rule in rule(true), at in 0_usize..3) {
         let mut stricter = case.clone();
         if let Some(role) = stricter.roles.get_mut(at) {
-            role.deny.push(rule);
+            role.deny.ssh.push(rule);
         }
         prop_assert!(case.allowed() || !stricter.allowed());
     }
 
     #[test]
     fn a_role_narrows_by_its_deny_and_its_demands_only(case in case(), mut more in role()) {
-        more.deny.clear();
+        more.deny.ssh.clear();
         more.options.step_up = None;
         let mut wider = case.clone();
         let name = format!("r{}", wider.roles.len()).parse().expect("a name");
@@ -324,7 +339,7 @@ proptest! {
 /// One role that takes its logins from a trait, for every node.
 fn with_trait(values: Vec<String>) -> Case {
     let role = serde_json::from_str(
-        r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["{{logins}}"]}],"deny":[{"node_labels":{"*":["*"]},"logins":["{{banned}}"]}]}"#,
+        r#"{"allow":{"ssh":[{"labels":{"*":["*"]},"logins":["{{logins}}"]}]},"deny":{"ssh":[{"labels":{"*":["*"]},"logins":["{{banned}}"]}]}}"#,
     );
     Case {
         roles: vec![role.expect("a role")],
@@ -335,8 +350,10 @@ fn with_trait(values: Vec<String>) -> Case {
             traits: [("logins".to_owned(), values)].into(),
             expires: Timestamp::from_secs(2_000),
             auth: Default::default(),
+            context: Default::default(),
+            granted: Vec::new(),
         },
-        node: NodeFacts { name: "db-1".parse().expect("a name"), labels: BTreeMap::new() },
+        node: NodeFacts { name: "db-1".parse().expect("a name"), labels: BTreeMap::new(), agent: None },
         login: "root".parse().expect("a login"),
         kind: SessionKind::Shell,
         begun: None,

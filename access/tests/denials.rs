@@ -4,7 +4,7 @@
 use access::decide::{Administer, Audit, AuditAsk, Denial, OpenSession, allowed_logins, decide, unknown_node};
 use access::event::{Decision, SessionKind};
 use access::identity::{Identity, LabelValue, NodeFacts, Origin, UserId};
-use access::policy::{AuditAction, PolicySet, RecordingMode, ResourceKind};
+use access::policy::{AuditAction, Level, PolicySet, RecordingMode, ResourceKind};
 use access::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
@@ -13,15 +13,15 @@ fn policy() -> PolicySet {
     let roles = [
         (
             "engineer",
-            r#"{"allow":[{"node_labels":{"env":["prod"]},"logins":["ubuntu"],"kinds":["shell","exec"]}],"options":{"recording":"best_effort","idle":"30m","max_session":"8h","notice":"Recorded.","max_output":"2GiB"}}"#,
+            r#"{"allow":{"ssh":[{"labels":{"env":["prod"]},"logins":["ubuntu"],"kinds":["shell","exec"]}]},"options":{"recording":"best_effort","idle":"30m","max_session":"8h","notice":"Recorded.","max_output":"2GiB"}}"#,
         ),
         (
             "dba",
-            r#"{"allow":[{"node_labels":{"env":["prod"]},"logins":["{{logins}}","ubuntu"]}],"options":{"recording":"off","idle":"1h","record_input":true,"notice":"Mind the data.","max_output":"1GiB"}}"#,
+            r#"{"allow":{"ssh":[{"labels":{"env":["prod"]},"logins":["{{logins}}","ubuntu"]}]},"options":{"recording":"off","idle":"1h","record_input":true,"notice":"Mind the data.","max_output":"1GiB"}}"#,
         ),
-        ("no-root", r#"{"deny":[{"node_labels":{"*":["*"]},"logins":["root"]}]}"#),
-        ("auditor", r#"{"audit":{"sessions":["list","play"],"events":true}}"#),
-        ("admin", r#"{"administer":["role","user"]}"#),
+        ("no-root", r#"{"deny":{"ssh":[{"labels":{"*":["*"]},"logins":["root"]}]}}"#),
+        ("auditor", r#"{"allow":{"audit":[{"sessions":["list","play"],"events":true}]}}"#),
+        ("admin", r#"{"allow":{"administer":{"role":"write","user":"write"}}}"#),
     ];
     let roles = roles.map(|(name, spec)| (name.parse().expect("a name"), serde_json::from_str(spec).expect("a role")));
     PolicySet::build(roles.into()).expect("no faults")
@@ -35,13 +35,15 @@ fn who(roles: &[&str]) -> Identity {
         traits: [("logins".to_owned(), vec!["alice".to_owned(), "postgres".to_owned()])].into(),
         expires: Timestamp::from_secs(2_000),
         auth: Default::default(),
+        context: Default::default(),
+        granted: Vec::new(),
     }
 }
 
 fn ask(roles: &[&str], env: &str, login: &str, kind: SessionKind) -> OpenSession {
     let label = LabelValue { value: env.to_owned(), origin: Origin::Token };
-    let node = NodeFacts { name: "db-1".parse().expect("a name"), labels: [("env".to_owned(), label)].into() };
-    OpenSession { identity: who(roles), node, login: login.parse().expect("a login"), kind, begun: None }
+    let node = NodeFacts { name: "db-1".parse().expect("a name"), labels: [("env".to_owned(), label)].into(), agent: None };
+    OpenSession { identity: who(roles), node, login: login.parse().expect("a login"), kind, begun: None, command: None }
 }
 
 fn denied(roles: &[&str], env: &str, login: &str, kind: SessionKind) -> Denial {
@@ -71,14 +73,14 @@ fn each_denial_has_its_code_and_says_what_would_help() {
             "prod",
             "root",
             shell,
-            "NARU-P202 no-root/deny[0]: root@db-1 is denied: role no-root denies it by its rule no-root/deny[0] | A deny wins over every allow: an administrator would have to change that rule or take the role away.",
+            "NARU-P202 no-root/deny.ssh[0]: root@db-1 is denied: role no-root denies it by its rule no-root/deny.ssh[0] | A deny wins over every allow: an administrator would have to change that rule or take the role away.",
         ),
         (
             &["engineer"],
             "prod",
             "ubuntu",
             SessionKind::Sftp,
-            "NARU-P204 default: sftp on ubuntu@db-1 is not allowed: only shell and exec is | A role would have to allow sftp for ubuntu there.",
+            "NARU-P204 default: sftp on ubuntu@db-1 is not allowed: only exec and shell is | A role would have to allow sftp for ubuntu there.",
         ),
         (
             &["engineer", "no-root"],
@@ -89,7 +91,7 @@ fn each_denial_has_its_code_and_says_what_would_help() {
         ),
     ];
     for (roles, env, login, kind, says) in table {
-        let Denial { code, rule, sentence, hint, step_up } = denied(roles, env, login, kind);
+        let Denial { code, rule, sentence, hint, step_up, .. } = denied(roles, env, login, kind);
         assert_eq!((format!("{code} {rule}: {sentence} | {hint}").as_str(), step_up), (says, None));
     }
 }
@@ -115,7 +117,7 @@ fn the_strictest_of_the_allowing_roles_counts() {
     assert_eq!(duties.max_session.map(|d| d.as_secs()), Some(28_800));
     assert_eq!(duties.max_output, Some(1 << 30));
     assert_eq!(duties.notice.as_deref(), Some("Mind the data.\nRecorded."));
-    assert_eq!((permit.rule(), permit.policy(), permit.decided_at()), ("dba/allow[0]", policy.digest(), NOW));
+    assert_eq!((permit.rule(), permit.policy(), permit.decided_at()), ("dba/allow.ssh[0]", policy.digest(), NOW));
     assert_eq!(permit.access().decision, Decision::Allow);
     let alone = decide(ask(&["dba"], "prod", "ubuntu", SessionKind::Sftp), &policy, NOW).expect("a permit");
     assert_eq!(alone.obligations().recording, RecordingMode::Off);
@@ -127,7 +129,7 @@ fn a_missing_trait_gives_no_login_and_is_named() {
     question.identity.traits.clear();
     let roles = vec![(
         "dba".parse().expect("a name"),
-        serde_json::from_str(r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["{{logins}}"]}]}"#).expect("a role"),
+        serde_json::from_str(r#"{"allow":{"ssh":[{"labels":{"*":["*"]},"logins":["{{logins}}"]}]}}"#).expect("a role"),
     )];
     let denial = decide(question, &PolicySet::build(roles).expect("no faults"), NOW).expect_err("a denial");
     assert_eq!(denial.sentence, "alice@db-1 is not allowed: role dba allows no login there for alice");
@@ -137,7 +139,7 @@ fn a_missing_trait_gives_no_login_and_is_named() {
 #[test]
 fn labels_of_the_agent_count_only_where_the_rule_says_so() {
     for (flag, allowed) in [("false", false), ("true", true)] {
-        let spec = format!(r#"{{"allow":[{{"node_labels":{{"env":["prod"]}},"logins":["ubuntu"],"agent_labels":{flag}}}]}}"#);
+        let spec = format!(r#"{{"allow":{{"ssh":[{{"labels":{{"env":["prod"]}},"logins":["ubuntu"],"agent_labels":{flag}}}]}}}}"#);
         let policy =
             PolicySet::build(vec![("r".parse().expect("a name"), serde_json::from_str(&spec).expect("a role"))]).expect("no faults");
         let mut question = ask(&["r"], "prod", "ubuntu", SessionKind::Shell);
@@ -148,23 +150,25 @@ fn labels_of_the_agent_count_only_where_the_rule_says_so() {
 
 #[test]
 fn a_deny_hits_labels_of_any_origin() {
-    let spec = r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["ubuntu"]}],"deny":[{"node_labels":{"env":["prod"]},"logins":["*"]}]}"#;
+    let spec =
+        r#"{"allow":{"ssh":[{"labels":{"*":["*"]},"logins":["ubuntu"]}]},"deny":{"ssh":[{"labels":{"env":["prod"]},"logins":["*"]}]}}"#;
     let policy = PolicySet::build(vec![("r".parse().expect("a name"), serde_json::from_str(spec).expect("a role"))]).expect("no faults");
     for origin in [Origin::Token, Origin::Agent] {
         let mut question = ask(&["r"], "prod", "ubuntu", SessionKind::Shell);
         question.node.labels.values_mut().for_each(|label| label.origin = origin);
         assert_eq!(allowed_logins(&question.identity, &question.node, &policy, NOW), []);
-        assert_eq!(decide(question, &policy, NOW).expect_err("a denial").rule, "r/deny[0]");
+        assert_eq!(decide(question, &policy, NOW).expect_err("a denial").rule, "r/deny.ssh[0]");
     }
 }
 
 #[test]
 fn audit_and_administration_need_their_right() {
-    let audit =
-        |roles: &[&str], action, own| decide(Audit { identity: who(roles), action, own }, &policy(), NOW).map(|p| p.rule().to_owned());
+    let audit = |roles: &[&str], action, own| {
+        decide(Audit { identity: who(roles), action, own, of: None }, &policy(), NOW).map(|p| p.rule().to_owned())
+    };
     let sessions = AuditAsk::Sessions;
-    assert_eq!(audit(&["auditor"], sessions(AuditAction::Play), false).as_deref(), Ok("auditor/audit.sessions"));
-    assert_eq!(audit(&["auditor"], AuditAsk::Events, false).as_deref(), Ok("auditor/audit.events"));
+    assert_eq!(audit(&["auditor"], sessions(AuditAction::Play), false).as_deref(), Ok("auditor/allow.audit[0]"));
+    assert_eq!(audit(&["auditor"], AuditAsk::Events, false).as_deref(), Ok("auditor/allow.audit[0]"));
     assert_eq!(audit(&["engineer"], sessions(AuditAction::List), true).as_deref(), Ok("own"));
     for (roles, action, own) in [
         (&["auditor"], sessions(AuditAction::Kill), false),
@@ -175,12 +179,14 @@ fn audit_and_administration_need_their_right() {
     ] {
         assert_eq!(audit(roles, action, own).expect_err("a denial").code, Denial::AUDIT);
     }
-    let administer = |roles: &[&str], kind| decide(Administer { identity: who(roles), kind }, &policy(), NOW).map(|p| p.rule().to_owned());
-    assert_eq!(administer(&["admin"], ResourceKind::Role).as_deref(), Ok("admin/administer"));
+    let administer = |roles: &[&str], kind| {
+        decide(Administer { identity: who(roles), kind, level: Level::Write }, &policy(), NOW).map(|p| p.rule().to_owned())
+    };
+    assert_eq!(administer(&["admin"], ResourceKind::Role).as_deref(), Ok("admin/allow.administer"));
     let denial = administer(&["admin"], ResourceKind::Node).expect_err("a denial");
     assert_eq!(
         format!("{} {}", denial.code, denial.sentence),
-        "NARU-P206 alice may not administer nodes: no role of theirs has node in administer"
+        "NARU-P206 alice may not write nodes: no role of theirs has node: write in administer"
     );
     assert_eq!(denial.access(&policy()).rule, "default");
 }

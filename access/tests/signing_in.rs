@@ -11,7 +11,7 @@ use proptest::prelude::*;
 const NOW: Timestamp = Timestamp::from_secs(100_000);
 
 fn policy(roles: &[(&str, &str)]) -> PolicySet {
-    let role = |options: &str| format!(r#"{{"allow":[{{"node_labels":{{"*":["*"]}},"logins":["ubuntu"]}}],"options":{options}}}"#);
+    let role = |options: &str| format!(r#"{{"allow":{{"ssh":[{{"labels":{{"*":["*"]}},"logins":["ubuntu"]}}]}},"options":{options}}}"#);
     let read = |(name, options): &(&str, &str)| (name.parse().expect("a name"), serde_json::from_str(&role(options)).expect("a role"));
     PolicySet::build(roles.iter().map(read).collect()).expect("no faults")
 }
@@ -24,6 +24,8 @@ fn who(policy: &PolicySet, auth: Auth) -> Identity {
         traits: Default::default(),
         expires: NOW.plus(std::time::Duration::from_secs(60)),
         auth,
+        context: Default::default(),
+        granted: Vec::new(),
     }
 }
 
@@ -33,9 +35,9 @@ fn auth(method: Method, ago: i64, acr: &str, amr: &[&str]) -> Auth {
 }
 
 fn ask(policy: &PolicySet, auth: Auth, login: &str, begun: Option<Timestamp>) -> Result<RecordingMode, Denial> {
-    let node = NodeFacts { name: "db-1".parse().expect("a name"), labels: Default::default() };
+    let node = NodeFacts { name: "db-1".parse().expect("a name"), labels: Default::default(), agent: None };
     let login = login.parse().expect("a login");
-    let question = OpenSession { identity: who(policy, auth), node, login, kind: SessionKind::Shell, begun };
+    let question = OpenSession { identity: who(policy, auth), node, login, kind: SessionKind::Shell, begun, command: None };
     decide(question, policy, NOW).map(|permit| permit.obligations().recording)
 }
 
@@ -99,7 +101,7 @@ fn one_question_meets_the_demands_of_every_role() {
     let other = ask(&policy, auth(Method::Oidc, 0, "gold", &["otp", "hwk"]), "root", None).expect_err("a denial");
     assert_eq!((other.code, other.step_up), (Denial::LOGIN, None), "whoever may not is not asked");
     let identity = who(&policy, Auth::default());
-    let node = NodeFacts { name: "db-1".parse().expect("a name"), labels: Default::default() };
+    let node = NodeFacts { name: "db-1".parse().expect("a name"), labels: Default::default(), agent: None };
     assert_eq!(allowed_logins(&identity, &node, &policy, NOW), ["ubuntu".parse().expect("a login")]);
 }
 

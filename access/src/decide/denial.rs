@@ -1,10 +1,12 @@
 //! A no: its code, its rule, its sentence and what would have to change. The sentences are written here, and decided elsewhere.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::who::Note;
 use crate::event::{AccessRef, Decision};
-use crate::identity::Identity;
+use crate::identity::{Identity, OnlyTarget};
 use crate::policy::{PolicySet, StepUp};
+use crate::words::{ResourceName, RoleName};
 
 /// A no that a person can act on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -21,9 +23,48 @@ pub struct Denial {
     /// Where showing anew who one is would lift it: what the provider would have to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_up: Option<Box<StepUp>>,
+    /// The access request that would lift it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Box<Offer>>,
+    /// What is told beside it.
+    #[serde(skip)]
+    pub notes: Vec<Note>,
+}
+
+/// An access request that would help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// For this role.
+    pub role: RoleName,
+    /// On this target.
+    pub only: OnlyTarget,
+    /// The rule that decides it.
+    pub rule: ResourceName,
+    /// Whether it wants a reason.
+    pub reason: bool,
+    /// How many have to say yes; none where nobody is asked.
+    pub approvals: u32,
 }
 
 impl Denial {
+    /// Not one who decides such requests.
+    pub const REVIEW: &'static str = "NARU-P219";
+    /// Somebody or something is locked.
+    pub const LOCKED: &'static str = "NARU-P211";
+    /// A guardrail.
+    pub const GUARDRAIL: &'static str = "NARU-P212";
+    /// Not from here, or not at this time.
+    pub const CLOSED: &'static str = "NARU-P213";
+    /// A condition does not hold.
+    pub const CONDITION: &'static str = "NARU-P214";
+    /// A reason is missing.
+    pub const REASON: &'static str = "NARU-P215";
+    /// The person has as many sessions as a role allows.
+    pub const SESSIONS: &'static str = "NARU-P216";
+    /// A cluster is reached, and not for this request.
+    pub const KUBERNETES: &'static str = "NARU-P217";
+    /// A node is reached, and a forward goes elsewhere than it may.
+    pub const FORWARD: &'static str = "NARU-P218";
     /// The person must show anew, or better, who they are.
     pub const STEP_UP: &'static str = "NARU-P208";
     /// The person has as many logins as a role allows.
@@ -54,12 +95,27 @@ impl Denial {
             rule: "default".to_owned(),
             sentence: format!("the sign-in of {} has ended", identity.name),
             hint: "Sign in again with `naru login`.".to_owned(),
-            step_up: None,
+            ..Self::bare()
         }
     }
 
+    /// A no without words, to be filled.
+    pub(super) const fn bare() -> Self {
+        Self { code: "", rule: String::new(), sentence: String::new(), hint: String::new(), step_up: None, offer: None, notes: Vec::new() }
+    }
+
+    /// The same, with what is told beside it.
+    pub(super) fn noting(self, notes: Vec<Note>) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// Whether only something has to be shown or said for it to be a yes.
+    pub(super) fn is_nearly_yes(&self) -> bool {
+        matches!(self.code, Self::STEP_UP | Self::REASON)
+    }
+
     pub(super) fn by_default(code: &'static str, sentence: String, hint: impl Into<String>) -> Self {
-        Self { code, rule: "default".to_owned(), sentence, hint: hint.into(), step_up: None }
+        Self { code, rule: "default".to_owned(), sentence, hint: hint.into(), ..Self::bare() }
     }
 }
 

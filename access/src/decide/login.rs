@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::denial::Denial;
-use super::{roles_of, signed_in};
+use super::who::standing;
+use super::{locks, signed_in};
 use crate::identity::{Identity, Method};
 use crate::policy::{PolicySet, WhenFull};
 use crate::time::Timestamp;
@@ -30,12 +31,14 @@ pub struct Admit {
 /// A break-glass login is never refused: it ends the oldest.
 ///
 /// # Errors
-/// [`Denial::LOGINS`] where there are as many logins as may be, [`Denial::ENDED`] for a sign-in that is over before it begins.
+/// [`Denial::LOGINS`] where there are as many logins as may be, [`Denial::ENDED`] for a sign-in that is over before it
+/// begins, [`Denial::LOCKED`] for somebody who is locked.
 pub fn log_in(question: &LogIn, policy: &PolicySet, now: Timestamp) -> Result<Admit, Denial> {
     let LogIn { identity, live } = question;
     signed_in(identity, now)?;
-    let roles = roles_of(identity, policy);
-    let limits = || roles.iter().filter_map(|(role, spec)| Some((spec.options.max_logins?, role, spec.options.when_full)));
+    locks::person(identity, policy, now)?;
+    let roles = standing(identity, policy);
+    let limits = || roles.iter().filter_map(|one| Some((one.spec.options.max_logins?, one.role, one.spec.options.when_full)));
     let Some((limit, role, _)) = limits().min_by_key(|(limit, ..)| *limit) else { return Ok(Admit { ends: Vec::new() }) };
     let too_many = (live.len() + 1).saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
     let refuses = limits().any(|(.., when_full)| when_full == WhenFull::NewestRefused) && identity.auth.method != Method::BreakGlass;
@@ -46,7 +49,7 @@ pub fn log_in(question: &LogIn, policy: &PolicySet, now: Timestamp) -> Result<Ad
             rule: format!("{role}/options.max_logins"),
             sentence: format!("{} is signed in {} already: role {role} allows {limit} login{s} at once", identity.name, times(live.len())),
             hint: "Sign out where you need it no more; `naru logout --all` there ends every login of yours.".to_owned(),
-            step_up: None,
+            ..Denial::bare()
         });
     }
     let oldest: BTreeSet<(Timestamp, u64)> = live.iter().map(|(id, started)| (*started, *id)).collect();

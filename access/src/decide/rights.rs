@@ -1,9 +1,12 @@
-//! Who may look at what others do, and who may change what is declared.
+//! Who may look at what others do, who may change what is declared, and who may decide what others ask for.
 
 use super::denial::Denial;
-use super::{Administer, Audit, AuditAsk, Yes, roles_of, sealed};
+use super::session::selects;
+use super::who::{Candidate, Conditions, candidates, closed, closed_to_all, standing};
+use super::{Administer, Audit, AuditAsk, Doing, Review, Yes, sealed};
+use crate::condition::Facts;
 use crate::identity::Identity;
-use crate::policy::{AuditAction, PolicySet, RoleSpec};
+use crate::policy::{AuditAction, AuditRule, PolicySet, Rights};
 use crate::time::Timestamp;
 
 impl sealed::Judge for Audit {
@@ -13,27 +16,41 @@ impl sealed::Judge for Audit {
         &self.identity
     }
 
-    fn judge(&self, policy: &PolicySet, _now: Timestamp) -> Result<Yes<()>, Denial> {
-        let holds = |spec: &RoleSpec| match self.action {
-            AuditAsk::Sessions(action) => spec.audit.sessions.contains(&action),
-            AuditAsk::Events => spec.audit.events,
+    fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<()>, Denial> {
+        let speaks = |rule: &AuditRule| match self.action {
+            AuditAsk::Sessions(action) => rule.sessions.contains(&action),
+            AuditAsk::Events => rule.events,
         };
-        let part = match self.action {
-            AuditAsk::Sessions(_) => "audit.sessions",
-            AuditAsk::Events => "audit.events",
+        let allows = |rule: &AuditRule| speaks(rule) && self.of.as_ref().is_none_or(|of| is_about(rule, of, false));
+        // Without anybody in particular only a deny of all of it counts.
+        let denies = |rule: &AuditRule| {
+            let everybody = rule.users.is_empty() && rule.roles.is_empty() && rule.labels.is_empty();
+            speaks(rule) && self.of.as_ref().map_or(everybody, |of| is_about(rule, of, true))
         };
-        if let Some(rule) = by_role(&self.identity, policy, part, holds) {
-            return Ok(Yes { rule, duties: () });
+        let place = |rules: &[AuditRule], fits: &dyn Fn(&AuditRule) -> bool| rules.iter().position(fits);
+        let Roles { all, open } = Roles::of(&self.identity, policy, now);
+        let denied = all.iter().find_map(|one| Some(format!("{}/deny.audit[{}]", one.role, place(&one.spec.deny.audit, &denies)?)));
+        let allowed = open.iter().find_map(|one| Some(format!("{}/allow.audit[{}]", one.role, place(&one.spec.allow.audit, &allows)?)));
+        if let (None, Some(rule)) = (&denied, allowed) {
+            return Ok(Yes::plain(rule, ()));
         }
         if self.own && self.action == AuditAsk::Sessions(AuditAction::List) {
-            return Ok(Yes { rule: "own".to_owned(), duties: () });
+            return Ok(Yes::plain("own".to_owned(), ()));
         }
+        Err(self.denial(denied))
+    }
+}
+
+impl Audit {
+    fn denial(&self, denied: Option<String>) -> Denial {
         let name = &self.identity.name;
         let (sentence, hint) = match self.action {
             AuditAsk::Sessions(action) => {
                 let action = action.as_str();
                 let whose = if self.own { "their own" } else { "recorded" };
-                let sentence = format!("{name} may not {action} {whose} sessions: no role of theirs has {action} in audit.sessions");
+                let whose = if self.of.is_some() && !self.own { "these" } else { whose };
+                let sentence =
+                    format!("{name} may not {action} {whose} sessions: no role of theirs has {action} in audit.sessions for them");
                 (sentence, format!("Ask an administrator for a role with {action} in audit.sessions."))
             }
             AuditAsk::Events => {
@@ -41,8 +58,21 @@ impl sealed::Judge for Audit {
                 (sentence, "Ask an administrator for a role with audit.events.".to_owned())
             }
         };
-        Err(Denial::by_default(Denial::AUDIT, sentence, hint))
+        let denial = Denial::by_default(Denial::AUDIT, sentence, hint);
+        match denied {
+            Some(rule) => Denial { sentence: format!("{name} is denied this by the rule {rule}"), rule, ..denial },
+            None => denial,
+        }
     }
+}
+
+/// Whether a rule is about this doing. What is nobody's and has no target is only for rules that speak of everything.
+fn is_about(rule: &AuditRule, of: &Doing, any_origin: bool) -> bool {
+    let users =
+        rule.users.is_empty() || of.user.as_ref().is_some_and(|user| rule.users.iter().any(|pattern| pattern.matches(user.as_str())));
+    let roles = rule.roles.is_empty() || rule.roles.iter().any(|role| of.roles.contains(role));
+    let labels = rule.labels.is_empty() || of.labels.as_ref().is_some_and(|labels| selects(&rule.labels, labels, any_origin));
+    users && roles && labels
 }
 
 impl sealed::Judge for Administer {
@@ -52,20 +82,102 @@ impl sealed::Judge for Administer {
         &self.identity
     }
 
-    fn judge(&self, policy: &PolicySet, _now: Timestamp) -> Result<Yes<()>, Denial> {
-        let kind = self.kind.as_str();
-        match by_role(&self.identity, policy, "administer", |spec| spec.administer.contains(&self.kind)) {
-            Some(rule) => Ok(Yes { rule, duties: () }),
-            None => Err(Denial::by_default(
+    fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<()>, Denial> {
+        let (kind, level) = (self.kind.as_str(), self.level.as_str());
+        let Roles { all, open } = Roles::of(&self.identity, policy, now);
+        let speaks = |rights: &Rights, deny: bool| {
+            // What is denied takes what is above it along.
+            let reaches = |of| if deny { of <= self.level } else { of >= self.level };
+            rights.administer.iter().any(|(of, to)| of.is(self.kind) && reaches(*to))
+        };
+        let denied = all.iter().find(|one| speaks(&one.spec.deny, true));
+        let allowed = open.iter().find(|one| speaks(&one.spec.allow, false));
+        let name = &self.identity.name;
+        match (denied, allowed) {
+            (None, Some(one)) => Ok(Yes::plain(format!("{}/allow.administer", one.role), ())),
+            (Some(one), _) => Err(Denial {
+                rule: format!("{}/deny.administer", one.role),
+                ..Denial::by_default(
+                    Denial::ADMINISTER,
+                    format!("{name} may not {level} {kind}s: role {} denies it", one.role),
+                    "Ask an administrator to do it.",
+                )
+            }),
+            (None, None) => Err(Denial::by_default(
                 Denial::ADMINISTER,
-                format!("{} may not administer {kind}s: no role of theirs has {kind} in administer", self.identity.name),
-                format!("Ask an administrator to do it, or for a role with {kind} in administer."),
+                format!("{name} may not {level} {kind}s: no role of theirs has {kind}: {level} in administer"),
+                format!("Ask an administrator to do it, or for a role with {kind}: {level} in administer."),
             )),
         }
     }
 }
 
-/// The first role, by name, that holds the right: as `role/part`.
-fn by_role(identity: &Identity, policy: &PolicySet, part: &str, holds: impl Fn(&RoleSpec) -> bool) -> Option<String> {
-    roles_of(identity, policy).into_iter().find(|(_, spec)| holds(spec)).map(|(name, _)| format!("{name}/{part}"))
+impl sealed::Judge for Review {
+    type Duties = ();
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Only roles that somebody has by themselves count here: nobody approves with what was approved for them.
+    fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<()>, Denial> {
+        let (name, role) = (&self.identity.name, &self.role);
+        let no = |sentence: String, hint: &str| Denial { code: Denial::REVIEW, ..Denial::by_default(Denial::REVIEW, sentence, hint) };
+        if *name == self.requester {
+            return Err(no("nobody decides their own request".to_owned(), "Ask somebody else who may decide it."));
+        }
+        let roles: Vec<Candidate<'_>> =
+            standing(&self.identity, policy).into_iter().filter(|one| closed(&one.spec.options, &self.identity, now).is_none()).collect();
+        let facts = Facts { identity: &self.identity, target: None, kind: "review", command: None, now };
+        let mut conditions = Conditions::new(facts);
+        let denying = standing(&self.identity, policy).into_iter().find(|one| {
+            let rights = &one.spec.deny.review;
+            rights.roles.contains(role) && conditions.hold(rights.condition.as_ref(), || format!("{}/deny.review", one.role), true)
+        });
+        if let Some(one) = denying {
+            let sentence = format!("{name} may not decide requests for {role}: role {} denies it", one.role);
+            let rule = format!("{}/deny.review", one.role);
+            return Err(Denial { rule, ..no(sentence, "Ask somebody else who may decide it.") }.noting(conditions.notes));
+        }
+        let from = policy.access_rule(role).map(|(rule, spec)| (rule, &spec.approvals.from));
+        let named = from.filter(|(_, from)| !from.is_empty());
+        let found = match named {
+            Some((rule, from)) => {
+                let has = roles.iter().find(|one| from.contains(one.role));
+                has.map(|one| format!("access_rule/{rule} by {}", one.role))
+            }
+            None => roles
+                .iter()
+                .find(|one| {
+                    let rights = &one.spec.allow.review;
+                    rights.roles.contains(role)
+                        && conditions.hold(rights.condition.as_ref(), || format!("{}/allow.review", one.role), false)
+                })
+                .map(|one| format!("{}/allow.review", one.role)),
+        };
+        let notes = conditions.notes;
+        match found {
+            Some(rule) => Ok(Yes { notes, ..Yes::plain(rule, ()) }),
+            None => {
+                let sentence = format!("{name} may not decide requests for {role}: no role of theirs may");
+                Err(no(sentence, "The access rule of that role names who may.").noting(notes))
+            }
+        }
+    }
+}
+
+/// The person's roles: those that deny, from wherever and whenever; and those that give something from here and now.
+struct Roles<'a> {
+    all: Vec<Candidate<'a>>,
+    open: Vec<Candidate<'a>>,
+}
+
+impl<'a> Roles<'a> {
+    fn of(identity: &'a Identity, policy: &'a PolicySet, now: Timestamp) -> Self {
+        let all = candidates(identity, policy, now, None);
+        let everywhere = closed_to_all(policy, identity, now).is_none();
+        let open = |one: &&Candidate<'_>| everywhere && closed(&one.spec.options, identity, now).is_none();
+        let open = all.iter().filter(open).copied().collect();
+        Self { all: all.into_iter().filter(|one| !one.spec.dry_run).collect(), open }
+    }
 }

@@ -1,15 +1,25 @@
-//! Who may open which session: labels, logins, kinds, and what the allowing roles demand.
+//! Who may open which session, and have connections made from where: labels, logins, kinds, circumstances, and what the allowing roles
+//! demand. The words of a no are in `session/words.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::denial::{Denial, any_of, listed};
-use super::{OpenSession, Yes, roles_of, sealed, signed_in, step_up};
+use super::denial::Denial;
+use super::guard::{self, Reached};
+use super::who::{Candidate, Closed, Conditions, For, Note, candidates, closed, closed_to_all, hours_change};
+use super::{OpenForward, OpenSession, Yes, locks, offer, sealed, step_up};
+use crate::condition::{Facts, TargetFacts};
 use crate::event::SessionKind;
-use crate::identity::{Identity, Method, NodeFacts, Origin, Traits};
-use crate::policy::{LoginPattern, PolicySet, RecordingMode, RoleOptions, RoleSpec, SshRule};
+use crate::identity::{Identity, Labels, Method, NodeFacts, Origin, Reach};
+use crate::policy::{ChannelKind, LoginPattern, PolicySet, RecordingMode, RoleOptions, Selector, SshRule};
 use crate::time::Timestamp;
-use crate::words::{Login, NodeName, RoleName};
+use crate::words::{Login, RoleName};
+
+mod logins;
+mod words;
+
+pub use logins::allowed_logins;
+pub use words::unknown_node;
 
 /// What a session must keep to: the strictest of what the allowing roles demand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,23 +30,40 @@ pub struct Obligations {
     pub record_input: bool,
     /// How long it may last.
     pub max_session: Option<Duration>,
+    /// By how much altogether that may be extended.
+    pub extend: Duration,
     /// How long it may be idle.
     pub idle: Option<Duration>,
+    /// How many sessions the person may have with it.
+    pub max_sessions: Option<u32>,
     /// What the person is shown first: the notices of all allowing roles, one a line.
     pub notice: Option<String>,
     /// Bytes kept of one stream.
     pub max_output: Option<u64>,
+    /// Whether sftp may write.
+    pub sftp_write: bool,
 }
 
 impl Obligations {
-    fn strictest(of: &[&RoleOptions]) -> Self {
+    pub(super) fn strictest(roles: &[&RoleOptions], settings: &RoleOptions) -> Self {
+        let of: Vec<&RoleOptions> = roles.iter().copied().chain([settings]).collect();
+        let recording = roles.iter().map(|role| role.recording.unwrap_or_default()).chain(settings.recording).max();
         let mut all = Self {
-            recording: of.iter().map(|role| role.recording).max().unwrap_or_default(),
+            recording: recording.unwrap_or_default(),
             record_input: of.iter().any(|role| role.record_input),
             max_session: of.iter().filter_map(|role| role.max_session).min().map(|limit| limit.duration()),
+            // Only what sets a limit has a say in how far it may be moved.
+            extend: of
+                .iter()
+                .filter(|role| role.max_session.is_some())
+                .map(|role| role.extend.map_or(Duration::ZERO, |by| by.duration()))
+                .min()
+                .unwrap_or_default(),
             idle: of.iter().filter_map(|role| role.idle).min().map(|limit| limit.duration()),
+            max_sessions: of.iter().filter_map(|role| role.max_sessions).min(),
             notice: None,
             max_output: of.iter().filter_map(|role| role.max_output).min().map(|size| size.bytes()),
+            sftp_write: false,
         };
         let notices: BTreeSet<&str> = of.iter().filter_map(|role| role.notice.as_deref()).collect();
         if !notices.is_empty() {
@@ -46,9 +73,33 @@ impl Obligations {
     }
 
     /// Recorded strictly and whole, whatever the roles say.
-    fn record_all(&mut self) {
+    pub(super) fn record_all(&mut self) {
         self.recording = RecordingMode::Strict;
         self.max_output = None;
+    }
+}
+
+/// What is asked for on a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act<'a> {
+    Open(ChannelKind, Option<&'a str>),
+    Forward(&'a str, u16),
+}
+
+impl Act<'_> {
+    pub(super) const fn kind(self) -> ChannelKind {
+        match self {
+            Self::Open(kind, _) => kind,
+            Self::Forward(..) => ChannelKind::Forward,
+        }
+    }
+}
+
+pub(super) const fn channel(kind: SessionKind) -> ChannelKind {
+    match kind {
+        SessionKind::Shell => ChannelKind::Shell,
+        SessionKind::Exec => ChannelKind::Exec,
+        SessionKind::Sftp => ChannelKind::SftpRead,
     }
 }
 
@@ -60,219 +111,273 @@ impl sealed::Judge for OpenSession {
     }
 
     fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<Obligations>, Denial> {
-        let roles = roles_of(&self.identity, policy);
-        let here = Here { roles: &roles, node: &self.node, traits: &self.identity.traits };
-        // Whoever reaches no such node learns nothing from its deny rules either, not even that it exists.
-        if !here.reached() {
-            return Err(unreachable(&self.identity, &self.login, &self.node.name));
-        }
-        if let Some(rule) = here.denied(&self.login, self.kind) {
-            return Err(self.denied_by(rule));
-        }
-        let allowing: Vec<Allowing<'_>> = here.allowing(&self.login, self.kind).collect();
-        let Some(first) = allowing.first() else { return Err(self.not_allowed(&here)) };
-        // Last, so that nobody is asked to show who they are for what they may not do anyway.
-        step_up::check(&self.identity.auth, self.begun.unwrap_or(now), &allowing)?;
-        let options: Vec<&RoleOptions> = allowing.iter().map(|one| one.options).collect();
-        let mut duties = Obligations::strictest(&options);
-        if self.identity.auth.method == Method::BreakGlass {
-            duties.record_all();
-        }
-        Ok(Yes { rule: format!("{}/allow[{}]", first.role, first.place), duties })
+        let act = Act::Open(channel(self.kind), self.command.as_deref());
+        let mut here = Here::new(&self.identity, &self.node, &self.login, policy, now);
+        let answer = here.judge(act, self.begun.unwrap_or(now)).map(|mut yes| {
+            yes.duties.sftp_write = here.allowing(Act::Open(ChannelKind::SftpWrite, None)).next().is_some();
+            yes
+        });
+        answer.map_err(|denial| {
+            offer::add(denial, &self.identity, policy, now, &self.target(), |identity| {
+                OpenSession { identity, ..self.clone() }.judge_plain(policy, now)
+            })
+        })
+    }
+}
+
+impl sealed::Judge for OpenForward {
+    type Duties = Obligations;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<Obligations>, Denial> {
+        Here::new(&self.identity, &self.node, &self.login, policy, now).judge(Act::Forward(&self.host, self.port), now)
     }
 }
 
 impl OpenSession {
-    fn denied_by(&self, rule: String) -> Denial {
-        let role = rule.split('/').next().unwrap_or_default();
-        Denial {
-            code: Denial::DENIED,
-            sentence: format!("{}@{} is denied: role {role} denies it by its rule {rule}", self.login, self.node.name),
-            hint: "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned(),
-            rule,
-            step_up: None,
-        }
+    /// The answer without offers: what an offer is tried with.
+    fn judge_plain(&self, policy: &PolicySet, now: Timestamp) -> Result<(), Denial> {
+        locks::person(&self.identity, policy, now)?;
+        let act = Act::Open(channel(self.kind), self.command.as_deref());
+        Here::new(&self.identity, &self.node, &self.login, policy, now).judge(act, self.begun.unwrap_or(now)).map(|_| ())
     }
 
-    /// The node is reached, and nothing allows this login and kind there: says which of the two it is.
-    fn not_allowed(&self, here: &Here<'_>) -> Denial {
-        let Self { node, login, kind, .. } = self;
-        let other: Vec<String> = SessionKind::ALL
-            .into_iter()
-            .filter(|other| here.allowing(login, *other).next().is_some() && here.denied(login, *other).is_none())
-            .map(|other| other.as_str().to_owned())
-            .collect();
-        if !other.is_empty() {
-            let sentence = format!("{} on {login}@{} is not allowed: only {} is", kind.as_str(), node.name, listed(&other));
-            return Denial::by_default(Denial::KIND, sentence, format!("A role would have to allow {} for {login} there.", kind.as_str()));
-        }
-        let names = here.reaching();
-        let (role, allow) = if names.len() == 1 { ("role", "allows") } else { ("roles", "allow") };
-        let roles = listed(&names);
-        let logins: Vec<String> = here.logins().into_keys().map(String::from).collect();
-        if logins.is_empty() {
-            let sentence =
-                format!("{login}@{} is not allowed: {role} {roles} {allow} no login there for {}", node.name, self.identity.name);
-            return Denial::by_default(Denial::LOGIN, sentence, here.missing_trait());
-        }
-        let word = if logins.len() == 1 { "login" } else { "logins" };
-        let list = listed(&logins);
-        let sentence = format!("{login}@{} is not allowed: {role} {roles} {allow} {word} {list} on {}, not {login}", node.name, node.name);
-        Denial::by_default(
-            Denial::LOGIN,
-            sentence,
-            format!("Use {} there, or ask an administrator for a role that allows {login}.", any_of(&logins)),
-        )
+    fn target(&self) -> crate::identity::OnlyTarget {
+        crate::identity::OnlyTarget { kind: Reach::Node, name: self.node.name.to_string(), login: Some(self.login.clone()) }
     }
 }
 
-/// The no for a name that is no node: in every part the same as for a node that no role reaches.
-pub fn unknown_node(identity: &Identity, login: &Login, name: &NodeName, now: Timestamp) -> Denial {
-    signed_in(identity, now).err().unwrap_or_else(|| unreachable(identity, login, name))
-}
-
-fn unreachable(identity: &Identity, login: &Login, name: &NodeName) -> Denial {
-    let sentence = format!("{login}@{name} is not allowed: no role of {} reaches a node of that name", identity.name);
-    Denial::by_default(Denial::NODE, sentence, "See `naru ls` for what you reach, or ask an administrator for a role that does.")
-}
-
-/// The logins that this person may take on this node, sorted: exactly those for which [`super::decide`] allows some kind of session.
-pub fn allowed_logins(identity: &Identity, node: &NodeFacts, policy: &PolicySet, now: Timestamp) -> Vec<Login> {
-    if signed_in(identity, now).is_err() {
-        return Vec::new();
-    }
-    let roles = roles_of(identity, policy);
-    let here = Here { roles: &roles, node, traits: &identity.traits };
-    here.logins().into_keys().collect()
+/// A role, or the settings, that demands something of what is allowed.
+#[derive(Debug, Clone)]
+pub(super) struct Demanding<'a> {
+    /// `role x`, for a sentence.
+    pub(super) word: String,
+    pub(super) options: &'a RoleOptions,
 }
 
 /// A role that allows what is asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Allowing<'a> {
-    pub(super) role: &'a RoleName,
+struct Allowing<'a> {
+    one: Candidate<'a>,
     /// Which of its allow rules does.
-    pub(super) place: usize,
-    pub(super) options: &'a RoleOptions,
+    place: usize,
 }
 
-/// One person's roles before one node.
+/// Why a rule that fits gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Held {
+    Closed(Closed),
+    Condition,
+}
+
+/// One person before one node and login.
 struct Here<'a> {
-    roles: &'a [(RoleName, &'a RoleSpec)],
+    identity: &'a Identity,
+    policy: &'a PolicySet,
+    now: Timestamp,
+    roles: Vec<Candidate<'a>>,
     node: &'a NodeFacts,
-    traits: &'a Traits,
+    login: &'a Login,
+    /// Labels of the node that conditions of allow rules see.
+    conditions: Conditions<'a>,
+    /// Rules that fit and give nothing for now.
+    held: Vec<(&'a RoleName, Held)>,
 }
 
 impl<'a> Here<'a> {
-    /// Rules whose labels fit, each with its role and its place in it.
-    fn fitting(
-        &self,
-        part: fn(&RoleSpec) -> &Vec<SshRule>,
-        fits: fn(&SshRule, &NodeFacts) -> bool,
-    ) -> impl Iterator<Item = (&'a RoleName, &'a RoleSpec, usize, &'a SshRule)> + use<'a> {
-        let (roles, node) = (self.roles, self.node);
-        roles.iter().flat_map(move |(name, spec)| {
-            let rules = part(spec).iter().enumerate();
-            rules.filter(move |(_, rule)| fits(rule, node)).map(move |(i, rule)| (name, *spec, i, rule))
+    fn new(identity: &'a Identity, node: &'a NodeFacts, login: &'a Login, policy: &'a PolicySet, now: Timestamp) -> Self {
+        let target = For { kind: Reach::Node, name: node.name.as_str(), login: Some(login) };
+        let facts = TargetFacts { kind: "node", name: node.name.as_str(), labels: &node.labels, login: login.as_str() };
+        let facts = Facts { identity, target: Some(facts), kind: "", command: None, now };
+        let roles = candidates(identity, policy, now, Some(target));
+        Self { identity, policy, now, roles, node, login, conditions: Conditions::new(facts), held: Vec::new() }
+    }
+
+    fn judge(&mut self, act: Act<'a>, moment: Timestamp) -> Result<Yes<Obligations>, Denial> {
+        if let Act::Open(kind, command) = act {
+            (self.conditions.facts.kind, self.conditions.facts.command) = (kind.as_str(), command);
+        } else {
+            self.conditions.facts.kind = ChannelKind::Forward.as_str();
+        }
+        locks::install(self.policy, self.now)?;
+        // Whoever reaches no such node learns nothing from its deny rules either, not even that it exists.
+        if !self.reached() {
+            return Err(words::unreachable(self.identity, self.login, &self.node.name));
+        }
+        let node = &self.node.name;
+        locks::target(self.policy, self.now, Reach::Node, node.as_str(), self.node.agent.as_ref(), Some(self.login))?;
+        let guarded = guard::check(self.identity, self.policy, &self.node.labels, Reached::Ssh(self.login))?;
+        if let Some(rule) = self.denied(act) {
+            return Err(self.denied_by(rule).noting(std::mem::take(&mut self.conditions.notes)));
+        }
+        if let Some(shut) = closed_to_all(self.policy, self.identity, self.now) {
+            return Err(self.closed_by("the settings", "settings/options", shut));
+        }
+        let mut allowing: Vec<Allowing<'a>> = self.allowing(act).collect();
+        if guarded.by_request_only {
+            allowing.retain(|one| one.one.by.is_some());
+        }
+        let Some(first) = allowing.first().copied() else {
+            let denial = if guarded.by_request_only { self.by_request_only() } else { self.not_allowed(act) };
+            return Err(denial.noting(std::mem::take(&mut self.conditions.notes)));
+        };
+        let demanding = self.demanding(&allowing);
+        // Last, so that nobody is asked to show who they are for what they may not do anyway.
+        step_up::check(&self.identity.auth, moment, &demanding)?;
+        self.reasoned(&demanding)?;
+        let options: Vec<&RoleOptions> = allowing.iter().map(|one| &one.one.spec.options).collect();
+        let mut duties = Obligations::strictest(&options, &self.policy.others().settings.options);
+        if self.identity.auth.method == Method::BreakGlass {
+            duties.record_all();
+        }
+        Ok(Yes {
+            rule: format!("{}/allow.ssh[{}]", first.one.role, first.place),
+            duties,
+            by: first.one.by.map(|grant| grant.request.clone()),
+            until: self.until(&allowing),
+            notes: std::mem::take(&mut self.conditions.notes),
         })
     }
 
-    fn allows(&self) -> impl Iterator<Item = (&'a RoleName, &'a RoleSpec, usize, &'a SshRule)> + use<'a> {
-        self.fitting(|spec| &spec.allow, allow_fits)
+    /// What is demanded, role by role, and by the settings.
+    fn demanding(&self, allowing: &[Allowing<'a>]) -> Vec<Demanding<'a>> {
+        let roles = allowing.iter().map(|one| Demanding { word: format!("role {}", one.one.role), options: &one.one.spec.options });
+        roles.chain([Demanding { word: "settings".to_owned(), options: &self.policy.others().settings.options }]).collect()
     }
 
-    /// Whether any role reaches the node at all.
+    fn reasoned(&self, demanding: &[Demanding<'_>]) -> Result<(), Denial> {
+        let given = self.identity.context.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+        let Some(one) = demanding.iter().find(|one| one.options.reason && !given) else { return Ok(()) };
+        Err(words::no_reason(&one.word))
+    }
+
+    /// When time alone may change the answer: hours, requests that end, conditions that look at the clock.
+    fn until(&self, allowing: &[Allowing<'a>]) -> Option<Timestamp> {
+        let options = self.roles.iter().map(|one| &one.spec.options).chain([&self.policy.others().settings.options]);
+        let hours = hours_change(options, self.now);
+        let granted = allowing.iter().filter_map(|one| one.one.by).map(|grant| grant.until).min();
+        let minute = Timestamp::from_secs(self.now.as_secs().div_euclid(60) * 60).plus(Duration::from_secs(60));
+        let timely = self.conditions.timely.then_some(minute);
+        [hours, granted, timely].into_iter().flatten().min()
+    }
+
+    /// Whether any role reaches the node at all, at whatever time and from wherever.
     fn reached(&self) -> bool {
-        self.allows().next().is_some()
+        self.roles.iter().any(|one| one.spec.allow.ssh.iter().any(|rule| allow_fits(rule, self.node)))
     }
 
     /// Names of the roles that reach it.
     fn reaching(&self) -> Vec<String> {
-        let names: BTreeSet<&RoleName> = self.allows().map(|(name, ..)| name).collect();
-        names.into_iter().map(ToString::to_string).collect()
+        let reach = |one: &&Candidate<'_>| one.spec.allow.ssh.iter().any(|rule| allow_fits(rule, self.node));
+        self.roles.iter().filter(reach).map(|one| one.role.to_string()).collect()
     }
 
-    /// The first deny that hits.
-    fn denied(&self, login: &Login, kind: SessionKind) -> Option<String> {
-        self.fitting(|spec| &spec.deny, deny_fits)
-            .find(|(.., rule)| speaks_of(rule, kind) && rule.logins.iter().any(|pattern| pattern.matches(login, self.traits)))
-            .map(|(name, _, i, _)| format!("{name}/deny[{i}]"))
-    }
-
-    /// The roles that allow it: the first rule of each, and its options.
-    fn allowing(&self, login: &Login, kind: SessionKind) -> impl Iterator<Item = Allowing<'a>> {
-        self.roles.iter().filter_map(move |(role, spec)| {
-            let hit = |rule: &SshRule| {
-                speaks_of(rule, kind)
-                    && allow_fits(rule, self.node)
-                    && rule.logins.iter().any(|pattern| allows(pattern, login, self.traits))
-            };
-            spec.allow.iter().position(hit).map(|place| Allowing { role, place, options: &spec.options })
-        })
-    }
-
-    /// Allowed logins with the kinds left to each; denials taken off. Each rule is expanded once, so that long traits stay cheap.
-    fn logins(&self) -> BTreeMap<Login, BTreeSet<SessionKind>> {
-        let mut left: BTreeMap<Login, BTreeSet<SessionKind>> = BTreeMap::new();
-        for (.., rule) in self.allows() {
-            for login in rule.logins.iter().flat_map(|pattern| pattern.expand(self.traits)) {
-                left.entry(login).or_default().extend(kinds(rule));
+    /// The first deny that hits. What a role that is tried out would deny is noted.
+    fn denied(&mut self, act: Act<'_>) -> Option<String> {
+        let mut found = None;
+        for one in self.roles.clone() {
+            for (i, rule) in one.spec.deny.ssh.iter().enumerate() {
+                let name = || format!("{}/deny.ssh[{i}]", one.role);
+                let named = |pattern: &LoginPattern| pattern.matches(self.login, &self.identity.traits);
+                let spoken_of = deny_fits(rule, self.node) && denies(rule, act) && rule.logins.iter().any(named);
+                if !spoken_of || !self.conditions.hold(rule.condition.as_ref(), name, true) {
+                    continue;
+                }
+                if one.spec.dry_run {
+                    let sentence = format!("role {} would deny {}@{}", one.role, self.login, self.node.name);
+                    self.conditions.notes.push(Note::WouldDeny { rule: name(), sentence });
+                } else if found.is_none() {
+                    found = Some(name());
+                }
             }
         }
-        for (.., rule) in self.fitting(|spec| &spec.deny, deny_fits) {
-            let any = rule.logins.contains(&LoginPattern::Any);
-            let named: BTreeSet<Login> = rule.logins.iter().flat_map(|pattern| pattern.expand(self.traits)).collect();
-            for (_, kinds_left) in left.iter_mut().filter(|(login, _)| any || named.contains(*login)) {
-                kinds_left.retain(|kind| !speaks_of(rule, *kind));
-            }
-        }
-        left.retain(|_, kinds_left| !kinds_left.is_empty());
-        left
+        found
     }
 
-    /// What to do where nothing is left: name a trait that would give a login, if one is missing.
-    fn missing_trait(&self) -> String {
-        let wanted = self.allows().flat_map(|(.., rule)| &rule.logins).find_map(|pattern| {
-            let name = pattern.trait_name()?;
-            pattern.expand(self.traits).is_empty().then(|| name.to_owned())
-        });
-        wanted.map_or_else(
-            || "Ask an administrator for a role that allows a login there.".to_owned(),
-            |name| format!("The logins come from the trait {name}, in which you have no login: ask an administrator to set it."),
-        )
+    /// The roles that allow it: the first rule of each. What holds others back is kept for the words of a no.
+    fn allowing(&mut self, act: Act<'_>) -> std::vec::IntoIter<Allowing<'a>> {
+        let mut all = Vec::new();
+        for one in self.roles.clone() {
+            let shut = closed(&one.spec.options, self.identity, self.now);
+            for (place, rule) in one.spec.allow.ssh.iter().enumerate() {
+                let named = |pattern: &LoginPattern| logs_in(pattern, self.login, &self.identity.traits);
+                if !(allow_fits(rule, self.node) && allows(rule, act) && rule.logins.iter().any(named)) {
+                    continue;
+                }
+                match shut {
+                    Some(shut) if one.spec.dry_run => {
+                        let sentence = format!("role {} would give nothing {}", one.role, words::closed(shut));
+                        self.conditions.notes.push(Note::WouldDeny { rule: format!("{}/options", one.role), sentence });
+                    }
+                    Some(shut) => {
+                        self.held.push((one.role, Held::Closed(shut)));
+                        break;
+                    }
+                    None => {}
+                }
+                if self.conditions.hold(rule.condition.as_ref(), || format!("{}/allow.ssh[{place}]", one.role), false) {
+                    all.push(Allowing { one, place });
+                    break;
+                }
+                self.held.push((one.role, Held::Condition));
+            }
+        }
+        all.into_iter()
     }
 }
 
 /// Whether an allow rule fits this node: what only the agent says of itself counts where the rule says so.
 fn allow_fits(rule: &SshRule, node: &NodeFacts) -> bool {
-    fits(rule, node, rule.agent_labels)
+    selects(&rule.labels, &node.labels, rule.agent_labels)
 }
 
 /// Whether a deny rule fits this node: labels of any origin count, since a doubtful label is a reason to deny as good as any.
 fn deny_fits(rule: &SshRule, node: &NodeFacts) -> bool {
-    fits(rule, node, true)
+    selects(&rule.labels, &node.labels, true)
 }
 
-/// Whether a rule's labels fit this node. Empty fits nothing.
-fn fits(rule: &SshRule, node: &NodeFacts, agent_labels: bool) -> bool {
+/// Whether a selector fits these labels. Empty fits nothing.
+pub(super) fn selects(selector: &Selector, labels: &Labels, agent_labels: bool) -> bool {
     let one = |key: &String, patterns: &Vec<crate::policy::Pattern>| {
         if key == "*" {
             return patterns.iter().any(crate::policy::Pattern::is_any);
         }
-        let believed = node.labels.get(key).filter(|label| label.origin != Origin::Agent || agent_labels);
+        let believed = labels.get(key).filter(|label| label.origin != Origin::Agent || agent_labels);
         believed.is_some_and(|label| patterns.iter().any(|pattern| pattern.matches(&label.value)))
     };
-    !rule.node_labels.is_empty() && rule.node_labels.iter().all(|(key, patterns)| one(key, patterns))
+    !selector.is_empty() && selector.iter().all(|(key, patterns)| one(key, patterns))
 }
 
 /// `*` never allows, also where a policy came to hold it.
-fn allows(pattern: &LoginPattern, login: &Login, traits: &Traits) -> bool {
+fn logs_in(pattern: &LoginPattern, login: &Login, traits: &BTreeMap<String, Vec<String>>) -> bool {
     *pattern != LoginPattern::Any && pattern.matches(login, traits)
 }
 
-fn speaks_of(rule: &SshRule, kind: SessionKind) -> bool {
-    rule.kinds.is_empty() || rule.kinds.contains(&kind)
+/// Whether an allow rule speaks of this. An exec of a rule with commands without one that fits is none; asked without a command, any may.
+fn allows(rule: &SshRule, act: Act<'_>) -> bool {
+    let kind = act.kind();
+    let forwards = kind == ChannelKind::Forward && rule.kinds.is_empty() && !rule.forwards.is_empty();
+    let spoken_of = rule.kinds.contains(&kind) || forwards || (rule.kinds.is_empty() && ChannelKind::USUAL.contains(&kind));
+    spoken_of
+        && match act {
+            Act::Open(ChannelKind::Exec, Some(command)) => {
+                rule.commands.is_empty() || rule.commands.iter().any(|pattern| pattern.matches(command))
+            }
+            Act::Open(..) => true,
+            Act::Forward(host, port) => rule.forwards.iter().any(|pattern| pattern.matches(host, port)),
+        }
 }
 
-fn kinds(rule: &SshRule) -> impl Iterator<Item = SessionKind> + '_ {
-    SessionKind::ALL.into_iter().filter(|kind| speaks_of(rule, *kind))
+/// Whether a deny rule speaks of this: without kinds, of everything; without forwards, of every forward.
+fn denies(rule: &SshRule, act: Act<'_>) -> bool {
+    let kind = act.kind();
+    let spoken_of = rule.kinds.is_empty() || rule.kinds.contains(&kind);
+    spoken_of
+        && match act {
+            Act::Open(..) => rule.forwards.is_empty() || !rule.kinds.is_empty(),
+            Act::Forward(host, port) => rule.forwards.is_empty() || rule.forwards.iter().any(|pattern| pattern.matches(host, port)),
+        }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::denial::{Denial, any_of, listed};
-use super::session::Allowing;
+use super::session::Demanding;
 use crate::identity::{Auth, Method};
 use crate::policy::StepUp;
 use crate::time::Timestamp;
@@ -13,15 +13,16 @@ use crate::words::shown;
 ///
 /// # Errors
 /// The denial of the first role, by name, whose demand is unmet; its `step_up` is what would meet them all.
-pub(super) fn check(auth: &Auth, moment: Timestamp, allowing: &[Allowing<'_>]) -> Result<(), Denial> {
-    let demands = || allowing.iter().filter_map(|one| Some((one.role, one.options.step_up.as_ref()?)));
-    let Some((role, lacks)) = demands().find_map(|(role, wanted)| Some((role, Lack::of(wanted, auth, moment)?))) else { return Ok(()) };
+pub(super) fn check(auth: &Auth, moment: Timestamp, demanding: &[Demanding<'_>]) -> Result<(), Denial> {
+    let demands = || demanding.iter().filter_map(|one| Some((one.word.as_str(), one.options.step_up.as_ref()?)));
+    let Some((word, lacks)) = demands().find_map(|(word, wanted)| Some((word, Lack::of(wanted, auth, moment)?))) else { return Ok(()) };
     Err(Denial {
         code: Denial::STEP_UP,
-        rule: format!("{role}/options.step_up"),
-        sentence: format!("role {role} demands {}", lacks.sentence),
+        rule: format!("{}/options.step_up", word.trim_start_matches("role ")),
+        sentence: format!("{word} demands {}", lacks.sentence),
         hint: lacks.hint(auth.method).to_owned(),
         step_up: Some(Box::new(merged(&demands().map(|(_, wanted)| wanted).collect::<Vec<_>>()))),
+        ..Denial::bare()
     })
 }
 

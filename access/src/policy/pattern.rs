@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod more;
+
+pub use more::{CommandPattern, ForwardPattern, ReasonPattern, Template};
+
 use crate::identity::Traits;
 use crate::words::{BadName, Login, as_text, cut};
 
@@ -40,10 +44,14 @@ impl Pattern {
 impl FromStr for Pattern {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
-        if text.len() <= 256 && !text.chars().any(char::is_control) {
+        if text.len() <= 256 && !text.chars().any(|c| c.is_control() || crate::condition::is_bidi(c)) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(BadName { kind: "label pattern", rule: "at most 256 bytes without control characters", text: cut(text) })
+            Err(BadName {
+                kind: "label pattern",
+                rule: "at most 256 bytes without control characters and marks of direction",
+                text: cut(text),
+            })
         }
     }
 }

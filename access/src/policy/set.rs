@@ -3,24 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::policy::{LoginPattern, ResourceKind, RoleOptions, RoleSpec, SshRule, WhenFull};
-use crate::words::RoleName;
+use serde::Serialize;
 
-/// Longest notice, in characters.
-const NOTICE: usize = 500;
+use crate::policy::{AccessRuleSpec, GuardrailSpec, Level, LockSpec, ResourceKind, RoleSpec, SettingsSpec, SpecFault};
+use crate::time::Timestamp;
+use crate::words::{ResourceName, RoleName};
 
-/// Something wrong in a role, by its place in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpecFault {
-    /// Where: `allow[0].logins[1]`; the empty path is the role itself.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub remedy: String,
-}
-
-/// Something wrong in a policy.
+/// Something wrong in a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyFault {
     /// In which role.
@@ -37,102 +26,60 @@ impl fmt::Display for PolicyFault {
     }
 }
 
-impl RoleSpec {
-    /// Everything that parses and still must not stand in a policy. Empty means good.
-    pub fn faults(&self) -> Vec<SpecFault> {
-        let mut faults = Vec::new();
-        let mut add = |path: String, message: &str, remedy: &str| {
-            faults.push(SpecFault { path, message: message.to_owned(), remedy: remedy.to_owned() });
-        };
-        for (i, rule) in self.allow.iter().enumerate() {
-            labels(&format!("allow[{i}]"), rule, &mut add);
-            for (j, login) in rule.logins.iter().enumerate() {
-                if *login == LoginPattern::Any {
-                    add(
-                        format!("allow[{i}].logins[{j}]"),
-                        "an allow rule cannot allow every login",
-                        "name the logins, or take them from a trait as {{logins}}",
-                    );
-                }
-            }
-        }
-        for (i, rule) in self.deny.iter().enumerate() {
-            let place = format!("deny[{i}]");
-            labels(&place, rule, &mut add);
-            // A deny that fits nothing is a hole that looks like a wall; an allow that fits nothing is only useless.
-            if rule.node_labels.is_empty() || rule.node_labels.values().any(Vec::is_empty) {
-                add(
-                    place.clone(),
-                    "this deny rule fits no node, because its labels are empty",
-                    "write node_labels: {\"*\": [\"*\"]} for every node",
-                );
-            }
-            if rule.logins.is_empty() {
-                add(place, "this deny rule denies no login", "write logins: [\"*\"] for every login");
-            }
-        }
-        if self.options.notice.as_ref().is_some_and(|notice| notice.chars().count() > NOTICE) {
-            add("options.notice".into(), "the notice is longer than 500 characters", "shorten it, and link to the rest");
-        }
-        for (name, limit) in [("max_session", self.options.max_session), ("idle", self.options.idle)] {
-            if limit.is_some_and(|limit| limit.duration().is_zero()) {
-                add(format!("options.{name}"), "a limit of zero ends every session at once", "leave it out for no limit");
-            }
-        }
-        signing_in(&self.options, &mut add);
-        faults
+/// A lock, and since when it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LockInForce {
+    /// Its name.
+    pub name: ResourceName,
+    /// Whom or what it keeps out, and why.
+    pub spec: LockSpec,
+    /// When it was made.
+    pub since: Timestamp,
+}
+
+impl LockInForce {
+    /// When it ends by itself.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.spec.length.map(|length| self.since.plus(length.duration()))
+    }
+    /// Whether it holds at this moment.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until().is_none_or(|until| now < until)
     }
 }
 
-/// The faults of what a role demands of signing in.
-fn signing_in(options: &RoleOptions, add: &mut impl FnMut(String, &str, &str)) {
-    let step_up = options.step_up.clone().unwrap_or_default();
-    // A provider is asked for levels as one text with spaces between them (OpenID Connect Core section 3.1.2.1).
-    let good = |word: &String| !word.is_empty() && word.len() <= 256 && !word.contains(|c: char| c.is_control() || c.is_whitespace());
-    for (name, words) in [("acr", &step_up.acr), ("amr", &step_up.amr)] {
-        if words.len() > 16 || !words.iter().all(good) {
-            let message = "at most 16 words without spaces can be asked of a provider here";
-            add(format!("options.step_up.{name}"), message, "write each as the provider's tokens have it");
-        }
-    }
-    if step_up.max_age.is_some_and(|most| most.duration().is_zero()) {
-        add("options.step_up.max_age".into(), "nobody can have signed in at most 0s ago", "write for example 15m");
-    }
-    if options.max_logins == Some(0) {
-        add("options.max_logins".into(), "with a limit of zero nobody could sign in", "leave it out for no limit");
-    }
-    if options.max_logins.is_none() && options.when_full != WhenFull::default() {
-        add("options.when_full".into(), "when_full says nothing without max_logins", "write max_logins beside it");
-    }
+/// What holds beside the roles. Each was checked alone and beside the others by [`super::whole::faults`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Others {
+    /// What must never be.
+    pub guardrails: BTreeMap<ResourceName, GuardrailSpec>,
+    /// How requests are decided.
+    pub access_rules: BTreeMap<ResourceName, AccessRuleSpec>,
+    /// What holds for all.
+    pub settings: SettingsSpec,
+    /// Who is kept out. They are no part of the digest: what a lock decides names the lock.
+    #[serde(skip)]
+    pub locks: Vec<LockInForce>,
 }
 
-/// The faults of a rule's label keys.
-fn labels(place: &str, rule: &SshRule, add: &mut impl FnMut(String, &str, &str)) {
-    for (key, patterns) in &rule.node_labels {
-        let path = format!("{place}.node_labels.{key}");
-        if key == "*" && !patterns.iter().all(super::Pattern::is_any) {
-            add(path, "the key * goes only with the pattern *", "name the label's key");
-        } else if key.is_empty() || key.len() > 128 || key.chars().any(char::is_control) {
-            add(path, "a label's key has 1 to 128 bytes without control characters", "write the key as the node shows it");
-        }
-    }
-}
-
-/// All roles of one moment, checked. Cheap to share in an `Arc`.
+/// All that decides at one moment, checked. Cheap to share in an `Arc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicySet {
     roles: BTreeMap<RoleName, RoleSpec>,
+    others: Others,
     digest: String,
 }
 
 impl PolicySet {
-    /// Whether one of these roles administers roles and users both: whoever has it can set anything right again.
+    /// Whether one of these roles may write roles and users both: whoever has it can set anything right again.
     pub fn has_administrator(&self, roles: &[RoleName]) -> bool {
-        let both = |spec: &RoleSpec| [ResourceKind::Role, ResourceKind::User].iter().all(|kind| spec.administer.contains(kind));
+        let writes = |spec: &RoleSpec, kind| spec.allow.administer.iter().any(|(of, level)| of.is(kind) && *level == Level::Write);
+        let denied = |kind| roles.iter().filter_map(|role| self.role(role)).any(|spec| spec.deny.administer.keys().any(|of| of.is(kind)));
+        let both = |spec: &RoleSpec| [ResourceKind::Role, ResourceKind::User].iter().all(|kind| writes(spec, *kind) && !denied(*kind));
         roles.iter().filter_map(|role| self.role(role)).any(both)
     }
 
-    /// Checks everything and holds it.
+    /// Checks every role and holds them.
     ///
     /// # Errors
     /// Every fault of every role at once, a name used twice included.
@@ -150,22 +97,28 @@ impl PolicySet {
                 faults.push(PolicyFault { role, fault });
             }
         }
-        if faults.is_empty() { Ok(Self::hold(held)) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self::hold(held, Others::default())) } else { Err(faults) }
+    }
+
+    /// The same roles with this beside them.
+    #[must_use]
+    pub fn with(self, others: Others) -> Self {
+        Self::hold(self.roles, others)
     }
 
     /// A policy without roles: it allows nothing.
     pub fn empty() -> Self {
-        Self::hold(BTreeMap::new())
+        Self::hold(BTreeMap::new(), Others::default())
     }
 
-    fn hold(roles: BTreeMap<RoleName, RoleSpec>) -> Self {
-        let mut hash = blake3::Hasher::new_derive_key("naru policy v1");
+    fn hold(roles: BTreeMap<RoleName, RoleSpec>, others: Others) -> Self {
+        let mut hash = blake3::Hasher::new_derive_key("naru policy v2");
         // Writing a sorted map of plain values to memory cannot fail; were it to, the digest would differ and nothing open.
-        hash.update(&serde_json::to_vec(&roles).unwrap_or_default());
-        Self { roles, digest: hash.finalize().to_hex().to_string() }
+        hash.update(&serde_json::to_vec(&(&roles, &others)).unwrap_or_default());
+        Self { roles, others, digest: hash.finalize().to_hex().to_string() }
     }
 
-    /// blake3 of the content, hex: the same for the same roles in any order.
+    /// blake3 of the content, hex: the same for the same content in any order.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -178,6 +131,16 @@ impl PolicySet {
     /// All roles by name.
     pub fn roles(&self) -> impl Iterator<Item = (&RoleName, &RoleSpec)> {
         self.roles.iter()
+    }
+
+    /// What holds beside the roles.
+    pub fn others(&self) -> &Others {
+        &self.others
+    }
+
+    /// The rule by which requests for a role are decided.
+    pub fn access_rule(&self, role: &RoleName) -> Option<(&ResourceName, &AccessRuleSpec)> {
+        self.others.access_rules.iter().find(|(_, rule)| rule.roles.contains(role))
     }
 }
 
@@ -194,16 +157,20 @@ mod tests {
 
     #[test]
     fn all_faults_come_at_once_and_name_their_place() {
-        let bad =
-            spec(r#"{"allow":[{"node_labels":{"*":["x"]},"logins":["ubuntu","*"]}],"deny":[{"kinds":["sftp"]}],"options":{"idle":"0s"}}"#);
+        let bad = spec(
+            r#"{"allow":{"ssh":[{"labels":{"*":["x"]},"logins":["ubuntu","*"]}]},"deny":{"ssh":[{"kinds":["sftp_read"]}]},"options":{"idle":"0s"}}"#,
+        );
         let faults = PolicySet::build(vec![(name("a"), bad), (name("b"), RoleSpec::default()), (name("b"), RoleSpec::default())]);
         let paths: Vec<String> = faults.expect_err("faults").iter().map(|f| format!("{} {}", f.role, f.fault.path)).collect();
-        assert_eq!(paths, ["a allow[0].node_labels.*", "a allow[0].logins[1]", "a deny[0]", "a deny[0]", "a options.idle", "b "]);
+        assert_eq!(
+            paths,
+            ["a allow.ssh[0].labels.*", "a allow.ssh[0].logins[1]", "a deny.ssh[0]", "a deny.ssh[0]", "a options.idle", "b "]
+        );
     }
 
     #[test]
     fn the_digest_follows_the_content_only() {
-        let a = || (name("a"), spec(r#"{"administer":["role"]}"#));
+        let a = || (name("a"), spec(r#"{"allow":{"administer":{"role":"write"}}}"#));
         let b = || (name("b"), RoleSpec::default());
         let one = PolicySet::build(vec![a(), b()]).expect("good");
         let same = PolicySet::build(vec![b(), a()]).expect("good");

@@ -39,22 +39,55 @@ where
     for one in all.clone().filter(|one| matches!(one.kind(), ResourceKind::User | ResourceKind::Bot)) {
         handles.entry(one.name()).or_default().insert(one.kind());
     }
+    let messengers: BTreeSet<&str> = all.clone().filter(|one| one.kind() == ResourceKind::Messenger).map(Resource::name).collect();
+    // Which rule decides requests for a role.
+    let mut ruled: BTreeMap<&RoleName, &str> = BTreeMap::new();
     let mut found = Vec::new();
     for one in all {
         let mut add = |fault| found.push(WholeFault { kind: one.kind(), name: one.name().to_owned(), fault });
+        // Those of roles are told where the policy is built.
+        if one.kind() != ResourceKind::Role {
+            one.faults().into_iter().for_each(&mut add);
+        }
         let named = match one {
-            Resource::Role { .. } => Vec::new(),
+            Resource::Role { spec, .. } => {
+                let audit = [("allow", &spec.allow), ("deny", &spec.deny)];
+                let audit = audit.into_iter().flat_map(|(side, rights)| {
+                    let rules =
+                        rights.audit.iter().enumerate().flat_map(move |(i, rule)| at(&format!("{side}.audit[{i}].roles"), &rule.roles));
+                    rules.chain(at(&format!("{side}.review.roles"), &rights.review.roles))
+                });
+                at("may_request", &spec.may_request).into_iter().chain(audit).collect()
+            }
             Resource::User { spec, .. } => at("roles", &spec.roles),
             Resource::OidcConnector { spec, .. } => {
-                spec.faults().into_iter().for_each(&mut add);
                 let by_claim =
                     spec.claims.iter().flat_map(|(path, by_value)| by_value.iter().map(move |(value, roles)| (path, value, roles)));
                 by_claim.flat_map(|(path, value, roles)| at(&format!("claims.{path}.{value}"), roles)).collect()
             }
-            Resource::Bot { spec, .. } => {
-                spec.faults().into_iter().for_each(&mut add);
-                at("roles", &spec.roles)
+            Resource::Bot { spec, .. } => at("roles", &spec.roles),
+            Resource::Guardrail { spec, .. } => at("never.who.roles", &spec.never.who.roles),
+            Resource::Lock { spec, .. } => spec.target.role.iter().map(|role| ("target.role".to_owned(), role)).collect(),
+            Resource::AccessRule { name, spec } => {
+                for (i, role) in spec.roles.iter().enumerate() {
+                    if let Some(other) = ruled.insert(role, name.as_str()) {
+                        add(SpecFault {
+                            path: format!("roles[{i}]"),
+                            message: format!("requests for {role} are decided by the access rule {other} already"),
+                            remedy: "leave the role in one of the two".into(),
+                        });
+                    }
+                }
+                for (i, messenger) in spec.notify.iter().enumerate().filter(|(_, name)| !messengers.contains(name.as_str())) {
+                    add(SpecFault {
+                        path: format!("notify[{i}]"),
+                        message: format!("there is no messenger {messenger}"),
+                        remedy: "declare the messenger as well, or take it from here".into(),
+                    });
+                }
+                at("roles", &spec.roles).into_iter().chain(at("approvals.from", &spec.approvals.from)).collect()
             }
+            _ => Vec::new(),
         };
         for (path, role) in named.into_iter().filter(|(_, role)| !known.contains(role)) {
             add(SpecFault {
