@@ -18,6 +18,12 @@
 //! | `GET /v1/nodes` | query [`NodeQuery`] | [`Items`] of [`NodeRow`] |
 //! | `GET`, `DELETE /v1/nodes/{name}` | | [`NodeRow`]; [`Done`] |
 //! | `POST /v1/can` | [`Can`] | [`CanAnswer`] |
+//! | `GET /v1/access` | query [`AccessQuery`] | [`Page`] of [`AccessRow`] |
+//! | `POST /v1/access/diff` | [`DiffAsk`] | [`Diff`] |
+//! | `GET`, `POST /v1/requests` | query [`RequestQuery`]; [`NewRequest`] | [`Page`] of [`RequestRow`]; [`RequestRow`] |
+//! | `GET /v1/requests/{id}` | query [`RequestWait`] | [`RequestRow`] |
+//! | `POST /v1/requests/{id}/approve`, `/deny`, `/revoke` | [`Decide`] | [`RequestRow`] |
+//! | `POST /v1/sessions/{id}/extend` | [`Extend`] | [`Extended`] |
 //! | `GET /v1/sessions` | query [`SessionQuery`] | [`Items`] of [`SessionRow`] |
 //! | `GET /v1/sessions/{id}` | | [`SessionRow`] |
 //! | `POST /v1/sessions/{id}/kill` | [`Kill`] | [`Done`] |
@@ -26,7 +32,7 @@
 //! | `GET /v1/events` | query [`EventQuery`] | JSON lines `naru.event/v1`, streamed |
 //! | `POST /v1/apply` | [`Apply`] | [`Applied`] |
 //! | `GET /v1/resources/{kind}` | | [`Items`] of resources |
-//! | `GET`, `DELETE /v1/resources/{kind}/{name}` | | a resource; [`Applied`] |
+//! | `GET`, `PUT`, `DELETE /v1/resources/{kind}/{name}` | a resource; `If-Match` | a resource with its `ETag`; [`Applied`] |
 //! | `GET`, `POST /v1/tokens` | [`NewToken`] | [`Items`] of [`SecretRow`]; [`Token`] |
 //! | `GET`, `POST /v1/links` | [`NewLink`] | [`Items`] of [`SecretRow`]; [`Link`] |
 //! | `DELETE /v1/tokens/{id}`, `/v1/links/{id}` | | [`Done`] |
@@ -36,16 +42,21 @@
 
 use std::collections::BTreeMap;
 
-use access::event::{Lost, SessionKind};
-use access::identity::Origin;
-use access::time::Timestamp;
-use access::words::{AgentId, InstallId, Login, NodeName, SessionId, UserName};
+use ::access::event::{Lost, SessionKind};
+use ::access::identity::Origin;
+use ::access::time::Timestamp;
+use ::access::words::{AgentId, InstallId, Login, NodeName, SessionId, UserName};
 use serde::{Deserialize, Serialize};
 
 use crate::frames::Size;
 
+mod access;
 mod sign_in;
 
+pub use self::access::{
+    AccessQuery, AccessRow, Can, CanAnswer, CanForward, CanKubernetes, CanSsh, Decide, DecisionRow, Diff, DiffAsk, DiffChange, DiffLine,
+    Extend, Extended, Forbidden, NewRequest, Page, RequestQuery, RequestRow, RequestState, RequestWait,
+};
 pub use sign_in::{
     Begin, Begun, BotSignIn, Check, CheckState, ConnectorReport, ConnectorRow, Finish, Finished, Given, LoginFacts, SignIn, SignOut,
     SignedIn, SignedOut, Status,
@@ -69,9 +80,32 @@ pub struct Problem {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The access request that would help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Box<::access::decide::Offer>>,
+    /// Fields that are wrong, each by its place (RFC 6901).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldFault>,
     /// The exit code of a command that fails for this; see [`exit`].
     #[serde(default = "exit::failed")]
     pub exit: u8,
+}
+
+/// A field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the words say it")]
+pub struct FieldFault {
+    /// `role`, `user` …, where the fault is in a resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The resource's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A JSON pointer (RFC 6901) into the resource or the request.
+    pub pointer: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// Exit codes that scripts lean on.
@@ -176,39 +210,6 @@ pub struct LabelRow {
     pub key: String,
     pub value: String,
     pub origin: Origin,
-}
-
-/// Asks what would happen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Can {
-    /// Where to.
-    pub node: NodeName,
-    /// As which login.
-    pub login: Login,
-    /// Another person, for whoever may administer users.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub as_user: Option<UserName>,
-}
-
-/// The answer of `decide`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CanAnswer {
-    /// Yes or no.
-    pub allowed: bool,
-    /// The code of a denial.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// The rule that decided.
-    pub rule: String,
-    /// One sentence.
-    pub sentence: String,
-    /// What would have to change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-    /// The exit code of `naru can`.
-    #[serde(default)]
-    pub exit: u8,
 }
 
 /// Which sessions, newest first.
@@ -398,6 +399,12 @@ pub struct Apply {
     /// Only say what would change.
     #[serde(default)]
     pub dry_run: bool,
+    /// The change may take the caller's own right to undo it.
+    #[serde(default)]
+    pub allow_self_lockout: bool,
+    /// Who keeps these, such as the address of a repository: shown, and asked about before they are edited elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
 }
 
 /// What [`Apply`] or a deletion did.
@@ -593,6 +600,9 @@ pub struct OpenSession {
     /// Only what the target's allow-list lets through counts.
     #[serde(default)]
     pub env: Vec<(String, String)>,
+    /// Why, where a role demands to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A terminal.

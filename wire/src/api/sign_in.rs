@@ -1,10 +1,10 @@
 //! Signing in by a link, through an identity provider and as a machine, and out again: what client and proxy say to each other. The proxy alone
 //! talks to the provider; the client never holds a token of it.
 
-use access::connector::Flow;
-use access::identity::Method;
-use access::time::Timestamp;
-use access::words::{ConnectorName, InstallId, RoleName, UserName};
+use ::access::connector::Flow;
+use ::access::identity::Method;
+use ::access::time::Timestamp;
+use ::access::words::{ConnectorName, InstallId, RoleName, UserName};
 use serde::{Deserialize, Serialize};
 
 /// Exchanges the secret of a sign-in link and two public keys for certificates.
