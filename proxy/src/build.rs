@@ -36,6 +36,7 @@ use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
 use crate::oidc::Oidc;
 use crate::refusals::{Refusals, SUMMARY_EVERY};
+use crate::requests::Requests;
 use crate::session::lost::{LostError, finish_lost};
 use crate::session::open::Sessions;
 use crate::session::table::{Stop, Table};
@@ -146,13 +147,15 @@ impl Proxy {
         let tls = Arc::new(server_tls(&keys, &names)?);
 
         let agents = Agents::new();
-        let nodes = Nodes { store: store.clone(), agents: agents.clone() };
+        let nodes = Nodes { store: store.clone(), agents: agents.clone(), live: live.clone() };
         let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
         let people = People::new(store.clone(), live.clone(), settings.certificate_life);
         let refusals = Refusals::new(log.clone());
         let url = format!("https://{}", authority(&server_name, address.port()));
         let oidc = Oidc::new(&live, &people, &keys, &log, &refusals, &table, &url);
+        let requests = Requests::new(store.clone(), log.clone(), live.clone());
         let sessions = Sessions {
+            requests,
             live,
             people,
             oidc: oidc.clone(),
@@ -419,7 +422,7 @@ impl Fronts for AllFronts {
     fn seat(&self, subject: &Subject) -> Option<Seat> {
         let sessions = &self.ssh.sessions;
         let known = match subject {
-            Subject::User { name, sign_in } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
+            Subject::User { name, sign_in, .. } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
             Subject::Agent { id } => self.tunnels.node_of(id).is_ok_and(|node| node.is_some()),
         };
         known.then(|| sessions.seats.take(subject)).flatten()

@@ -235,9 +235,9 @@ async fn a_body_that_comes_after_the_sign_out_does_nothing() {
 async fn a_session_is_decided_with_who_one_is_now() {
     let stage = stage_of(PEOPLE).await;
     let sessions = &stage.proxy.app.sessions;
-    let Subject::User { name, sign_in } = stage.signed_in("eve") else { panic!("a person") };
+    let Subject::User { name, sign_in, .. } = stage.signed_in("eve") else { panic!("a person") };
     let identity = sessions.people.identity(&name, sign_in, clock::now()).expect("signed in");
-    let client = access::event::Client { ip: [127, 0, 0, 1].into(), port: 1, user_agent: None };
+    let client = access::event::Client { ip: [127, 0, 0, 1].into(), port: 1, user_agent: None, run: None };
     let asker = crate::session::open::Asker { identity, sign_in, client, connection: "c".into() };
     sessions.people.sign_out(sign_in, "a test").expect("signed out");
     let wanted = crate::session::open::Wanted {
@@ -359,7 +359,7 @@ async fn whoever_came_in_by_break_glass_repairs_what_broke() {
     let made = app.once.make(purpose, LINK_LIFE, None, now).expect("a link");
     let redeemed = app.once.redeem(BREAK_GLASS, &made.secret, "k", now).expect("redeemed");
     let user = app.sessions.people.sign_in(&redeemed, now).expect("signed in");
-    let eve = Subject::User { name, sign_in: user.sign_in() };
+    let eve = Subject::User { name, sign_in: user.sign_in(), serial: String::new() };
     let answer = stage.send(request(Some(eve), "POST", "/v1/apply", resource(r#"{"kind":"role","name":"new"}"#))).await;
     assert_eq!(answer.status(), StatusCode::OK);
 }

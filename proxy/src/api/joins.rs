@@ -28,7 +28,7 @@ pub(crate) async fn join(
     axum::Extension(peer): axum::Extension<Peer>,
     Body(asked): Body<Join>,
 ) -> Result<Json<Joined>, No> {
-    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent: None };
+    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent: None, run: None };
     let now = clock::now();
     let refused = |code: &str, why: String| refuse(&app, &client, code, why);
     // Who used a token may use it again with the same key: a crash in the middle of joining locks nobody out.

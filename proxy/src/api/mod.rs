@@ -1,11 +1,14 @@
 //! The HTTP API: routes, who asks, and how a no looks. One file per subject; a handler parses, holds its right as a value, makes one
 //! call, answers. INVARIANT: the right that a route demands is a type in its handler's arguments.
 
+mod access;
 #[cfg(test)]
 mod attacks;
+mod change;
 mod connectors;
 mod events;
 mod forget;
+mod guarded;
 mod joins;
 mod lasting;
 mod links;
@@ -18,10 +21,12 @@ mod privilege;
 mod problem;
 #[cfg(test)]
 mod refusals;
+mod requests;
 mod resources;
 mod secrets;
 mod sessions;
 mod sign_in;
+mod whole;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -123,16 +128,22 @@ impl HttpFront {
             .route("/v1/status", get(sign_in::status))
             .route("/v1/nodes", get(nodes::list))
             .route("/v1/nodes/{name}", get(nodes::show).delete(nodes::delete))
-            .route("/v1/can", post(nodes::can))
+            .route("/v1/can", post(access::can))
+            .route("/v1/access", get(access::list))
+            .route("/v1/access/diff", post(access::diff))
+            .route("/v1/requests", get(requests::list).post(requests::create))
+            .route("/v1/requests/{id}", get(requests::show))
+            .route("/v1/requests/{id}/{word}", post(requests::say))
             .route("/v1/sessions", get(sessions::list))
             .route("/v1/sessions/{id}", get(sessions::show))
             .route("/v1/sessions/{id}/kill", post(sessions::kill))
+            .route("/v1/sessions/{id}/extend", post(sessions::extend))
             .route("/v1/sessions/{id}/cast", get(sessions::cast))
             .route("/v1/sessions/{id}/verify", get(sessions::verify))
             .route("/v1/events", get(events::read))
             .route("/v1/apply", post(resources::apply))
             .route("/v1/resources/{kind}", get(resources::list))
-            .route("/v1/resources/{kind}/{name}", get(resources::show).delete(resources::delete))
+            .route("/v1/resources/{kind}/{name}", get(resources::show).put(resources::put).delete(resources::delete))
             .route("/v1/tokens", get(secrets::tokens).post(links::token))
             .route("/v1/tokens/{id}", delete(secrets::remove_token))
             .route("/v1/links", get(secrets::links).post(links::link))

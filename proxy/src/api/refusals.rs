@@ -136,7 +136,7 @@ impl Stage {
     pub(super) fn signed_in(&self, name: &str) -> Subject {
         let name: access::words::UserName = name.parse().expect("name");
         let user = self.proxy.app.sessions.people.sign_in_for_test(&name, crate::clock::now());
-        Subject::User { name, sign_in: user.sign_in() }
+        Subject::User { name, sign_in: user.sign_in(), serial: String::new() }
     }
 
     fn sign_in(&self) -> VerifiedUser {
@@ -146,7 +146,7 @@ impl Stage {
 
     async fn ask(&self, who: Who, method: &str, path: &str, body: &str) -> StatusCode {
         let eve = self.sign_in();
-        let user = Subject::User { name: "eve".parse().expect("name"), sign_in: eve.sign_in() };
+        let user = Subject::User { name: "eve".parse().expect("name"), sign_in: eve.sign_in(), serial: String::new() };
         let subject = match who {
             Who::Nobody => None,
             Who::Agent => Some(Subject::Agent { id: "demo-1".parse().expect("id") }),
