@@ -146,7 +146,8 @@ impl<'s> Reader<'s> {
         };
         let good = read.filter(|count| (1..=most).contains(count));
         if good.is_none() {
-            self.fault(&node.at, format!("{what} is a whole number from 1 to {most}"), "write it in digits, without quotes");
+            let to = if most == u32::MAX { String::new() } else { format!(" to {most}") };
+            self.fault(&node.at, format!("{what} is a whole number from 1{to}"), "write it in digits, without quotes");
         }
         good
     }
