@@ -117,7 +117,7 @@ pub fn misspelt(text: &str) -> Option<(usize, String)> {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let rest = text.get(start..).unwrap_or_default();
     let within = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
-    Some((start + within, cut(&first.msg)))
+    Some((start + within, cut(first.msg.trim_start_matches("Syntax error: "))))
 }
 
 fn variable(name: &str, facts: &Facts<'_>) -> Value {

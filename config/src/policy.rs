@@ -102,8 +102,10 @@ fn resource(read: &mut Reader<'_>, kind: ResourceKind, name: &Node, node: &Node,
         ($($kind:ident: $what:literal, $read:expr;)*) => {
             match kind {
                 $(ResourceKind::$kind => {
+                    let at = &name.at;
                     let name = named(read, name, concat!("the name of ", $what));
                     let mut spec = Spec::new(read, templates);
+                    spec.places.put("", at);
                     let value = $read(&mut spec, node);
                     // Without a good name nothing but the spec can be looked at, and its name is no part of that.
                     let resource = Resource::$kind { name: name?, spec: value };

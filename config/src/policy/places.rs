@@ -49,14 +49,10 @@ impl Places {
         self.broken.remove(path);
     }
 
-    /// Tells the faults that `access` found, each at its part or the nearest around it that is written, or at `whole`. What it misses in
-    /// a spec of which some part was not understood may be that part.
+    /// Tells the faults that `access` found, each at its part or the nearest around it that is written, or at `whole`.
     pub(super) fn tell(&self, read: &mut Reader<'_>, whole: &Range<usize>, faults: Vec<SpecFault>) {
-        for fault in faults {
-            let told = if fault.path.is_empty() { !self.broken.is_empty() } else { self.broken.contains(&fault.path) };
-            if !told {
-                read.fault(self.nearest(&fault.path).unwrap_or(whole), fault.message, fault.remedy);
-            }
+        for fault in faults.into_iter().filter(|fault| !self.broken.contains(&fault.path)) {
+            read.fault(self.nearest(&fault.path).unwrap_or(whole), fault.message, fault.remedy);
         }
     }
 

@@ -10,7 +10,7 @@ use access::policy::{LoginPattern, pattern};
 use super::spec::{Old, Part, Spec, is_list};
 use super::{condition, options};
 use crate::faults::{meant, quoted};
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 
 const FIELDS: [&str; 6] = ["description", "allow", "deny", "may_request", "options", "dry_run"];
 const RIGHTS: [&str; 5] = ["ssh", "kubernetes", "review", "audit", "administer"];
@@ -56,7 +56,6 @@ fn rights(spec: &mut Spec<'_, '_>, part: &Part<'_>, side: &str) -> Rights {
 }
 
 fn ssh(spec: &mut Spec<'_, '_>, part: &Part<'_>) -> SshRule {
-    let kinds = ChannelKind::ALL.map(|kind| (kind.as_str(), kind));
     SshRule {
         labels: spec.pattern_map(part, "labels", "the set of values of a label"),
         logins: spec.items(part, "logins", |spec, node, _| {
@@ -65,12 +64,20 @@ fn ssh(spec: &mut Spec<'_, '_>, part: &Part<'_>) -> SshRule {
             spec.template(login.trait_name(), node);
             Some(login)
         }),
-        kinds: spec.words(part, ("kinds", "a kind of session"), &kinds),
+        kinds: spec.items(part, "kinds", |spec, node, _| kind(spec, node)),
         commands: spec.parses(part, "commands", "write the command as it is run, such as systemctl status *"),
         forwards: spec.parses(part, "forwards", "write for example \"localhost:5432\""),
         agent_labels: spec.flag(part, "agent_labels"),
         condition: condition::read(spec, part, "where"),
     }
+}
+
+fn kind(spec: &mut Spec<'_, '_>, node: &Node) -> Option<ChannelKind> {
+    if matches!(&node.value, Value::Scalar { text, .. } if text == "sftp") {
+        spec.read.fault(&node.at, "sftp is two kinds of session now", "write sftp_read, and sftp_write where files may be changed");
+        return None;
+    }
+    spec.read.word(node, "a kind of session", &ChannelKind::ALL.map(|kind| (kind.as_str(), kind)))
 }
 
 fn kubernetes(spec: &mut Spec<'_, '_>, part: &Part<'_>) -> KubeRule {

@@ -58,10 +58,10 @@ fn period(found: &mut Found, path: &str, period: Option<Period>, most: Duration)
 
 fn join_token(found: &mut Found, spec: &JoinTokenSpec) {
     if spec.kinds.is_empty() {
-        found.add("", "this token lets nothing join", "write kinds: [ssh] or [kubernetes]");
+        found.add("kinds", "this token lets nothing join", "write kinds: [ssh] or [kubernetes]");
     }
     if spec.names.is_empty() {
-        found.add("", "this token gives no name", "write names: [web-*] for all that begin so, or the one name");
+        found.add("names", "this token gives no name", "write names: [web-*] for all that begin so, or the one name");
     }
     found.few("names", spec.names.len());
     labels(found, &spec.labels);
@@ -139,7 +139,7 @@ fn access_rule(found: &mut Found, spec: &AccessRuleSpec) {
 fn messenger(found: &mut Found, spec: &MessengerSpec) {
     found.few("events", spec.events.len());
     let Some(webhook) = &spec.webhook else {
-        return found.add("", "this says not how to reach it", "write webhook: {url: https://…}");
+        return found.add("webhook", "this says not how to reach it", "write webhook: {url: https://…}");
     };
     let http = webhook.url.starts_with("https://") || webhook.url.starts_with("http://");
     let plain = webhook.url.bytes().all(|b| b.is_ascii_graphic());
