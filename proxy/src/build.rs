@@ -253,6 +253,7 @@ impl Proxy {
             () = summaries => {}
             never = crate::heap::keep_small() => match never {},
             never = app.oidc.clone().keep_asking() => match never {},
+            never = app.sessions.requests.clone().sweep() => match never {},
             () = stop => {}
         }
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });

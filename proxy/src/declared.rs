@@ -29,7 +29,7 @@ pub(crate) fn key_of(kind: ResourceKind, name: &str) -> String {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stored {
     /// Of this record's shape.
-    v: u8,
+    pub(crate) v: u8,
     /// Given once: of a user, the subject.
     pub(crate) id: String,
     pub(crate) created: Timestamp,

@@ -14,7 +14,7 @@ use access::time::Timestamp;
 use access::words::{REQUEST_ALPHABET, RequestId, ResourceName, RoleName, UserName};
 use recorder::{Log, LogError};
 use serde::{Deserialize, Serialize};
-use store::kv::{Change, Expect, Kv, KvError};
+use store::kv::{Expect, Kv, KvError};
 use wire::api::{DecisionRow, NewRequest, RequestRow, RequestState};
 
 use crate::clock;

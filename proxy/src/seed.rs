@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use access::event::{Actor, Event, FieldChanges, What};
-use access::policy::Resource;
+use access::policy::{Resource, Stated};
 use access::words::UserName;
 use store::kv::{Change, Expect, KvError};
 use wire::link::{Address, SignInLink};
@@ -32,10 +32,10 @@ pub struct Seeded(pub String);
 
 impl Proxy {
     /// Writes those of these resources that do not exist yet.
-    pub async fn seed(&self, resources: Vec<Resource>) -> Result<(), SeedError> {
+    pub async fn seed(&self, resources: Vec<Stated>) -> Result<(), SeedError> {
         let mut writes = Vec::new();
         let mut last = None;
-        for resource in resources {
+        for Stated { resource, labels, managed_by, .. } in resources {
             let key = key_of(resource.kind(), resource.name());
             if matches!(resource, Resource::OidcConnector { .. }) {
                 return Err(SeedError::Other("a connector is not seeded: its provider is to be tried".into()));
@@ -43,7 +43,8 @@ impl Proxy {
             if self.app.store.get(&key)?.is_some() {
                 continue;
             }
-            let stored = Stored::new(uuid::Uuid::new_v4().to_string(), clock::now(), resource.spec());
+            let new = Stored::new(uuid::Uuid::new_v4().to_string(), clock::now(), resource.spec());
+            let stored = Stored { labels, managed_by, ..new };
             let what = What::PolicyChanged {
                 kind: resource.kind().as_str().to_owned(),
                 name: resource.name().to_owned(),

@@ -26,9 +26,9 @@ pub(super) struct Wanted {
     pub(super) dry_run: bool,
     pub(super) allow_self_lockout: bool,
     /// To be written, or, where there is nothing, deleted; and the revision that it must be at: 0 for none.
-    items: BTreeMap<Id, (Option<Stated>, Option<u64>)>,
+    pub(super) items: BTreeMap<Id, (Option<Stated>, Option<u64>)>,
     /// Write-only fields, taken out: what is compared, kept and shown is without them.
-    secrets: BTreeMap<Id, WriteOnly>,
+    pub(super) secrets: BTreeMap<Id, WriteOnly>,
 }
 
 impl Wanted {
@@ -63,7 +63,7 @@ impl<'a> Changes<'a> {
     /// Makes the change, or only says what it would be.
     pub(super) async fn make(app: &'a App, person: &Person, wanted: Wanted) -> Result<Applied, No> {
         let _one_at_a_time = app.writing.lock().await;
-        let mut changes = Self::fresh(app, wanted)?;
+        let changes = Self::fresh(app, wanted)?;
         let person = changes.allowed(person)?;
         let before = there(&changes.view);
         let mut after = before.clone();

@@ -209,8 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_that_is_removed_is_gone_at_once() {
-        let people =
-            "kind: role\nname: chief\nspec: {administer: [node, role, user]}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n";
+        let people = "kind: role\nname: chief\nspec: {allow: {administer: {node: write, role: write, user: write}}}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n";
         let stage = stage_of(people).await;
         let (admin, sessions) = (stage.signed_in("admin"), &stage.proxy.app.sessions);
         let (token, key) = (stage.token("web-*", false), KeyPair::generate().expect("key"));

@@ -1,19 +1,18 @@
-//! Nodes: what a person reaches, and a dry run of the decision, which call `decide` and nothing else; and what an administrator of nodes
-//! sees of all of them, and takes away.
+//! Nodes: what a person reaches, and what an administrator of nodes sees of all of them, and takes away.
 
 use std::time::Duration;
 
-use access::decide::{Denial, OpenSession, allowed_logins, decide, unknown_node};
-use access::event::{Outcome, SessionKind, Target, TargetKind, What};
+use access::decide::allowed_logins;
+use access::event::{Outcome, Target, TargetKind, What};
 use access::identity::NodeFacts;
 use access::words::{AgentId, Login, NodeName};
 use axum::Json;
 use axum::extract::{Path, State};
 use store::kv::{Change, Expect};
-use wire::api::{Can, CanAnswer, Done, Items, LabelRow, NodeQuery, NodeRow, exit};
+use wire::api::{Done, Items, LabelRow, NodeQuery, NodeRow};
 
 use super::App;
-use super::person::{AskForOthers, KeepNodes, May, Person, Right as _, Told};
+use super::person::{KeepNodes, May, Person, Right as _};
 use super::problem::{Asked, No};
 use crate::agents::nodes::{NODES, SEEN};
 use crate::agents::serve::AGENTS;

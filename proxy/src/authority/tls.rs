@@ -46,7 +46,7 @@ impl Subject {
         let mut parts = rest.split('/');
         let subject = match (parts.next()?, parts.next()?, parts.next()) {
             ("user", name, Some(id)) if id.len() == 16 => {
-                Self::User { name: name.parse().ok()?, sign_in: u64::from_str_radix(id, 16).ok()? }
+                Self::User { name: name.parse().ok()?, sign_in: u64::from_str_radix(id, 16).ok()?, serial: String::new() }
             }
             ("agent", id, None) => Self::Agent { id: id.parse().ok()? },
             _ => return None,

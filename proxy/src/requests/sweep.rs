@@ -17,7 +17,7 @@ const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 impl Requests {
     /// Looks for as long as it is polled.
-    pub(crate) async fn sweep(self) {
+    pub(crate) async fn sweep(self) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(EVERY).await;
             if let Err(error) = self.look().await {

@@ -265,7 +265,7 @@ impl Sessions {
             };
             let mut event = Event::new(clock::now(), Actor::user(&asker.identity), what);
             event.client = Some(asker.client.clone());
-            self.refusals.tell(event)?;
+            let _told = self.refusals.tell(event)?;
         }
         Ok(())
     }
