@@ -9,6 +9,7 @@ pub mod connector;
 pub mod decide;
 pub mod event;
 pub mod identity;
+pub mod network;
 pub mod policy;
 pub mod time;
 pub mod words;
