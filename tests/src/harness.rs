@@ -43,23 +43,28 @@ pub struct Demo {
 impl Demo {
     /// Starts `naru demo` and waits for the ready line; the error holds what the program said on stderr.
     pub fn start(args: &[&str]) -> Result<Self, String> {
-        Self::launch("demo", args, |_| Ok(()))
+        Self::launch("demo", args, "", |_| Ok(()))
     }
 
     /// Starts `naru demo` in a state directory that `prepare` has made for it.
     pub fn start_in(prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
-        Self::launch("demo", &[], prepare)
+        Self::launch("demo", &[], "", prepare)
     }
 
     /// Starts `naru up` on a free port of loopback.
     pub fn up() -> Result<Self, String> {
-        Self::launch("up", &["--config", "up.yaml"], |_| Ok(()))
+        Self::up_with("")
     }
 
-    fn launch(verb: &str, args: &[&str], prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
+    /// The same with more lines in the server's file.
+    pub fn up_with(more: &str) -> Result<Self, String> {
+        Self::launch("up", &["--config", "up.yaml"], more, |_| Ok(()))
+    }
+
+    fn launch(verb: &str, args: &[&str], more: &str, prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
         let binary = naru_binary().ok_or("there is no naru binary; NARU_BIN names one")?;
         let folder = tempfile::Builder::new().prefix("naru-").tempdir().map_err(|e| e.to_string())?;
-        let settings = format!("listen: 127.0.0.1:{}\npublic: [127.0.0.1]\n", free_port());
+        let settings = format!("listen: 127.0.0.1:{}\npublic: [127.0.0.1]\n{more}", free_port());
         std::fs::write(folder.path().join("up.yaml"), settings).map_err(|e| e.to_string())?;
         let mut words: Vec<OsString> = vec![verb.into(), "--json".into(), "--state".into(), folder.path().join("state").into()];
         words.extend(args.iter().map(OsString::from));
