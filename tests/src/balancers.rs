@@ -26,8 +26,7 @@ struct Stage {
 
 impl Stage {
     fn new(by: &str) -> Self {
-        // IPv4 in two spellings, and a network that is not there, so that each is read as it is meant.
-        let up = Demo::up_with(&format!("balancers: {{peers: [\"fd00::/8\", \"::ffff:{BALANCER}\"], by: {by}}}\n")).unwrap();
+        let up = Demo::up_with(Ipv4Addr::LOCALHOST, &settings(by)).unwrap();
         // Who comes from an address that is not named is at that address, as always.
         let olga = up.sign_in("admin").unwrap();
         std::fs::write(olga.home().join("u.yaml"), "kind: user\nname: admin\nspec: {roles: [admin, auditor]}\n").unwrap();
@@ -38,7 +37,7 @@ impl Stage {
 
     /// A connection from an address of loopback.
     fn from(&self, address: Ipv4Addr) -> TcpStream {
-        reach(address, self.port)
+        reach(address, SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// Somebody with keys who reaches the proxy by this port of loopback.
@@ -58,6 +57,11 @@ impl Stage {
     }
 }
 
+/// IPv4 in its other spelling, and a network that is not there, so that each is read as it is meant.
+fn settings(by: &str) -> String {
+    format!("balancers: {{peers: [\"fd00::/8\", \"::ffff:{BALANCER}\"], by: {by}}}\n")
+}
+
 /// What somebody sends who has no good link.
 fn no_link(door: &Door) -> Value {
     let mut body = door.keys();
@@ -65,10 +69,10 @@ fn no_link(door: &Door) -> Value {
     body
 }
 
-fn reach(from: Ipv4Addr, port: u16) -> TcpStream {
+fn reach(from: Ipv4Addr, to: SocketAddrV4) -> TcpStream {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddrV4::new(from, 0)).unwrap();
-    connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
+    connect(&socket, &to).unwrap();
     let stream = TcpStream::from(socket);
     stream.set_nodelay(true).unwrap();
     stream
@@ -92,7 +96,11 @@ fn is_greeted(mut stream: TcpStream, bytes: &[u8]) -> bool {
 
 /// A port of loopback that leads to the proxy by way of the balancer's address, with this before each connection's own bytes.
 fn balancer(to: u16, header: &'static [u8]) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    balancer_at(0, SocketAddrV4::new(Ipv4Addr::LOCALHOST, to), header)
+}
+
+fn balancer_at(port: u16, to: SocketAddrV4, header: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for near in listener.incoming() {
@@ -123,22 +131,37 @@ fn the_log_has_the_address_that_is_behind_the_balancer() {
         assert!(said.refused() && said.status == 401, "{} {}", said.status, said.text);
         assert!(stage.refused().iter().any(|(from, at)| from == ip && port.is_none_or(|port| port == *at)), "{:?}", stage.refused());
     }
-    // A person signs in and uses what they got, all the way through the balancer.
-    let through = balancer(stage.port, V2);
-    let link = stage.olga.naru(&["--json", "login-link", "create", "admin"]);
-    let link: Value = serde_json::from_slice(&link.stdout).unwrap();
-    let link = link["link"].as_str().unwrap().replace(&format!(":{}", stage.port), &format!(":{through}"));
-    let bob = stage.up.person("bob").unwrap();
-    let out = bob.naru(&["login", "--link", &link]);
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    assert!(events(&bob, "auth.login").iter().any(|event| event["client"]["ip"] == "192.0.2.77"));
-    // OpenSSH with a key that nobody knows.
-    let port = balancer(stage.port, V1).to_string();
-    let key = stage.up.folder().join(format!("stranger-{through}"));
-    assert!(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap().success());
-    let words = ["-F", "none", "-p", &port, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"];
-    let out = Command::new("ssh").args(words).arg("-i").arg(&key).args(["root@127.0.0.1", "true"]).stdin(Stdio::null()).output().unwrap();
-    assert!(String::from_utf8_lossy(&out.stderr).contains("Permission denied"), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn people_and_agents_work_through_a_balancer() {
+    // As it should be run: the balancer has the public address and the same port.
+    let hidden = Ipv4Addr::new(127, 0, 0, 5);
+    let up = Demo::up_with(hidden, &settings("proxy_protocol")).unwrap();
+    let port = up.ready("url").rsplit_once(':').unwrap().1.parse().unwrap();
+    balancer_at(port, SocketAddrV4::new(hidden, port), V2);
+    let admin = up.sign_in("admin").unwrap();
+    let account = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
+    let account = account.trim();
+    let role = format!("kind: role\nname: ops\nspec:\n  allow: [{{node_labels: {{'*': ['*']}}, logins: [{account}]}}]\n---\n");
+    let user = "kind: user\nname: admin\nspec: {roles: [admin, auditor, ops]}\n";
+    std::fs::write(admin.home().join("r.yaml"), role + user).unwrap();
+    assert!(admin.naru(&["apply", "-f", "r.yaml"]).status.success());
+
+    let words: Vec<&str> = up.ready("join").split(' ').skip(1).map(|word| if word == "NAME" { "web-1" } else { word }).collect();
+    assert!(up.naru(&[&words[..], &["--state", "a1", "--no-run"]].concat()).stdout(Stdio::null()).status().unwrap().success());
+    std::fs::write(up.folder().join("agent.yaml"), format!("allow_logins: [{account}]\n")).unwrap();
+    // Ended with everything that the server's harness started.
+    let mut agent = up.naru(&["agent", "run", "--state", "a1", "--config", "agent.yaml"]).stderr(Stdio::null()).spawn().unwrap();
+
+    wait("a session by OpenSSH", || (admin.ssh(&["web-1.naru", "exit 7"]).status.code() == Some(7)).then_some(()));
+    assert_eq!(admin.naru(&["ssh", "web-1", "exit 8"]).status.code(), Some(8));
+    for (kind, least) in [("auth.login", 1), ("agent.joined", 1), ("session.start", 2)] {
+        let all = events(&admin, kind);
+        assert!(all.len() >= least && all.iter().all(|event| event["client"]["ip"] == "192.0.2.77"), "{kind}: {all:?}");
+    }
+    agent.kill().unwrap();
+    agent.wait().unwrap();
 }
 
 #[test]
