@@ -161,9 +161,9 @@ pub enum ActorKind {
 /// From where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
-    /// The address that connected.
+    /// The address that connected; through a load balancer that the proxy's settings name, the one that this says.
     pub ip: IpAddr,
-    /// Its port.
+    /// Its port; 0 where the balancer does not say it.
     pub port: u16,
     /// What the program calls itself, cut to 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -94,6 +94,14 @@ mod tests {
     }
 
     #[test]
+    fn what_the_page_shows_is_read() {
+        let page = include_str!("../../../docs/operating-behind-a-balancer.md");
+        let shown: Vec<&str> = page.split("```").filter_map(|block| block.strip_prefix("yaml\n")).collect();
+        let meant = proxy("p.yaml", shown.first().expect("a file")).expect("no faults").balancers.expect("balancers");
+        assert!(shown.len() == 1 && meant.by == By::ProxyProtocol && meant.are_at("10.0.0.17".parse().expect("an address")));
+    }
+
+    #[test]
     fn each_fault_is_told() {
         let many = format!("{{by: proxy_protocol, peers: [{}]}}", "10.0.0.1, ".repeat(PEERS + 1));
         for (text, word) in [

@@ -19,16 +19,23 @@ impl Drop for Haproxy {
     }
 }
 
-/// Starts one whose connections come from the balancer's address.
-fn start(stage: &Stage, mode: &str, bind: &str, server: &str) -> (Haproxy, u16) {
-    let port = free_port();
-    let text = format!(
-        "defaults\n  mode {mode}\n  timeout connect 10s\n  timeout client 60s\n  timeout server 60s\n\
-         listen naru\n  bind 127.0.0.1:{port} {bind}\n  source {BALANCER}\n  server naru 127.0.0.1:{} {server}\n",
-        stage.port
-    );
+/// The configurations for it that people are shown: passing through, and ending TLS.
+fn shown() -> [&'static str; 2] {
+    let page = include_str!("../../../docs/operating-behind-a-balancer.md");
+    let blocks: Vec<&str> = page.split("```").filter_map(|block| block.strip_prefix("\n# HAProxy\n")).collect();
+    blocks.try_into().unwrap()
+}
+
+/// Starts one as shown, with other words in it, whose connections come from the balancer's address.
+fn start(stage: &Stage, shown: &str, other: &[(&str, &str)]) -> (Haproxy, u16) {
+    let (port, to) = (free_port(), format!("127.0.0.1:{}", stage.port));
+    let (bind, source) = (format!("bind 127.0.0.1:{port}"), format!("  source {BALANCER}\n"));
+    let mut text = shown.to_owned();
+    for (from, to) in [&[("10.0.0.5:8443", to.as_str()), ("bind :8443", &bind), ("bind :443", &bind)], other].concat() {
+        text = text.replace(from, to);
+    }
     let file = stage.up.folder().join(format!("haproxy-{port}.cfg"));
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, text + &source).unwrap();
     let log = File::create(file.with_extension("log")).unwrap();
     // Where Debian puts it, which is not in everybody's PATH.
     let program = if std::path::Path::new("/usr/sbin/haproxy").is_file() { "/usr/sbin/haproxy" } else { "haproxy" };
@@ -54,13 +61,12 @@ fn is_seen(stage: &Stage, door: &Door, from: Ipv4Addr, words: &[&str]) {
 #[test]
 fn haproxy_passes_bytes_through() {
     let stage = Stage::new("proxy_protocol");
-    // The second looks every 50 ms whether the proxy is there, with a header that says LOCAL.
-    for (at, how) in [
-        (11, "send-proxy"),
-        (12, "send-proxy-v2 check inter 50ms check-send-proxy"),
-        (13, "send-proxy-v2 proxy-v2-options unique-id,crc32c"),
-    ] {
-        let (_haproxy, port) = start(&stage, "tcp", "", how);
+    let as_shown = "send-proxy-v2 check check-send-proxy";
+    assert!(shown()[0].contains(as_shown));
+    // Looking often whether the proxy is there, which says LOCAL; version 1; extensions.
+    let often = format!("{as_shown} inter 50ms");
+    for (at, how) in [(11, as_shown), (12, &often), (13, "send-proxy"), (14, "send-proxy-v2 proxy-v2-options unique-id,crc32c")] {
+        let (_haproxy, port) = start(&stage, shown()[0], &[(as_shown, how)]);
         let door = stage.door(port);
         is_seen(&stage, &door, Ipv4Addr::new(127, 0, 0, at), &[]);
         // What a client writes before is after what HAProxy writes.
@@ -81,8 +87,9 @@ fn haproxy_ends_tls() {
     assert!(made.success());
     std::fs::write(&both, std::fs::read_to_string(&cert).unwrap() + &std::fs::read_to_string(&key).unwrap()).unwrap();
     let ca = stage.up.state().join("keys/x509-ca.crt");
-    let server = format!("ssl verify required ca-file {} sni str(localhost)", ca.display());
-    let (_haproxy, port) = start(&stage, "http", &format!("ssl crt {both}\n  option forwardfor"), &server);
+    let ca = ca.to_string_lossy();
+    let other = [("/etc/haproxy/naru.pem", both.as_str()), ("/etc/haproxy/naru-ca.crt", &ca), ("naru.example", "localhost")];
+    let (_haproxy, port) = start(&stage, shown()[1], &other);
     let door = stage.door(port);
     // The certificate is the balancer's own here.
     is_seen(&stage, &door, Ipv4Addr::new(127, 0, 0, 21), &["-k"]);
