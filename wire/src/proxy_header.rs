@@ -254,7 +254,9 @@ mod tests {
         cases.push([&b"PROXY UNKNOWN "[..], &[b'x'; 200], b"\r\n"].concat());
         cases.push(b"proxy UNKNOWN\r\n".to_vec());
         cases.push(b"SSH-2.0-x\r\n".to_vec());
-        cases.push(b"\r\n\r\n\0\r\nQUIX\n                ".to_vec());
+        cases.push(b"PROXYxUNKNOWN\r\n".to_vec());
+        cases.push(b"PRIXY UNKNOWN\r\n".to_vec());
+        cases.push([&b"\r\n\r\n\0\r\nQUIX\n"[..], &[0x20, 0, 0, 0]].concat());
         for (command, family, body) in [
             (0x11, 0x11, &[0; 12][..]),
             (0x22, 0x11, &[0; 12]),
@@ -272,6 +274,19 @@ mod tests {
         for bytes in cases {
             let (after, told) = one_by_one(&bytes);
             assert!(told.is_err() && after <= bytes.len(), "{bytes:?}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_become_a_header_is_not_waited_for() {
+        for (bytes, after, why) in [
+            (b"PRI * HTTP/2.0\r\n".to_vec(), 3, NoHeader::Missing),
+            (b"\r\n\n".to_vec(), 3, NoHeader::Missing),
+            ([&b"PROXY UNKNOWN "[..], &[b'x'; 200]].concat(), MAX_V1, NoHeader::TooLong(MAX_V1)),
+            (written_2(0x20, 0x00, &[0; MAX_V2 - V2_HEAD + 1]), V2_HEAD, NoHeader::TooLong(MAX_V2)),
+            (written_2(0x21, 0x11, &[0; 11]), V2_HEAD, NoHeader::Malformed("shorter than its addresses")),
+        ] {
+            assert_eq!(one_by_one(&bytes), (after, Err(why)), "{bytes:?}");
         }
     }
 

@@ -133,4 +133,21 @@ mod tests {
         }
         assert_eq!(door.admission.count(), 0, "their places are given back");
     }
+
+    #[tokio::test]
+    async fn places_are_counted_for_the_client_that_is_behind() {
+        let door = door(By::ProxyProtocol);
+        let mut held = Vec::new();
+        let mut come = async |header: &[u8]| {
+            let known = door.enter(at("10.1.1.1:5")).expect("a place").known(&mut &*header).await;
+            known.map(|(_, ticket, _)| held.push(ticket))
+        };
+        let header = b"PROXY TCP4 192.0.2.1 10.0.0.1 7 443\r\n";
+        let mut fitted = 0;
+        while come(header).await.is_ok() {
+            fitted += 1;
+        }
+        assert!(fitted > 1 && come(b"PROXY TCP4 192.0.2.2 10.0.0.1 7 443\r\n").await.is_ok(), "after {fitted}");
+        assert!(door.admission.enter(at("192.0.2.1:1").ip()).is_none(), "directly, it is the same address");
+    }
 }
