@@ -31,7 +31,7 @@ use crate::authority::people::People;
 use crate::authority::tls::Subject;
 use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
-use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
+use crate::listen::{Arrived, Connections, Fronts, Port, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
 use crate::oidc::Oidc;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Names by which people and agents reach it, without a port; the first is used in links.
     pub public: Vec<String>,
+    /// Peers that say who their client is; none where everybody comes directly.
+    pub balancers: Option<config::proxy::Balancers>,
     /// Sessions at once.
     pub max_sessions: usize,
     /// Connections at once.
@@ -115,11 +117,9 @@ pub enum BuildError {
 /// A proxy that is ready to serve: port and keys held, nothing served yet.
 pub struct Proxy {
     pub(crate) app: App,
-    listener: TcpListener,
+    port: Port,
     control: UnixListener,
-    tls: Arc<Tls>,
     fronts: AllFronts,
-    max_connections: usize,
     commits: Commits,
     log: Log,
     sinks: Sinks,
@@ -169,6 +169,7 @@ impl Proxy {
             seats: Default::default(),
             max_sessions: settings.max_sessions,
         };
+        let balancers = settings.balancers.map(Arc::new);
         let app = Arc::new(Parts {
             sessions: sessions.clone(),
             keys: keys.clone(),
@@ -184,16 +185,14 @@ impl Proxy {
         });
         let fronts = AllFronts {
             ssh: SshFront::new(keys.clone(), names, sessions),
-            http: HttpFront::new(app.clone()),
+            http: HttpFront::new(app.clone(), balancers.clone()),
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
         Ok(Self {
             app,
-            listener,
+            port: Port { listener, tls, balancers, most: settings.max_connections },
             control,
-            tls,
             fronts,
-            max_connections: settings.max_connections,
             commits,
             log,
             sinks,
@@ -226,7 +225,7 @@ impl Proxy {
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
     /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, control, tls, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
+        let Self { app, port, control, fronts, commits, log, sinks, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -246,7 +245,7 @@ impl Proxy {
         let kept = tokio::spawn(app.sessions.live.clone().keep());
         let notifying = sinks.start();
         tokio::select! {
-            () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
+            () = crate::listen::run(port, fronts.clone(), connections.clone()) => {}
             never = crate::listen::control::run(control, |ask, uid| crate::break_glass::answer(&app, ask, uid)) => match never {},
             () = leases => {}
             never = sweeping => match never {},
@@ -450,6 +449,7 @@ mod tests {
             state: dir.path().join("state"),
             listen: taken.local_addr().expect("an address"),
             public: vec!["127.0.0.1".to_owned()],
+            balancers: None,
             webhooks: Vec::new(),
             accept_restored_store: false,
             max_sessions: 10,

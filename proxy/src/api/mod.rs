@@ -9,6 +9,7 @@ mod connectors;
 mod events;
 mod forget;
 mod guarded;
+mod forwarded;
 mod joins;
 mod lasting;
 mod links;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
+use config::proxy::Balancers;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -105,10 +107,10 @@ pub(crate) fn pin_of(app: &App) -> Result<wire::link::Pin, String> {
 
 /// The HTTP front.
 #[derive(Clone)]
-pub(crate) struct HttpFront(Router);
+pub(crate) struct HttpFront(Router, Option<Arc<Balancers>>);
 
 impl HttpFront {
-    pub(crate) fn new(app: App) -> Self {
+    pub(crate) fn new(app: App, balancers: Option<Arc<Balancers>>) -> Self {
         let router = Router::new()
             .route("/", get(sign_in::landing))
             .route("/sign-in", get(sign_in::landing))
@@ -154,13 +156,17 @@ impl HttpFront {
             .fallback(problem::no_route)
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(app);
-        Self(router)
+        Self(router, balancers)
     }
 
     /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in.
     pub(crate) async fn serve(&self, stream: TlsStream<Incoming>, subject: Option<Subject>, from: SocketAddr, ticket: Option<Ticket>) {
-        let stranger = ticket.is_some();
-        let router = self.0.clone().layer(axum::Extension(Peer { from, subject }));
+        let peer = Peer { from, subject };
+        let balancers = forwarded::trusted(self.1.as_ref(), &peer);
+        // A balancer keeps its connections for whoever comes next.
+        let stranger = ticket.is_some() && balancers.is_none();
+        let router = balancers.map_or_else(|| self.0.clone(), |balancers| forwarded::read(self.0.clone(), balancers));
+        let router = router.layer(axum::Extension(peer));
         let mut server = Builder::new(TokioExecutor::new());
         server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
         server

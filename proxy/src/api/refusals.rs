@@ -99,6 +99,7 @@ pub(super) async fn stage_of(people: &str) -> Stage {
         state: dir.path().join("state"),
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         public: vec!["127.0.0.1".to_owned()],
+        balancers: None,
         webhooks: Vec::new(),
         accept_restored_store: false,
         max_sessions: 10,
@@ -109,7 +110,7 @@ pub(super) async fn stage_of(people: &str) -> Stage {
     let proxy = Proxy::build(settings).await.expect("a proxy");
     let resources = config::policy::resources("people.yaml", people, None).expect("sound");
     proxy.seed(resources).await.expect("seeded");
-    Stage { front: HttpFront::new(proxy.app.clone()), proxy, _dir: dir }
+    Stage { front: HttpFront::new(proxy.app.clone(), None), proxy, _dir: dir }
 }
 
 /// A request as a connection of this subject would bring it.
