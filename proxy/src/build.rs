@@ -30,6 +30,7 @@ use crate::authority::one_time::OneTime;
 use crate::authority::people::People;
 use crate::authority::tls::Subject;
 use crate::clock;
+use crate::freshness::{Freshness, Keeper};
 use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
 use crate::live::{Live, LiveError};
@@ -65,6 +66,8 @@ pub struct Settings {
     pub link_life: Duration,
     /// Receivers of events.
     pub webhooks: Vec<config::proxy::Webhook>,
+    /// Live sessions go on however old the view of the store is.
+    pub keep_sessions_when_stale: bool,
     /// The administrator knows that the store is older than the log, and wants it all the same.
     pub accept_restored_store: bool,
 }
@@ -119,6 +122,7 @@ pub struct Proxy {
     tls: Arc<Tls>,
     fronts: AllFronts,
     max_connections: usize,
+    keep_sessions: bool,
     commits: Commits,
     log: Log,
     sinks: Sinks,
@@ -156,6 +160,7 @@ impl Proxy {
             live,
             people,
             oidc: oidc.clone(),
+            freshness: Freshness::new(),
             nodes: nodes.clone(),
             dialler,
             recordings,
@@ -191,6 +196,7 @@ impl Proxy {
             tls,
             fronts,
             max_connections: settings.max_connections,
+            keep_sessions: settings.keep_sessions_when_stale,
             commits,
             log,
             sinks,
@@ -223,7 +229,8 @@ impl Proxy {
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
     /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, control, tls, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
+        let Self { app, listener, control, tls, fronts, max_connections, keep_sessions, commits, log, sinks, table, connections, _state } =
+            self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -231,6 +238,14 @@ impl Proxy {
                     tracing::error!(%error, "leases could not be swept");
                 }
             }
+        };
+        let keeper = Keeper {
+            freshness: app.sessions.freshness.clone(),
+            live: app.sessions.live.clone(),
+            store: app.store.clone(),
+            log: log.clone(),
+            table: table.clone(),
+            keep_sessions,
         };
         let sweeping = sweep_old(app.store.clone());
         let refusals = app.sessions.refusals.clone();
@@ -250,6 +265,7 @@ impl Proxy {
             () = summaries => {}
             never = crate::heap::keep_small() => match never {},
             never = app.oidc.clone().keep_asking() => match never {},
+            never = keeper.run() => match never {},
             () = stop => {}
         }
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });
@@ -418,6 +434,8 @@ struct AllFronts {
 impl Fronts for AllFronts {
     fn seat(&self, subject: &Subject) -> Option<Seat> {
         let sessions = &self.ssh.sessions;
+        // A store that hangs is not asked: whoever comes is a stranger until it answers.
+        let _fresh = sessions.freshness.proof().ok()?;
         let known = match subject {
             Subject::User { name, sign_in } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
             Subject::Agent { id } => self.tunnels.node_of(id).is_ok_and(|node| node.is_some()),
@@ -447,6 +465,7 @@ mod tests {
             listen: taken.local_addr().expect("an address"),
             public: vec!["127.0.0.1".to_owned()],
             webhooks: Vec::new(),
+            keep_sessions_when_stale: false,
             accept_restored_store: false,
             max_sessions: 10,
             max_connections: 10,

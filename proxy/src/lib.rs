@@ -11,6 +11,7 @@ mod authority;
 mod break_glass;
 mod build;
 mod clock;
+mod freshness;
 mod heap;
 mod listen;
 mod live;

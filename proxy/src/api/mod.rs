@@ -6,6 +6,7 @@ mod attacks;
 mod connectors;
 mod events;
 mod forget;
+mod fresh;
 mod joins;
 mod lasting;
 mod links;
@@ -142,6 +143,7 @@ impl HttpFront {
             .route("/v1/ssh", get(native::open))
             .fallback(problem::no_route)
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(axum::middleware::from_fn_with_state(app.clone(), fresh::admitted))
             .with_state(app);
         Self(router)
     }

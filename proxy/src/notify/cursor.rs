@@ -19,7 +19,7 @@ const FAR: u64 = 1_000;
 
 /// Events that leave: who came, who was refused, what was done, what became of the recording, and who changed the rules. The events
 /// about receivers themselves are not among them, so that a delivery never causes another.
-pub(super) const SENT: [&str; 32] = [
+pub(super) const SENT: [&str; 34] = [
     "access.denied",
     "agent.connected",
     "agent.joined",
@@ -52,6 +52,8 @@ pub(super) const SENT: [&str; 32] = [
     "token.created",
     "token.removed",
     "token.used",
+    "view.fresh",
+    "view.stale",
 ];
 
 /// How far a receiver got.

@@ -21,6 +21,7 @@ use crate::agents::dial::{DialError, Dialler};
 use crate::agents::nodes::Nodes;
 use crate::authority::people::{NobodyError, People};
 use crate::clock;
+use crate::freshness::{Fresh, Freshness, Stale};
 use crate::listen::Seats;
 use crate::live::Live;
 use crate::oidc::Oidc;
@@ -34,6 +35,8 @@ pub(crate) struct Sessions {
     pub(crate) live: Live,
     pub(crate) people: People,
     pub(crate) oidc: Oidc,
+    /// How old the view is.
+    pub(crate) freshness: Freshness,
     pub(crate) nodes: Nodes,
     pub(crate) dialler: Dialler,
     pub(crate) recordings: Recordings,
@@ -100,6 +103,12 @@ impl NotOpened {
     }
 }
 
+impl From<Stale> for NotOpened {
+    fn from(stale: Stale) -> Self {
+        Self { hint: Some(Stale::HINT.into()), ..Self::new(Stale::CODE, stale.to_string()) }
+    }
+}
+
 impl From<LogError> for NotOpened {
     fn from(error: LogError) -> Self {
         Self::new("NARU-R102", format!("the session was refused, because the audit log cannot be written: {error}"))
@@ -133,6 +142,8 @@ impl Sessions {
     /// Opens a session, or says why not. Every refusal is an event.
     pub(crate) async fn open(&self, mut asker: Asker, wanted: Wanted) -> Result<Opened, NotOpened> {
         let now = clock::now();
+        // First of all: a store that hangs is not asked for anything.
+        let fresh = self.freshness.proof().map_err(|stale| self.tell(&asker, &wanted, stale.into()))?;
         // From before the decision, so that the session hears of every later change.
         let mut policy = self.live.watch();
         policy.mark_unchanged();
@@ -141,7 +152,7 @@ impl Sessions {
             Ok(identity) => identity,
             Err(error) => return Err(self.tell(&asker, &wanted, NotOpened::signed_out(&error))),
         };
-        let (permit, agent) = match self.decide(&asker.identity, &wanted, now) {
+        let (permit, agent) = match self.decide(&asker.identity, &wanted, now, &fresh) {
             Ok(decided) => decided,
             Err(denial) => return Err(self.deny(&asker, &wanted, &denial, now)),
         };
@@ -194,7 +205,7 @@ impl Sessions {
         Ok(Opened { session: Session::new(start), notice, row, asker, target, kind })
     }
 
-    fn decide(&self, who: &Identity, wanted: &Wanted, now: Timestamp) -> Result<(Permit<OpenSession>, AgentId), Denial> {
+    fn decide(&self, who: &Identity, wanted: &Wanted, now: Timestamp, _: &Fresh) -> Result<(Permit<OpenSession>, AgentId), Denial> {
         let facts = self.nodes.facts(&wanted.node).unwrap_or_else(|error| {
             tracing::error!(%error, "the store could not be read");
             None

@@ -184,6 +184,7 @@ fn wanted(who: &Who, kind: SessionKind, command: Option<Vec<u8>>, asked: Asked) 
 }
 
 fn asker(who: &Who, sessions: &Sessions) -> Result<Asker, NotOpened> {
+    let _fresh = sessions.freshness.proof()?;
     let identity = who.identity(sessions).map_err(|error| NotOpened::signed_out(&error))?;
     Ok(Asker { identity, sign_in: who.claim.sign_in, client: who.client.clone(), connection: who.connection.clone() })
 }

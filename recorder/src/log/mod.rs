@@ -244,6 +244,7 @@ fn speaks_of_an_end(what: &What) -> bool {
             | What::RecordingLost { .. }
             | What::ServerStopped {}
             | What::SinkFailed { .. }
+            | What::ViewStale { .. }
             | What::AuditGap { .. }
             | What::StoreRestored { .. }
     )
