@@ -36,6 +36,7 @@ use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
 use crate::oidc::Oidc;
+use crate::ops::{Meters, Operating, Operations};
 use crate::refusals::{Refusals, SUMMARY_EVERY};
 use crate::session::lost::{LostError, finish_lost};
 use crate::session::open::Sessions;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub link_life: Duration,
     /// Receivers of events.
     pub webhooks: Vec<config::proxy::Webhook>,
+    /// Where metrics and health are served, as plain HTTP for whoever reaches it; nowhere when none.
+    pub operations: Option<SocketAddr>,
     /// Live sessions go on however old the view of the store is.
     pub keep_sessions_when_stale: bool,
     /// The administrator knows that the store is older than the log, and wants it all the same.
@@ -123,6 +126,7 @@ pub struct Proxy {
     fronts: AllFronts,
     max_connections: usize,
     keep_sessions: bool,
+    operations: Option<Operations>,
     commits: Commits,
     log: Log,
     sinks: Sinks,
@@ -144,16 +148,15 @@ impl Proxy {
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
-        let control = crate::listen::control::bind(state.path()).map_err(BuildError::Control)?;
+        let (operations, control) = beside(&settings, &state)?;
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
         let tls = Arc::new(server_tls(&keys, &names)?);
 
-        let agents = Agents::new();
-        let nodes = Nodes { store: store.clone(), agents: agents.clone() };
-        let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
+        let nodes = Nodes { store: store.clone(), agents: Agents::new() };
+        let dialler = Dialler { agents: nodes.agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
         let people = People::new(store.clone(), live.clone(), settings.certificate_life);
-        let refusals = Refusals::new(log.clone());
+        let refusals = Refusals::new(log.clone(), Meters::new());
         let url = format!("https://{}", authority(&server_name, address.port()));
         let oidc = Oidc::new(&live, &people, &keys, &log, &refusals, &table, &url);
         let sessions = Sessions {
@@ -161,6 +164,7 @@ impl Proxy {
             people,
             oidc: oidc.clone(),
             freshness: Freshness::new(),
+            meters: refusals.meters.clone(),
             nodes: nodes.clone(),
             dialler,
             recordings,
@@ -187,7 +191,7 @@ impl Proxy {
         let fronts = AllFronts {
             ssh: SshFront::new(keys.clone(), names, sessions),
             http: HttpFront::new(app.clone()),
-            tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
+            tunnels: Tunnels { agents: nodes.agents.clone(), nodes, keys, log: log.clone() },
         };
         Ok(Self {
             app,
@@ -197,6 +201,7 @@ impl Proxy {
             fronts,
             max_connections: settings.max_connections,
             keep_sessions: settings.keep_sessions_when_stale,
+            operations,
             commits,
             log,
             sinks,
@@ -209,6 +214,11 @@ impl Proxy {
     /// `https://HOST:PORT`.
     pub fn url(&self) -> &str {
         &self.app.url
+    }
+
+    /// Where metrics and health are served, where they are.
+    pub fn operations(&self) -> Option<SocketAddr> {
+        self.operations.as_ref()?.address().ok()
     }
 
     /// `HOST:PORT` for SSH.
@@ -229,45 +239,40 @@ impl Proxy {
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
     /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, control, tls, fronts, max_connections, keep_sessions, commits, log, sinks, table, connections, _state } =
-            self;
-        let leases = async {
-            loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                if let Err(error) = app.store.sweep() {
-                    tracing::error!(%error, "leases could not be swept");
-                }
-            }
-        };
-        let keeper = Keeper {
-            freshness: app.sessions.freshness.clone(),
-            live: app.sessions.live.clone(),
-            store: app.store.clone(),
-            log: log.clone(),
-            table: table.clone(),
+        let Self {
+            app,
+            listener,
+            control,
+            tls,
+            fronts,
+            max_connections,
             keep_sessions,
-        };
+            operations,
+            commits,
+            log,
+            sinks,
+            table,
+            connections,
+            _state,
+        } = self;
+        let keeper = Keeper::of(&app.sessions, app.store.clone(), keep_sessions);
         let sweeping = sweep_old(app.store.clone());
         let refusals = app.sessions.refusals.clone();
-        let summaries = async {
-            loop {
-                tokio::time::sleep(SUMMARY_EVERY).await;
-                summarise(&refusals);
-            }
-        };
+        let operating = Operating::begin(operations, &app.sessions, app.store.clone(), sinks.lags(), _state.path());
         let kept = tokio::spawn(app.sessions.live.clone().keep());
         let notifying = sinks.start();
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             never = crate::listen::control::run(control, |ask, uid| crate::break_glass::answer(&app, ask, uid)) => match never {},
-            () = leases => {}
+            never = sweep_leases(app.store.clone()) => match never {},
             never = sweeping => match never {},
-            () = summaries => {}
+            never = summarise_each_minute(&refusals) => match never {},
             never = crate::heap::keep_small() => match never {},
             never = app.oidc.clone().keep_asking() => match never {},
             never = keeper.run() => match never {},
             () = stop => {}
         }
+        operating.drains();
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });
         let drained = async {
             while table.count() > 0 {
@@ -341,6 +346,23 @@ fn set_back(store: &dyn Kv, expected: Option<u64>, accepted: bool) -> Result<Opt
     Ok(Some(What::StoreRestored { found, expected, sign_ins, secrets }))
 }
 
+/// Removes the keys of leases that ran out.
+async fn sweep_leases(store: Arc<dyn Kv>) -> Infallible {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Err(error) = store.sweep() {
+            tracing::error!(%error, "leases could not be swept");
+        }
+    }
+}
+
+async fn summarise_each_minute(refusals: &Refusals) -> Infallible {
+    loop {
+        tokio::time::sleep(SUMMARY_EVERY).await;
+        summarise(refusals);
+    }
+}
+
 /// Removes what ended long ago, a bounded part of it each minute.
 async fn sweep_old(store: Arc<dyn Kv>) -> Infallible {
     let mut sweeper = old::Sweeper::default();
@@ -376,6 +398,13 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildErr
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// What listens beside the one port: for monitoring, and for the machine's own administrator.
+fn beside(settings: &Settings, state: &StateDir) -> Result<(Option<Operations>, UnixListener), BuildError> {
+    let operations = |address| Operations::bind(address).map_err(|source| BuildError::Port { address, source });
+    let control = crate::listen::control::bind(state.path()).map_err(BuildError::Control)?;
+    Ok((settings.operations.map(operations).transpose()?, control))
 }
 
 fn summarise(refusals: &Refusals) {
@@ -444,10 +473,31 @@ impl Fronts for AllFronts {
     }
 
     async fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Option<Ticket>) {
+        self.ssh.sessions.meters.connected(arrived.speaks());
         match arrived {
             Arrived::Ssh { stream, node } => self.ssh.serve(stream, node, from, ticket).await,
             Arrived::Http { stream, subject } => self.http.serve(stream, subject, from, ticket).await,
             Arrived::Tunnel { stream, agent } => self.tunnels.serve(stream, agent, from).await,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    /// A small proxy on any port of loopback.
+    pub(crate) fn of_test(state: &std::path::Path) -> Self {
+        Self {
+            state: state.to_owned(),
+            listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+            public: vec!["127.0.0.1".to_owned()],
+            webhooks: Vec::new(),
+            operations: None,
+            keep_sessions_when_stale: false,
+            accept_restored_store: false,
+            max_sessions: 10,
+            max_connections: 10,
+            certificate_life: Duration::from_secs(3600),
+            link_life: Duration::from_secs(60),
         }
     }
 }
@@ -461,16 +511,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let taken = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let settings = Settings {
-            state: dir.path().join("state"),
             listen: taken.local_addr().expect("an address"),
-            public: vec!["127.0.0.1".to_owned()],
-            webhooks: Vec::new(),
-            keep_sessions_when_stale: false,
-            accept_restored_store: false,
             max_sessions: 10,
-            max_connections: 10,
             certificate_life: Duration::from_secs(60),
-            link_life: Duration::from_secs(60),
+            ..Settings::of_test(&dir.path().join("state"))
         };
         assert!(matches!(Proxy::build(settings.clone()).await.err(), Some(BuildError::Port { .. })));
         assert!(!settings.state.exists(), "no keys lie about");

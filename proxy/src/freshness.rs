@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use access::event::{Actor, Event, What};
 use recorder::Log;
-use store::kv::Kv;
+use store::kv::{Kv, KvError};
 
 use crate::clock;
 use crate::live::Live;
+use crate::session::open::Sessions;
 use crate::session::table::{Stop, Table};
 
 /// A view older than this admits nothing new.
@@ -47,6 +48,9 @@ impl Stale {
 #[derive(Debug)]
 struct Seen {
     at: Instant,
+    /// When the store last answered, whatever came of the view.
+    answered: Instant,
+    revision: u64,
     trouble: Option<String>,
 }
 
@@ -57,7 +61,8 @@ pub(crate) struct Freshness(Arc<Mutex<Seen>>);
 impl Freshness {
     /// Of a view that was read just now.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Seen { at: Instant::now(), trouble: None })))
+        let now = Instant::now();
+        Self(Arc::new(Mutex::new(Seen { at: now, answered: now, revision: 0, trouble: None })))
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -67,6 +72,16 @@ impl Freshness {
     /// How long ago the view was known to be current.
     pub(crate) fn age(&self) -> Duration {
         self.seen().at.elapsed()
+    }
+
+    /// How long ago the store last answered.
+    pub(crate) fn unanswered(&self) -> Duration {
+        self.seen().answered.elapsed()
+    }
+
+    /// The revision that the view is not older than; 0 before the first look.
+    pub(crate) fn revision(&self) -> u64 {
+        self.seen().revision
     }
 
     /// What the store said last, where it was no answer.
@@ -84,13 +99,29 @@ impl Freshness {
     }
 
     /// A look that began then said this.
-    fn told(&self, began: Instant, said: Result<(), String>) {
+    fn told(&self, began: Instant, said: Result<u64, Unseen>) {
         let mut seen = self.seen();
         match said {
-            Ok(()) => *seen = Seen { at: began, trouble: None },
-            Err(trouble) => seen.trouble = Some(trouble),
+            Ok(revision) => *seen = Seen { at: began, answered: began, revision, trouble: None },
+            Err(unseen) => {
+                if matches!(unseen, Unseen::View(_)) {
+                    seen.answered = began;
+                }
+                seen.trouble = Some(unseen.to_string());
+            }
         }
     }
+}
+
+/// Why a look showed nothing.
+#[derive(Debug, thiserror::Error)]
+enum Unseen {
+    /// The store did not answer.
+    #[error("{0}")]
+    Store(String),
+    /// It did, and what it holds cannot be put in force.
+    #[error("{0}")]
+    View(String),
 }
 
 /// What the age means.
@@ -121,6 +152,12 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
+    /// For these sessions.
+    pub(crate) fn of(sessions: &Sessions, store: Arc<dyn Kv>, keep_sessions: bool) -> Self {
+        let Sessions { freshness, live, log, table, .. } = sessions.clone();
+        Self { freshness, live, store, log, table, keep_sessions }
+    }
+
     /// Looks and notices for as long as it is polled. A store that hangs takes one blocking thread and nothing else.
     pub(crate) async fn run(self) -> Infallible {
         tokio::select! {
@@ -142,17 +179,13 @@ impl Keeper {
         let began = Instant::now();
         let (live, store) = (self.live.clone(), self.store.clone());
         let looked = tokio::task::spawn_blocking(move || look(&live, store.as_ref(), read)).await;
-        match looked.unwrap_or_else(|_| Err("the look at the store ended badly".to_owned())) {
-            Ok(revision) => {
-                self.freshness.told(began, Ok(()));
-                Some(revision)
-            }
-            Err(error) => {
-                tracing::warn!(error, "the store could not be compared with the rules in force");
-                self.freshness.told(began, Err(error));
-                read
-            }
+        let said = looked.unwrap_or_else(|_| Err(Unseen::Store("the look at the store ended badly".to_owned())));
+        let read = said.as_ref().map_or(read, |revision| Some(*revision));
+        if let Err(error) = &said {
+            tracing::warn!(%error, "the store could not be compared with the rules in force");
         }
+        self.freshness.told(began, said);
+        read
     }
 
     async fn notice(&self) -> Infallible {
@@ -197,11 +230,12 @@ impl Keeper {
 
 /// Reads what is cheap, and the whole view where the store moved: what another proxy wrote may not have woken anybody here. Answers the
 /// revision that the view is not older than. Blocks for as long as the store does.
-fn look(live: &Live, store: &dyn Kv, read: Option<u64>) -> Result<u64, String> {
-    let revision = store.revision().map_err(|error| error.to_string())?;
-    store.get(PROBE).map_err(|error| error.to_string())?;
+fn look(live: &Live, store: &dyn Kv, read: Option<u64>) -> Result<u64, Unseen> {
+    let gone = |error: KvError| Unseen::Store(error.to_string());
+    let revision = store.revision().map_err(gone)?;
+    store.get(PROBE).map_err(gone)?;
     if read != Some(revision) {
-        live.refresh().map_err(|error| error.to_string())?;
+        live.refresh().map_err(|error| Unseen::View(error.to_string()))?;
     }
     Ok(revision)
 }
@@ -211,7 +245,8 @@ impl Freshness {
     /// As if so much time had gone by without a look.
     pub(crate) fn grow_older(&self, by: Duration) {
         let mut seen = self.seen();
-        seen.at = seen.at.checked_sub(by).expect("a clock that ran for longer");
+        let older = |at: Instant| at.checked_sub(by).expect("a clock that ran for longer");
+        (seen.at, seen.answered) = (older(seen.at), older(seen.answered));
     }
 }
 

@@ -17,6 +17,7 @@ mod listen;
 mod live;
 mod notify;
 mod oidc;
+mod ops;
 mod refusals;
 mod seed;
 mod session;

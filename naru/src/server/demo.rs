@@ -79,6 +79,7 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
         certificate_life: CERTIFICATE_LIFE,
         link_life: LINK_LIFE,
         webhooks: Vec::new(),
+        operations: None,
         keep_sessions_when_stale: false,
         accept_restored_store: false,
     };

@@ -50,6 +50,7 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
         link_life: meant.link_life.duration(),
         max_sessions,
         max_connections,
+        operations: meant.operations,
         keep_sessions_when_stale: meant.keep_sessions_when_stale,
         accept_restored_store: false,
     })

@@ -1,6 +1,7 @@
 //! What is sent, and how far it got: a position in the log and in the file of checkpoints, kept in the store after each message.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use recorder::log::{Entry, Log, LogReader, ReadError};
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,8 @@ pub(super) struct Cursor {
     position: Position,
     /// The event of the position that was kept last.
     kept: u64,
+    /// The event of the position, for whoever looks on.
+    pub(super) at: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Cursor {
@@ -117,7 +120,8 @@ impl Cursor {
                 new
             }
         };
-        Ok(Self { key, store, log, reader: None, position, kept: position.event })
+        let at = Arc::new(AtomicU64::new(position.event));
+        Ok(Self { key, store, log, reader: None, position, kept: position.event, at })
     }
 
     /// How many events have not been looked at.
@@ -157,6 +161,7 @@ impl Cursor {
     /// Moves without keeping it: what was looked at and not sent may be looked at again.
     pub(super) fn skip(&mut self, to: Position) {
         self.position = to;
+        self.at.store(to.event, Ordering::Relaxed);
     }
 
     /// Moves, and keeps it. When this returns a crash does not send again what came before.
@@ -165,6 +170,7 @@ impl Cursor {
         let put = tokio::task::spawn_blocking(move || store.put(&key, &bytes_of(to), Expect::Any));
         put.await.map_err(|error| KvError::Io(std::io::Error::other(error)))??;
         (self.position, self.kept) = (to, to.event);
+        self.at.store(to.event, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ use crate::freshness::{Fresh, Freshness, Stale};
 use crate::listen::Seats;
 use crate::live::Live;
 use crate::oidc::Oidc;
+use crate::ops::Meters;
 
 /// Seconds for which a session waits for its agent, or its holder for a proxy.
 pub(crate) const GRACE_S: u64 = 300;
@@ -35,6 +36,8 @@ pub(crate) struct Sessions {
     pub(crate) live: Live,
     pub(crate) people: People,
     pub(crate) oidc: Oidc,
+    /// What is counted.
+    pub(crate) meters: Meters,
     /// How old the view is.
     pub(crate) freshness: Freshness,
     pub(crate) nodes: Nodes,
@@ -212,7 +215,9 @@ impl Sessions {
         });
         let Some((node, agent)) = facts else { return Err(unknown_node(who, &wanted.login, &wanted.node, now)) };
         let question = OpenSession { identity: who.clone(), node, login: wanted.login.clone(), kind: wanted.kind, begun: None };
-        decide(question, &self.live.now().policy, now).map(|permit| (permit, agent))
+        let decided = decide(question, &self.live.now().policy, now);
+        self.meters.decided(&decided);
+        decided.map(|permit| (permit, agent))
     }
 
     fn deny(&self, asker: &Asker, wanted: &Wanted, denial: &Denial, now: Timestamp) -> NotOpened {
