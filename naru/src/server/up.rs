@@ -73,6 +73,7 @@ async fn beginning(proxy: &proxy::Proxy, state: &Path, talk: Talk) -> Result<Str
         let sign_in: serde_json::Map<_, _> = link.into_iter().map(|(link, admin)| (admin.to_string(), link.into())).collect();
         let line = serde_json::json!({
             "ready": true, "url": proxy.url(), "ssh": proxy.ssh(), "sign_in": sign_in, "join": join, "state": state,
+            "operations": proxy.operations(),
         });
         return Ok(format!("{line}\n"));
     }
