@@ -34,8 +34,12 @@ pub(super) async fn admitted(State(app): State<App>, request: Request, next: Nex
 mod tests {
     use std::time::Duration;
 
+    use access::event::{Client, SessionKind};
+
     use super::super::refusals::{request, stage};
+    use crate::authority::tls::Subject;
     use crate::freshness::ADMITS_FOR;
+    use crate::session::open::{Asker, Wanted};
 
     #[tokio::test]
     async fn with_an_old_view_nobody_signs_in_or_asks_and_whoever_is_there_may_be_ended() {
@@ -64,6 +68,15 @@ mod tests {
         ] {
             assert_eq!(ask(method, path, body).await, (503, true), "{method} {path}");
         }
+        // The door behind every front.
+        let Subject::User { name, sign_in } = &eve else { panic!("a person") };
+        let sessions = &stage.proxy.app.sessions;
+        let identity = sessions.people.identity(name, *sign_in, crate::clock::now()).expect("signed in");
+        let client = Client { ip: std::net::Ipv4Addr::LOCALHOST.into(), port: 1, user_agent: None };
+        let asker = Asker { identity, sign_in: *sign_in, client, connection: "c".into() };
+        let (node, login) = ("demo".parse().expect("name"), "root".parse().expect("login"));
+        let wanted = Wanted { node, login, kind: SessionKind::Exec, command: None, terminal: None, env: Vec::new() };
+        assert_eq!(sessions.open(asker, wanted).await.err().map(|no| no.code).as_deref(), Some("NARU-P210"));
         assert_eq!(ask("GET", "/v1/ca", "").await, (200, false));
         let kill = "/v1/sessions/01933b6c-8b3e-7000-8000-000000000001/kill";
         assert_eq!(ask("POST", kill, r#"{"reason":"x"}"#).await, (403, false), "decided as ever");

@@ -39,7 +39,7 @@ const MOST: usize = 16;
 /// Longest life of one.
 const LIFETIME: Duration = Duration::from_secs(120);
 /// From a request's first byte to the end of its head, and between two requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of a head.
 const HEAD: usize = 16 * 1024;
 /// How often the parts are looked at when nobody asks, so that `since` is right.

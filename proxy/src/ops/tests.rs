@@ -166,6 +166,20 @@ async fn a_proxy_that_stops_is_alive_and_not_ready() {
 }
 
 #[tokio::test]
+async fn loops_that_stand_still_are_neither_alive_nor_ready() {
+    let mut stage = stage().await;
+    let watched = &stage.asked.watched;
+    let still = watched.pulse.still_for(Duration::from_secs(11));
+    let sessions = &stage.proxy.app.sessions;
+    let watched = super::watched(sessions, stage.proxy.app.store.clone(), Vec::new(), &watched.state, still);
+    stage.asked = Arc::new(Asked { watched: Arc::new(watched), parts: Parts::default() });
+    let (status, body) = stage.get("/healthz").await;
+    assert!(status == 503 && body.contains("stood still"), "{status} {body}");
+    let (status, port) = stage.part("port").await;
+    assert_eq!((status, port["ok"].as_bool()), (503, Some(false)));
+}
+
+#[tokio::test]
 async fn it_is_served_on_a_port_of_its_own_until_the_proxy_ends() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let dir = tempfile::tempdir().expect("a folder");

@@ -83,6 +83,16 @@ impl Pulse {
     }
 }
 
+#[cfg(test)]
+impl Pulse {
+    /// Of loops that last went round so long ago.
+    pub(super) fn still_for(&self, time: Duration) -> Self {
+        let began = self.0.began.checked_sub(time).expect("a clock that ran for longer");
+        let serves = AtomicBool::new(self.is_serving());
+        Self(Arc::new(Beats { began, last_ms: AtomicU64::new(0), serves }))
+    }
+}
+
 /// What was found the last time, for looks that may block.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surveyed(Arc<Found>);
