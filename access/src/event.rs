@@ -435,11 +435,23 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         damage: Option<Damage>,
     },
+    /// The rules in force could not be compared with the store for too long: nothing new is admitted.
+    #[serde(rename = "view.stale")]
+    ViewStale {
+        /// Why.
+        cause: String,
+    },
+    /// They could again.
+    #[serde(rename = "view.fresh")]
+    ViewFresh {
+        /// How long nothing was admitted, in milliseconds.
+        stale_ms: u64,
+    },
 }
 
 impl What {
     /// The name of every kind.
-    pub const TYPES: [&str; 48] = [
+    pub const TYPES: [&str; 50] = [
         "server.started",
         "server.stopped",
         "auth.login",
@@ -488,6 +500,8 @@ impl What {
         "sink.recovered",
         "store.restored",
         "audit.gap",
+        "view.stale",
+        "view.fresh",
     ];
 
     /// How much this kind matters.
@@ -514,7 +528,7 @@ impl What {
             | Self::SessionExtended { .. } => Severity::Notice,
             // The role says so: it is to be seen, and nothing is broken.
             Self::RecordingLost { cause } if cause == Lost::MAX_OUTPUT => Severity::Warning,
-            Self::RecordingLost { .. } | Self::AuditGap { .. } | Self::StoreRestored { .. } => Severity::Critical,
+            Self::RecordingLost { .. } | Self::AuditGap { .. } | Self::StoreRestored { .. } | Self::ViewStale { .. } => Severity::Critical,
             Self::SessionTerminated { .. }
             | Self::LoginEnded { .. }
             | Self::LoginChanged { .. }
@@ -527,7 +541,8 @@ impl What {
             | Self::TokenRemoved { .. }
             | Self::AgentJoined { .. }
             | Self::AgentRemoved { .. }
-            | Self::SinkRecovered { .. } => Severity::Notice,
+            | Self::SinkRecovered { .. }
+            | Self::ViewFresh { .. } => Severity::Notice,
             _ => Severity::Info,
         }
     }

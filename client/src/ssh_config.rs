@@ -107,6 +107,15 @@ pub fn insert(before: &str, block: &str) -> String {
     format!("{head}{block}{tail}")
 }
 
+/// The block that stands in a text, where one does from its beginning to its end.
+pub fn in_text(text: &str) -> Option<&str> {
+    let from = text.find(BEGIN)?;
+    let rest = text.get(from..)?;
+    let end = rest.find(END)? + END.len();
+    // With its line feed, as it was written.
+    rest.get(..end + usize::from(rest.get(end..)?.starts_with('\n')))
+}
+
 /// Writes the block into a file, through a symbolic link where the file is one; everything else in it stays.
 pub fn write(path: &Path, block: &str) -> Result<(), Failure> {
     let path = match std::fs::canonicalize(path) {

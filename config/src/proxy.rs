@@ -31,7 +31,7 @@ pub struct Setting {
 }
 
 /// Every field of the file.
-pub const DEFAULTS: [Setting; 8] = [
+pub const DEFAULTS: [Setting; 11] = [
     Setting { field: "listen", value: "0.0.0.0:8443", says: "Address and port that everything comes in by." },
     Setting { field: "public", value: "", says: "Names under which people and agents reach this proxy." },
     Setting { field: "balancers", value: "{}", says: "Load balancers that say who their client is: peers, by." },
@@ -40,6 +40,9 @@ pub const DEFAULTS: [Setting; 8] = [
     Setting { field: "link_life", value: "15m", says: "How long a sign-in link can be used, at most 24h." },
     Setting { field: "max_connections", value: "10000", says: "Connections at once." },
     Setting { field: "max_sessions", value: "5000", says: "Sessions at once." },
+    Setting { field: "operations", value: "", says: "Address and port of /metrics, /healthz and /readyz; none where absent." },
+    Setting { field: "operations_public", value: "false", says: "Whether operations may listen elsewhere than on loopback." },
+    Setting { field: "keep_sessions_when_stale", value: "false", says: "Whether sessions go on when the rules are older than 60s." },
 ];
 
 /// What the proxy goes by.
@@ -61,6 +64,12 @@ pub struct ProxyFile {
     pub max_connections: u32,
     /// Sessions at once.
     pub max_sessions: u32,
+    /// Where metrics and health are served: plain HTTP.
+    pub operations: Option<SocketAddr>,
+    /// Whether that may be elsewhere than on loopback.
+    pub operations_public: bool,
+    /// Whether live sessions go on however old the rules are.
+    pub keep_sessions_when_stale: bool,
 }
 
 /// A receiver of events. `Debug` shows the name only: an address often carries a secret.
@@ -101,11 +110,26 @@ pub fn proxy(file: &str, text: &str) -> Result<ProxyFile, Vec<Fault>> {
     let public = public.iter().filter_map(|item| host(&mut read, item)).collect();
     let balancers = balancers::balancers(&mut read, &fields);
     let webhook = webhooks(&mut read, &fields);
+    let keep_sessions_when_stale = flag(&mut read, &fields, "keep_sessions_when_stale");
+    let operations_public = flag(&mut read, &fields, "operations_public");
+    let operations = operations(&mut read, &fields, operations_public);
     let (Some(listen), Some(certificate_life), Some(link_life), Some(max_connections), Some(max_sessions)) = written else {
         // A field without a value was a fault, since every default parses (tested), so this list is not empty.
         return Err(read.end(()).err().unwrap_or_default());
     };
-    read.end(ProxyFile { listen, public, balancers, webhook, certificate_life, link_life, max_connections, max_sessions })
+    read.end(ProxyFile {
+        listen,
+        public,
+        balancers,
+        webhook,
+        certificate_life,
+        link_life,
+        max_connections,
+        max_sessions,
+        operations,
+        operations_public,
+        keep_sessions_when_stale,
+    })
 }
 
 /// The reference of the file, one line for each field.
@@ -139,6 +163,35 @@ fn listen(read: &mut Reader<'_>, fields: &Fields<'_>) -> Option<SocketAddr> {
         read.fault(&node.at, "listen is HOST:PORT, with the host as an IP address", remedy);
     }
     parsed
+}
+
+/// Absent, or an empty list as the reference prints it: none. Metrics say how busy an install is, and nobody signs in to read them.
+fn operations(read: &mut Reader<'_>, fields: &Fields<'_>, public: bool) -> Option<SocketAddr> {
+    let node = fields.get("operations")?;
+    let parsed: Option<SocketAddr> = match &node.value {
+        Value::Scalar { text, .. } => text.parse().ok(),
+        Value::List(items) if items.is_empty() => return None,
+        _ => None,
+    };
+    match parsed {
+        None => {
+            let remedy = "write an address and a port, such as 127.0.0.1:9443";
+            read.fault(&node.at, "operations is HOST:PORT, with the host as an IP address", remedy);
+        }
+        Some(address) if !public && !address.ip().is_loopback() => {
+            let remedy = "write 127.0.0.1, or operations_public: true where only your monitoring reaches that address";
+            read.fault(&node.at, "operations is for this machine: whoever reaches it needs no sign-in", remedy);
+        }
+        Some(_) => {}
+    }
+    parsed
+}
+
+fn flag(read: &mut Reader<'_>, fields: &Fields<'_>, field: &str) -> bool {
+    match fields.get(field) {
+        Some(node) => read.flag(node, field).unwrap_or_default(),
+        None => default_of(field).unwrap_or_default(),
+    }
 }
 
 fn life(read: &mut Reader<'_>, fields: &Fields<'_>, field: &str, most: u64) -> Option<Period> {
@@ -286,6 +339,19 @@ mod tests {
         assert!(read("https://x.example", ", allow_private: \"yes\"").is_err());
         let shown = format!("{:?}", read("https://x.example/T0KEN", "").expect("no faults"));
         assert!(!shown.contains("T0KEN"), "{shown}");
+    }
+
+    #[test]
+    fn operations_are_for_this_machine_unless_that_is_said() {
+        let read = |text: &str| proxy("p.yaml", text).map(|file| file.operations.map(|address| address.to_string()));
+        assert_eq!(read(""), Ok(None));
+        assert_eq!(read("operations: 127.0.0.1:9443"), Ok(Some("127.0.0.1:9443".to_owned())));
+        assert_eq!(read("operations: \"[::1]:9443\""), Ok(Some("[::1]:9443".to_owned())));
+        for bad in ["operations: 0.0.0.0:9443", "operations: 9443", "operations: localhost:9443", "operations: {a: b}"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(read("operations: 10.0.0.1:9443\noperations_public: true").is_ok());
+        assert!(proxy("p.yaml", "keep_sessions_when_stale: true").is_ok_and(|file| file.keep_sessions_when_stale));
     }
 
     #[test]

@@ -52,10 +52,23 @@ pub(crate) enum Command {
         #[arg(long)]
         every_profile: bool,
     },
-    /// Look for what is wrong.
+    /// Look for what is wrong, from the outside in. Exit 1 when something is.
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "It changes nothing. Examples:\n  naru doctor\n  naru doctor --state /var/lib/naru --operations 127.0.0.1:9443     on the server itself\n  naru doctor oidc"
+    )]
     Doctor {
         #[command(subcommand)]
-        what: Doctor,
+        what: Option<Doctor>,
+        /// The server's state directory, on its own machine.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// The server's port for metrics and health, as `operations` in its settings.
+        #[arg(long, value_name = "HOST:PORT")]
+        operations: Option<std::net::SocketAddr>,
+        /// The ssh_config to look at, in place of ~/.ssh/config.
+        #[arg(long, value_name = "FILE")]
+        ssh_config: Option<PathBuf>,
     },
     /// List the nodes that you may reach, and as whom.
     Ls,
@@ -689,6 +702,8 @@ mod tests {
             "naru login --no-browser --ca-pin sha256:x",
             "naru login --bot ci --token-file -",
             "naru logout --all --every-profile",
+            "naru doctor",
+            "naru doctor --state d --operations 127.0.0.1:9443 --json",
             "naru doctor oidc",
             "naru doctor oidc keycloak",
             "naru audit key",
@@ -719,6 +734,7 @@ mod tests {
             "naru login --device --no-browser",
             "naru login --bot ci --link x",
             "naru login --token-file f",
+            "naru doctor --state d oidc",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -70,7 +70,13 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
             let profiles = if every_profile { place.home.profiles() } else { vec![place.profile.clone()] };
             login::logout(&profiles, all).await?
         }
-        Command::Doctor { what: cli::Doctor::Oidc { name } } => doctor::oidc(&place.api()?, name).await?,
+        Command::Doctor { what: Some(cli::Doctor::Oidc { name }), .. } => doctor::oidc(&place.api()?, name).await?,
+        Command::Doctor { what: None, state, operations, ssh_config } => {
+            let own = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".ssh/config"));
+            let ssh_config = ssh_config.or_else(own);
+            let Place { home, profile, .. } = place;
+            doctor::install(&doctor::Look { home, profile, naru: this_program()?, ssh_config, state, operations }).await
+        }
         Command::Status { all: true } => login::all(&place.home, &place.profile.name),
         Command::Status { all: false } => login::status(&place.profile, &place.api()?).await?,
         Command::Audit { what: cli::Audit::Key } => audit::key(&place.api()?).await?,
@@ -287,6 +293,11 @@ fn event_query(what: cli::Events) -> Result<EventQuery, Failure> {
     })
 }
 
+/// Where this program is, for others to run.
+fn this_program() -> Result<std::path::PathBuf, Failure> {
+    std::env::current_exe().map_err(|e| Failure::file("found", Path::new("naru"), &e))
+}
+
 fn config(place: &Place, what: cli::Config) -> Result<u8, Failure> {
     let cli::Config::Ssh { write, known_hosts } = what;
     place.profile.facts()?;
@@ -294,7 +305,7 @@ fn config(place: &Place, what: cli::Config) -> Result<u8, Failure> {
         let text = place.profile.read(file::KNOWN_HOSTS)?;
         return text_or_json(place, &text, &serde_json::json!({ "known_hosts": text }));
     }
-    let naru = std::env::current_exe().map_err(|e| Failure::file("found", Path::new("naru"), &e))?;
+    let naru = this_program()?;
     let block = ssh_config::block(&ssh_config::Block { naru: &naru, home: place.home.single(), profile: &place.profile })?;
     let Some(path) = write else {
         return text_or_json(place, &block, &serde_json::json!({ "text": block, "written": null, "host": "*.naru" }));

@@ -29,9 +29,8 @@ pub(crate) fn run(command: &Server, json: bool) -> ExitCode {
     }
     // The demo's agent shares its terminal, where people read the welcome.
     let quiet = matches!(command, Server::Demo { .. } | Server::Agent { what: Agent::Run { end_sessions: true, .. } });
-    log(quiet);
     let out = client::out::Out::detect(json, true);
-    match start(command, Talk { json }) {
+    match log(quiet).and_then(|()| start(command, Talk { json })) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => crate::report(out, &failure),
     }
@@ -78,13 +77,22 @@ fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
     }
 }
 
-/// Logs for people go to stderr; audit events never go this way.
-fn log(quiet: bool) {
+/// How the log looks: by the environment, so that the processes that a command starts write the same.
+const FORMAT: &str = "NARU_LOG_FORMAT";
+
+/// Logs go to stderr, for people or as one JSON object a line; audit events never go this way.
+fn log(quiet: bool) -> Result<(), Failure> {
     use std::io::IsTerminal as _;
     let default = if quiet { "warn" } else { "info" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("NARU_LOG").unwrap_or_else(|_| default.into());
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match std::env::var_os(FORMAT).unwrap_or_default().to_str() {
+        Some("" | "text") => log.with_ansi(colour).init(),
+        Some("json") => log.json().flatten_event(true).with_ansi(false).init(),
+        _ => return Err(Failure::usage(format!("{FORMAT} is neither `text` nor `json`"))),
+    }
+    Ok(())
 }
 
 /// SIGTERM or Ctrl-C.

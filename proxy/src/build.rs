@@ -30,11 +30,13 @@ use crate::authority::one_time::OneTime;
 use crate::authority::people::People;
 use crate::authority::tls::Subject;
 use crate::clock;
+use crate::freshness::{Freshness, Keeper};
 use crate::listen::tls::{Tls, TlsError};
 use crate::listen::{Arrived, Connections, Fronts, Port, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
 use crate::oidc::Oidc;
+use crate::ops::{Meters, Operating, Operations};
 use crate::refusals::{Refusals, SUMMARY_EVERY};
 use crate::requests::Requests;
 use crate::session::lost::{LostError, finish_lost};
@@ -68,6 +70,10 @@ pub struct Settings {
     pub link_life: Duration,
     /// Receivers of events.
     pub webhooks: Vec<config::proxy::Webhook>,
+    /// Where metrics and health are served, as plain HTTP for whoever reaches it; nowhere when none.
+    pub operations: Option<SocketAddr>,
+    /// Live sessions go on however old the view of the store is.
+    pub keep_sessions_when_stale: bool,
     /// The administrator knows that the store is older than the log, and wants it all the same.
     pub accept_restored_store: bool,
 }
@@ -120,6 +126,8 @@ pub struct Proxy {
     port: Port,
     control: UnixListener,
     fronts: AllFronts,
+    keep_sessions: bool,
+    operations: Option<Operations>,
     commits: Commits,
     log: Log,
     sinks: Sinks,
@@ -141,16 +149,15 @@ impl Proxy {
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
-        let control = crate::listen::control::bind(state.path()).map_err(BuildError::Control)?;
+        let (operations, control) = beside(&settings, &state)?;
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
         let tls = Arc::new(server_tls(&keys, &names)?);
 
-        let agents = Agents::new();
-        let nodes = Nodes { store: store.clone(), agents: agents.clone(), live: live.clone() };
-        let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
+        let nodes = Nodes { store: store.clone(), agents: Agents::new(), live: live.clone() };
+        let dialler = Dialler { agents: nodes.agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
         let people = People::new(store.clone(), live.clone(), settings.certificate_life);
-        let refusals = Refusals::new(log.clone());
+        let refusals = Refusals::new(log.clone(), Meters::new());
         let url = format!("https://{}", authority(&server_name, address.port()));
         let oidc = Oidc::new(&live, &people, &keys, &log, &refusals, &table, &url);
         let requests = Requests::new(store.clone(), log.clone(), live.clone());
@@ -159,6 +166,8 @@ impl Proxy {
             live,
             people,
             oidc: oidc.clone(),
+            freshness: Freshness::new(),
+            meters: refusals.meters.clone(),
             nodes: nodes.clone(),
             dialler,
             recordings,
@@ -186,13 +195,15 @@ impl Proxy {
         let fronts = AllFronts {
             ssh: SshFront::new(keys.clone(), names, sessions),
             http: HttpFront::new(app.clone(), balancers.clone()),
-            tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
+            tunnels: Tunnels { agents: nodes.agents.clone(), nodes, keys, log: log.clone() },
         };
         Ok(Self {
             app,
             port: Port { listener, tls, balancers, most: settings.max_connections },
             control,
             fronts,
+            keep_sessions: settings.keep_sessions_when_stale,
+            operations,
             commits,
             log,
             sinks,
@@ -205,6 +216,11 @@ impl Proxy {
     /// `https://HOST:PORT`.
     pub fn url(&self) -> &str {
         &self.app.url
+    }
+
+    /// Where metrics and health are served, where they are.
+    pub fn operations(&self) -> Option<SocketAddr> {
+        self.operations.as_ref()?.address().ok()
     }
 
     /// `HOST:PORT` for SSH.
@@ -225,36 +241,26 @@ impl Proxy {
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
     /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, port, control, fronts, commits, log, sinks, table, connections, _state } = self;
-        let leases = async {
-            loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                if let Err(error) = app.store.sweep() {
-                    tracing::error!(%error, "leases could not be swept");
-                }
-            }
-        };
+        let Self { app, port, control, fronts, keep_sessions, operations, commits, log, sinks, table, connections, _state } = self;
+        let keeper = Keeper::of(&app.sessions, app.store.clone(), keep_sessions);
         let sweeping = sweep_old(app.store.clone());
         let refusals = app.sessions.refusals.clone();
-        let summaries = async {
-            loop {
-                tokio::time::sleep(SUMMARY_EVERY).await;
-                summarise(&refusals);
-            }
-        };
+        let operating = Operating::begin(operations, &app.sessions, app.store.clone(), sinks.lags(), _state.path());
         let kept = tokio::spawn(app.sessions.live.clone().keep());
         let notifying = sinks.start();
         tokio::select! {
             () = crate::listen::run(port, fronts.clone(), connections.clone()) => {}
             never = crate::listen::control::run(control, |ask, uid| crate::break_glass::answer(&app, ask, uid)) => match never {},
-            () = leases => {}
+            never = sweep_leases(app.store.clone()) => match never {},
             never = sweeping => match never {},
-            () = summaries => {}
+            never = summarise_each_minute(&refusals) => match never {},
             never = crate::heap::keep_small() => match never {},
             never = app.oidc.clone().keep_asking() => match never {},
             never = app.sessions.requests.clone().sweep() => match never {},
+            never = keeper.run() => match never {},
             () = stop => {}
         }
+        operating.drains();
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });
         let drained = async {
             while table.count() > 0 {
@@ -328,6 +334,23 @@ fn set_back(store: &dyn Kv, expected: Option<u64>, accepted: bool) -> Result<Opt
     Ok(Some(What::StoreRestored { found, expected, sign_ins, secrets }))
 }
 
+/// Removes the keys of leases that ran out.
+async fn sweep_leases(store: Arc<dyn Kv>) -> Infallible {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Err(error) = store.sweep() {
+            tracing::error!(%error, "leases could not be swept");
+        }
+    }
+}
+
+async fn summarise_each_minute(refusals: &Refusals) -> Infallible {
+    loop {
+        tokio::time::sleep(SUMMARY_EVERY).await;
+        summarise(refusals);
+    }
+}
+
 /// Removes what ended long ago, a bounded part of it each minute.
 async fn sweep_old(store: Arc<dyn Kv>) -> Infallible {
     let mut sweeper = old::Sweeper::default();
@@ -363,6 +386,13 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildErr
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// What listens beside the one port: for monitoring, and for the machine's own administrator.
+fn beside(settings: &Settings, state: &StateDir) -> Result<(Option<Operations>, UnixListener), BuildError> {
+    let operations = |address| Operations::bind(address).map_err(|source| BuildError::Port { address, source });
+    let control = crate::listen::control::bind(state.path()).map_err(BuildError::Control)?;
+    Ok((settings.operations.map(operations).transpose()?, control))
 }
 
 fn summarise(refusals: &Refusals) {
@@ -421,6 +451,8 @@ struct AllFronts {
 impl Fronts for AllFronts {
     fn seat(&self, subject: &Subject) -> Option<Seat> {
         let sessions = &self.ssh.sessions;
+        // A store that hangs is not asked: whoever comes is a stranger until it answers.
+        let _fresh = sessions.freshness.proof().ok()?;
         let known = match subject {
             Subject::User { name, sign_in, .. } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
             Subject::Agent { id } => self.tunnels.node_of(id).is_ok_and(|node| node.is_some()),
@@ -429,10 +461,32 @@ impl Fronts for AllFronts {
     }
 
     async fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Option<Ticket>) {
+        self.ssh.sessions.meters.connected(arrived.speaks());
         match arrived {
             Arrived::Ssh { stream, node } => self.ssh.serve(stream, node, from, ticket).await,
             Arrived::Http { stream, subject } => self.http.serve(stream, subject, from, ticket).await,
             Arrived::Tunnel { stream, agent } => self.tunnels.serve(stream, agent, from).await,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    /// A small proxy on any port of loopback.
+    pub(crate) fn of_test(state: &std::path::Path) -> Self {
+        Self {
+            balancers: None,
+            state: state.to_owned(),
+            listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+            public: vec!["127.0.0.1".to_owned()],
+            webhooks: Vec::new(),
+            operations: None,
+            keep_sessions_when_stale: false,
+            accept_restored_store: false,
+            max_sessions: 10,
+            max_connections: 10,
+            certificate_life: Duration::from_secs(3600),
+            link_life: Duration::from_secs(60),
         }
     }
 }
@@ -446,16 +500,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let taken = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let settings = Settings {
-            state: dir.path().join("state"),
             listen: taken.local_addr().expect("an address"),
-            public: vec!["127.0.0.1".to_owned()],
-            balancers: None,
-            webhooks: Vec::new(),
-            accept_restored_store: false,
             max_sessions: 10,
-            max_connections: 10,
             certificate_life: Duration::from_secs(60),
-            link_life: Duration::from_secs(60),
+            ..Settings::of_test(&dir.path().join("state"))
         };
         assert!(matches!(Proxy::build(settings.clone()).await.err(), Some(BuildError::Port { .. })));
         assert!(!settings.state.exists(), "no keys lie about");

@@ -1,7 +1,7 @@
 //! What is in force now: policy, people, connectors and bots, as one value that everybody reads and that is replaced whole when the store moves.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use access::connector::Kept;
 use access::identity::{Auth, Granted, Identity, Traits, UserId};
@@ -119,13 +119,15 @@ struct Inner {
     store: Arc<dyn Kv>,
     install: InstallId,
     view: watch::Sender<Arc<View>>,
+    /// One reads at a time: what was read earlier never replaces what was read later.
+    reading: Mutex<()>,
 }
 
 impl Live {
     /// Reads the view. [`Self::keep`] keeps it current.
     pub(crate) fn start(store: Arc<dyn Kv>, install: InstallId) -> Result<Self, LiveError> {
         let view = watch::Sender::new(Arc::new(read(store.as_ref(), &install)?));
-        Ok(Self(Arc::new(Inner { store, install, view })))
+        Ok(Self(Arc::new(Inner { store, install, view, reading: Mutex::default() })))
     }
 
     /// Follows the store for as long as it is polled: another proxy may write too.
@@ -148,6 +150,7 @@ impl Live {
 
     /// Reads again now: whoever wrote sees its own write in force.
     pub(crate) fn refresh(&self) -> Result<(), LiveError> {
+        let _one = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let new = read(self.0.store.as_ref(), &self.0.install)?;
         self.0.view.send_if_modified(|view| {
             let changed = view.all != new.all || view.people != new.people || view.granted != new.granted;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use access::event::{ActorKind, Event};
 use recorder::{Log, LogError};
 
+use crate::ops::Meters;
+
 /// Written one by one at once.
 const BURST: u32 = 60;
 /// Then one in this time.
@@ -92,14 +94,16 @@ pub(crate) enum Told {
 #[derive(Clone)]
 pub(crate) struct Refusals {
     log: Log,
+    /// What is counted.
+    pub(crate) meters: Meters,
     inner: Arc<Mutex<Inner>>,
 }
 
 impl Refusals {
     /// Into this log.
-    pub(crate) fn new(log: Log) -> Self {
+    pub(crate) fn new(log: Log, meters: Meters) -> Self {
         let inner = Inner { strangers: Bucket { full: Instant::now() }, buckets: HashMap::new(), counted: HashMap::new() };
-        Self { log, inner: Arc::new(Mutex::new(inner)) }
+        Self { log, meters, inner: Arc::new(Mutex::new(inner)) }
     }
 
     /// Writes a refusal, or counts it where its source has had too many.
@@ -107,6 +111,7 @@ impl Refusals {
     /// # Errors
     /// The log cannot be written.
     pub(crate) fn tell(&self, event: Event) -> Result<Told, LogError> {
+        self.meters.refused(&event);
         let event = self.inner.lock().unwrap_or_else(PoisonError::into_inner).admit(event, Instant::now());
         match event {
             Some(event) => self.log.append(&event).map(|_| Told::Written),

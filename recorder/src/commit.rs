@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,9 @@ impl Work {
         loop {
             let stop = self.wait();
             let done = self.commit(stop);
+            let round = u64::try_from(self.log.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.log.0.came_round.store(round, Ordering::Relaxed);
+            self.log.0.synced.send_if_modified(|synced| std::mem::replace(&mut synced.failing, done.is_err()) != done.is_err());
             if let Err(error) = &done {
                 tracing::error!(%error, "the audit log could not be committed");
                 self.log.0.synced.send_modify(|synced| synced.failures += 1);
@@ -108,6 +112,7 @@ impl Work {
     }
 
     fn commit(&mut self, stop: bool) -> Result<(), LogError> {
+        let began = Instant::now();
         // The log first: a session is in the journal before the log speaks of it, so what HEAD covers of the log it covers of the journal.
         let end = self.log.snapshot()?;
         let journal = (self.journal)().map_err(LogError::Io)?;
@@ -124,6 +129,7 @@ impl Work {
                 File::open(self.log.0.paths.dir()).and_then(|dir| dir.sync_all()).map_err(LogError::Io)?;
             }
             self.committed = (end.count, journal, store);
+            self.log.0.syncs.took(began.elapsed());
         }
         self.log.0.synced.send_modify(|synced| synced.upto = end.count);
         let behind = end.count - self.checkpoint;

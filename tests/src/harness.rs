@@ -38,18 +38,19 @@ pub struct Demo {
     folder: tempfile::TempDir,
     binary: PathBuf,
     words: Vec<OsString>,
+    env: Vec<(&'static str, &'static str)>,
     ready: Value,
 }
 
 impl Demo {
     /// Starts `naru demo` and waits for the ready line; the error holds what the program said on stderr.
     pub fn start(args: &[&str]) -> Result<Self, String> {
-        Self::launch("demo", args, "", |_| Ok(()))
+        Self::launch("demo", args, &[], "", |_| Ok(()))
     }
 
     /// Starts `naru demo` in a state directory that `prepare` has made for it.
     pub fn start_in(prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
-        Self::launch("demo", &[], "", prepare)
+        Self::launch("demo", &[], &[], "", prepare)
     }
 
     /// Starts `naru up` on a free port of loopback.
@@ -60,23 +61,34 @@ impl Demo {
     /// The same at another address of loopback, by which nobody is told to come, and with more lines in the server's file.
     pub fn up_with(listen: Ipv4Addr, more: &str) -> Result<Self, String> {
         let settings = format!("listen: {listen}:{}\npublic: [127.0.0.1]\n{more}", free_port());
-        Self::launch("up", &["--config", "up.yaml"], &settings, |_| Ok(()))
+        Self::launch("up", &["--config", "up.yaml"], &[], &settings, |_| Ok(()))
     }
 
-    fn launch(verb: &str, args: &[&str], settings: &str, prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
+    /// Starts `naru demo` with these variables in its environment.
+    pub fn start_with(env: &[(&'static str, &'static str)]) -> Result<Self, String> {
+        Self::launch("demo", &[], env, "", |_| Ok(()))
+    }
+
+    fn launch(
+        verb: &str,
+        args: &[&str],
+        env: &[(&'static str, &'static str)],
+        settings: &str,
+        prepare: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<Self, String> {
         let binary = naru_binary().ok_or("there is no naru binary; NARU_BIN names one")?;
         let folder = tempfile::Builder::new().prefix("naru-").tempdir().map_err(|e| e.to_string())?;
         std::fs::write(folder.path().join("up.yaml"), settings).map_err(|e| e.to_string())?;
         let mut words: Vec<OsString> = vec![verb.into(), "--json".into(), "--state".into(), folder.path().join("state").into()];
         words.extend(args.iter().map(OsString::from));
         prepare(&folder.path().join("state"))?;
-        let (child, ready) = begin(&binary, folder.path(), &words)?;
-        Ok(Self { child, folder, binary, words, ready })
+        let (child, ready) = begin(&binary, folder.path(), &words, env)?;
+        Ok(Self { child, folder, binary, words, env: env.to_vec(), ready })
     }
 
     /// Starts it again on the state that it left, after it ended or was killed. Profiles go on working: the port is the same.
     pub fn start_again(&mut self) -> Result<(), String> {
-        (self.child, self.ready) = begin(&self.binary, self.folder.path(), &self.words)?;
+        (self.child, self.ready) = begin(&self.binary, self.folder.path(), &self.words, &self.env)?;
         Ok(())
     }
 
@@ -262,11 +274,11 @@ impl Person {
     }
 }
 
-fn begin(binary: &Path, folder: &Path, words: &[OsString]) -> Result<(Child, Value), String> {
+fn begin(binary: &Path, folder: &Path, words: &[OsString], env: &[(&str, &str)]) -> Result<(Child, Value), String> {
     let log = folder.join("demo.log");
     let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(|e| e.to_string())?;
     let mut command = Command::new(binary);
-    command.args(words).env(MARK, folder).env("NARU_HOME", folder.join("home-of-nobody")).current_dir(folder);
+    command.args(words).envs(env.iter().copied()).env(MARK, folder).env("NARU_HOME", folder.join("home-of-nobody")).current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
     let mut child = command.spawn().map_err(|e| format!("{} could not be started: {e}", binary.display()))?;
     let line = first_line(child.stdout.take().ok_or("no stdout")?);

@@ -31,6 +31,8 @@ mod laws;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod recordings;
 #[cfg(test)]
 mod refused_sign_ins;

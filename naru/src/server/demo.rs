@@ -80,6 +80,8 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
         certificate_life: CERTIFICATE_LIFE,
         link_life: LINK_LIFE,
         webhooks: Vec::new(),
+        operations: Some((std::net::Ipv4Addr::LOCALHOST, 0).into()),
+        keep_sessions_when_stale: false,
         accept_restored_store: false,
     };
     let proxy = proxy::Proxy::build(settings).await.map_err(|error| of_proxy(&error))?;
@@ -139,6 +141,7 @@ impl Begun {
             "ready": true, "url": proxy.url(), "api": format!("{}/v1", proxy.url()), "ca": ca,
             "sign_in": { "alice": alice, "olga": olga, "admin": admin },
             "node": NODE, "ssh": proxy.ssh(), "login": login, "state": place.state, "join": join,
+            "operations": proxy.operations(),
         });
         let program = std::env::current_exe().map_err(|error| failed("find its program", error))?;
         let words = words(proxy.url(), &login, [&alice, &olga, &admin], place, &program);

@@ -51,6 +51,8 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
         link_life: meant.link_life.duration(),
         max_sessions,
         max_connections,
+        operations: meant.operations,
+        keep_sessions_when_stale: meant.keep_sessions_when_stale,
         accept_restored_store: false,
     })
 }
@@ -72,6 +74,7 @@ async fn beginning(proxy: &proxy::Proxy, state: &Path, talk: Talk) -> Result<Str
         let sign_in: serde_json::Map<_, _> = link.into_iter().map(|(link, admin)| (admin.to_string(), link.into())).collect();
         let line = serde_json::json!({
             "ready": true, "url": proxy.url(), "ssh": proxy.ssh(), "sign_in": sign_in, "join": join, "state": state,
+            "operations": proxy.operations(),
         });
         return Ok(format!("{line}\n"));
     }

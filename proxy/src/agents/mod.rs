@@ -60,6 +60,11 @@ impl Agents {
         Self { nodes: Arc::default(), arrived: Arc::default(), refused: Arc::default(), changed: watch::channel(0).0 }
     }
 
+    /// How many nodes have a tunnel.
+    pub(crate) fn count(&self) -> usize {
+        locked(&self.nodes).len()
+    }
+
     /// The tunnel of this agent for this purpose, or the other when that is lost.
     pub(crate) fn tunnel(&self, node: &NodeName, agent: &AgentId, purpose: Purpose) -> Option<Arc<Tunnel>> {
         let nodes = locked(&self.nodes);

@@ -95,7 +95,7 @@ mod tests {
         assert!(trusted(Some(&forwarded), &peer("192.0.2.1:5")).is_none());
         assert!(trusted(Some(&announced), &peer("10.0.0.3:5")).is_none());
         assert!(trusted(None, &peer("10.0.0.3:5")).is_none());
-        let shown = Subject::User { name: "alice".parse().expect("a name"), sign_in: 1 };
+        let shown = Subject::User { name: "alice".parse().expect("a name"), sign_in: 1, serial: String::new() };
         assert!(trusted(Some(&forwarded), &Peer { subject: Some(shown), ..peer("10.0.0.3:5") }).is_none());
     }
 }

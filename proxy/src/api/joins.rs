@@ -69,7 +69,7 @@ pub(crate) async fn join(
     let logged = app.sessions.log.durable(logged).await?;
     let x509_chain_pem = app
         .keys
-        .ask(SignAgent { agent: &agent, csr_pem: &asked.csr_pem, now, logged })
+        .ask(SignAgent { agent: &agent, csr_pem: &asked.csr_pem, now, logged, fresh: app.sessions.freshness.proof()? })
         .map_err(|error| No::bad("NARU-J107", error.to_string()))?;
     put(&app, &node, &stored, expect, redeemed.choose(node.as_str()))?;
     let public = app.keys.public();
@@ -139,7 +139,7 @@ pub(crate) async fn renew(
     let logged = app.sessions.log.durable(logged).await?;
     let x509_chain_pem = app
         .keys
-        .ask(SignAgent { agent: &agent, csr_pem: &asked.csr_pem, now, logged })
+        .ask(SignAgent { agent: &agent, csr_pem: &asked.csr_pem, now, logged, fresh: app.sessions.freshness.proof()? })
         .map_err(|error| No::bad("NARU-J107", error.to_string()))?;
     Ok(Json(Renewed { x509_chain_pem }))
 }

@@ -8,8 +8,9 @@ mod change;
 mod connectors;
 mod events;
 mod forget;
-mod guarded;
 mod forwarded;
+mod fresh;
+mod guarded;
 mod joins;
 mod lasting;
 mod links;
@@ -155,6 +156,7 @@ impl HttpFront {
             .route("/v1/ssh", get(native::open))
             .fallback(problem::no_route)
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(axum::middleware::from_fn_with_state(app.clone(), fresh::admitted))
             .with_state(app);
         Self(router, balancers)
     }

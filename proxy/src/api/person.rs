@@ -50,9 +50,11 @@ impl Person {
     }
 
     /// Decides, and logs a no.
-    pub(crate) fn may<Q: Question>(&self, app: &App, question: Q, asked: &str) -> Result<Permit<Q>, No> {
+    pub(crate) fn may<Q: Question + 'static>(&self, app: &App, question: Q, asked: &str) -> Result<Permit<Q>, No> {
         let view = app.sessions.live.now();
-        decide(question, &view.policy, clock::now()).map_err(|denial| self.denied(app, denial, asked))
+        let decided = decide(question, &view.policy, clock::now());
+        app.sessions.meters.decided(&decided);
+        decided.map_err(|denial| self.denied(app, denial, asked))
     }
 
     /// Logs a no.
@@ -113,7 +115,7 @@ impl<P: FromRequestParts<App, Rejection = No> + Send, T: DeserializeOwned + Send
 /// A right that a route demands.
 pub(crate) trait Right: Send + Sync + 'static {
     /// The question that is decided.
-    type Question: Question + Send;
+    type Question: Question + Send + 'static;
     /// For the event of a no.
     const ASKED: &'static str;
     /// Asked by this person.

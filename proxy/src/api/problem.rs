@@ -11,6 +11,8 @@ use recorder::LogError;
 use store::kv::KvError;
 use wire::api::{Problem, exit};
 
+use crate::freshness::Stale;
+
 /// A no, as a handler returns it.
 #[derive(Debug)]
 pub(crate) struct No {
@@ -47,6 +49,12 @@ impl No {
     pub(crate) fn ours(error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "NARU-W500", exit::FAILED, "the proxy could not do that; its log says why")
+    }
+}
+
+impl From<Stale> for No {
+    fn from(stale: Stale) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Stale::CODE, exit::FAILED, stale.to_string()).hint(Stale::HINT)
     }
 }
 

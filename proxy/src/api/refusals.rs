@@ -101,6 +101,8 @@ pub(super) async fn stage_of(people: &str) -> Stage {
         public: vec!["127.0.0.1".to_owned()],
         balancers: None,
         webhooks: Vec::new(),
+        operations: None,
+        keep_sessions_when_stale: false,
         accept_restored_store: false,
         max_sessions: 10,
         max_connections: 10,

@@ -108,7 +108,8 @@ pub(super) async fn issue(
     let connector = connector.map(|connector| connector.to_string());
     let logged = log.append(&event(What::Login { method: name.to_owned(), connector, flow: flow.map(str::to_owned) }))?;
     let logged = log.durable(logged).await?;
-    let ask = SignUser { user, ssh_key: key, csr_pem, now, logged };
+    let fresh = app.sessions.freshness.proof()?;
+    let ask = SignUser { user, ssh_key: key, csr_pem, now, logged, fresh };
     let certificates = app.keys.ask(ask).map_err(|error| No::bad("NARU-A107", error.to_string()))?;
     let public = app.keys.public();
     Ok(SignedIn {

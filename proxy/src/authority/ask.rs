@@ -15,6 +15,7 @@ use wire::proof::Sign;
 use super::keyring::Keyring;
 use super::people::VerifiedUser;
 use super::{ssh, tls};
+use crate::freshness::Fresh;
 
 /// Longest life of a user's certificates.
 pub(crate) const USER_LIFE: Duration = Duration::from_secs(12 * 3600);
@@ -111,6 +112,7 @@ pub(crate) struct SignUser<'a> {
     pub(crate) csr_pem: &'a str,
     pub(crate) now: Timestamp,
     pub(crate) logged: Durable,
+    pub(crate) fresh: Fresh,
 }
 
 /// Answer to [`SignUser`].
@@ -124,7 +126,7 @@ impl Ask for SignUser<'_> {
     type Answer = UserCertificates;
     fn answer(self, keys: &Keyring) -> Result<UserCertificates, SignError> {
         let until = self.user.identity().expires.min(self.now.plus(USER_LIFE));
-        let _in_the_log = self.logged;
+        let _proofs = (self.logged, self.fresh);
         let ssh = ssh::sign_user(&keys.ssh_user, self.user, &self.ssh_key, self.now, until)?;
         let subject = tls::Subject::User { name: self.user.identity().name.clone(), sign_in: self.user.sign_in(), serial: String::new() };
         let x509_pem = tls::sign_client(keys, self.csr_pem, &subject, self.now, until)?;
@@ -138,13 +140,14 @@ pub(crate) struct SignAgent<'a> {
     pub(crate) csr_pem: &'a str,
     pub(crate) now: Timestamp,
     pub(crate) logged: Durable,
+    pub(crate) fresh: Fresh,
 }
 
 impl sealed::Sealed for SignAgent<'_> {}
 impl Ask for SignAgent<'_> {
     type Answer = String;
     fn answer(self, keys: &Keyring) -> Result<String, SignError> {
-        let _in_the_log = self.logged;
+        let _proofs = (self.logged, self.fresh);
         let subject = tls::Subject::Agent { id: self.agent.clone() };
         tls::sign_client(keys, self.csr_pem, &subject, self.now, self.now.plus(AGENT_LIFE))
     }

@@ -70,6 +70,15 @@ pub(crate) trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + U
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
 
 impl Arrived {
+    /// What it is, in a word.
+    pub(crate) fn speaks(&self) -> &'static str {
+        match self {
+            Self::Ssh { .. } => "ssh",
+            Self::Http { .. } => "https",
+            Self::Tunnel { .. } => "agent",
+        }
+    }
+
     /// Whose certificate was shown.
     fn subject(&self) -> Option<Subject> {
         match self {

@@ -1,6 +1,7 @@
 //! What is sent, and how far it got: a position in the log and in the file of checkpoints, kept in the store after each message.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use recorder::log::{Entry, Log, LogReader, ReadError};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ const FAR: u64 = 1_000;
 
 /// Events that leave: who came, who was refused, what was done, what became of the recording, and who changed the rules. The events
 /// about receivers themselves are not among them, so that a delivery never causes another.
-pub(super) const SENT: [&str; 32] = [
+pub(super) const SENT: [&str; 34] = [
     "access.denied",
     "agent.connected",
     "agent.joined",
@@ -52,6 +53,8 @@ pub(super) const SENT: [&str; 32] = [
     "token.created",
     "token.removed",
     "token.used",
+    "view.fresh",
+    "view.stale",
 ];
 
 /// How far a receiver got.
@@ -94,6 +97,8 @@ pub(super) struct Cursor {
     position: Position,
     /// The event of the position that was kept last.
     kept: u64,
+    /// The event of the position, for whoever looks on.
+    pub(super) at: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Cursor {
@@ -115,7 +120,8 @@ impl Cursor {
                 new
             }
         };
-        Ok(Self { key, store, log, reader: None, position, kept: position.event })
+        let at = Arc::new(AtomicU64::new(position.event));
+        Ok(Self { key, store, log, reader: None, position, kept: position.event, at })
     }
 
     /// How many events have not been looked at.
@@ -155,6 +161,7 @@ impl Cursor {
     /// Moves without keeping it: what was looked at and not sent may be looked at again.
     pub(super) fn skip(&mut self, to: Position) {
         self.position = to;
+        self.at.store(to.event, Ordering::Relaxed);
     }
 
     /// Moves, and keeps it. When this returns a crash does not send again what came before.
@@ -163,6 +170,7 @@ impl Cursor {
         let put = tokio::task::spawn_blocking(move || store.put(&key, &bytes_of(to), Expect::Any));
         put.await.map_err(|error| KvError::Io(std::io::Error::other(error)))??;
         (self.position, self.kept) = (to, to.event);
+        self.at.store(to.event, Ordering::Relaxed);
         Ok(())
     }
 }

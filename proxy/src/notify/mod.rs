@@ -13,6 +13,7 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use config::proxy::Webhook;
@@ -56,6 +57,11 @@ impl Sinks {
         webhooks.iter().map(open).collect::<Result<_, _>>().map(Self)
     }
 
+    /// How far each is.
+    pub(crate) fn lags(&self) -> Vec<Lag> {
+        self.0.iter().map(Sink::lag).collect()
+    }
+
     /// Begins to deliver.
     pub(crate) fn start(self) -> Running {
         let stop = CancellationToken::new();
@@ -64,6 +70,33 @@ impl Sinks {
             tasks.spawn(sink.run(stop.clone()));
         }
         Running { stop, tasks }
+    }
+}
+
+/// How far one receiver is.
+#[derive(Debug, Clone)]
+pub(crate) struct Lag {
+    name: String,
+    /// The number of the event that comes next.
+    at: Arc<AtomicU64>,
+}
+
+impl Lag {
+    /// Its name, as the settings give it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many events it has not taken, when the last one has this number.
+    pub(crate) fn behind(&self, last: u64) -> u64 {
+        (last + 1).saturating_sub(self.at.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+impl Lag {
+    pub(crate) fn of_test(name: &str, at: u64) -> Self {
+        Self { name: name.to_owned(), at: Arc::new(AtomicU64::new(at)) }
     }
 }
 

@@ -39,6 +39,11 @@ impl Sink {
         Self { name, receiver, secrets, cursor, pace, failing: false }
     }
 
+    /// How far it is, for whoever looks on.
+    pub(super) fn lag(&self) -> super::Lag {
+        super::Lag { name: self.name.clone(), at: self.cursor.at.clone() }
+    }
+
     /// Delivers until `stop`, then what is left for as long as it is accepted at once.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut checkpoints = self.cursor.log.checkpoints();

@@ -21,9 +21,11 @@ use crate::agents::dial::{DialError, Dialler};
 use crate::agents::nodes::Nodes;
 use crate::authority::people::{NobodyError, People};
 use crate::clock;
+use crate::freshness::{Fresh, Freshness, Stale};
 use crate::listen::Seats;
 use crate::live::Live;
 use crate::oidc::Oidc;
+use crate::ops::Meters;
 use crate::requests::{By, Requests};
 
 /// Seconds for which a session waits for its agent, or its holder for a proxy.
@@ -36,6 +38,10 @@ pub(crate) struct Sessions {
     pub(crate) requests: Requests,
     pub(crate) people: People,
     pub(crate) oidc: Oidc,
+    /// What is counted.
+    pub(crate) meters: Meters,
+    /// How old the view is.
+    pub(crate) freshness: Freshness,
     pub(crate) nodes: Nodes,
     pub(crate) dialler: Dialler,
     pub(crate) recordings: Recordings,
@@ -106,6 +112,12 @@ impl NotOpened {
     }
 }
 
+impl From<Stale> for NotOpened {
+    fn from(stale: Stale) -> Self {
+        Self { hint: Some(Stale::HINT.into()), ..Self::new(Stale::CODE, stale.to_string()) }
+    }
+}
+
 impl From<LogError> for NotOpened {
     fn from(error: LogError) -> Self {
         Self::new("NARU-R102", format!("the session was refused, because the audit log cannot be written: {error}"))
@@ -139,6 +151,8 @@ impl Sessions {
     /// Opens a session, or says why not. Every refusal is an event.
     pub(crate) async fn open(&self, mut asker: Asker, wanted: Wanted) -> Result<Opened, NotOpened> {
         let now = clock::now();
+        // First of all: a store that hangs is not asked for anything.
+        let fresh = self.freshness.proof().map_err(|stale| self.tell(&asker, &wanted, stale.into()))?;
         // From before the decision, so that the session hears of every later change.
         let mut policy = self.live.watch();
         policy.mark_unchanged();
@@ -148,7 +162,7 @@ impl Sessions {
             Ok(identity) => Identity { context: Context { reason: wanted.reason.clone(), ..context }, ..identity },
             Err(error) => return Err(self.tell(&asker, &wanted, NotOpened::signed_out(&error))),
         };
-        let (permit, agent) = match self.decide(&asker.identity, &wanted, now) {
+        let (permit, agent) = match self.decide(&asker.identity, &wanted, now, &fresh) {
             Ok(decided) => decided,
             Err(denial) => return Err(self.deny(&asker, &wanted, &denial, now)),
         };
@@ -217,7 +231,7 @@ impl Sessions {
         Ok(Opened { session: Session::new(start), notice, row, asker, target, kind })
     }
 
-    fn decide(&self, who: &Identity, wanted: &Wanted, now: Timestamp) -> Result<(Permit<OpenSession>, AgentId), Denial> {
+    fn decide(&self, who: &Identity, wanted: &Wanted, now: Timestamp, _: &Fresh) -> Result<(Permit<OpenSession>, AgentId), Denial> {
         let facts = self.nodes.facts(&wanted.node).unwrap_or_else(|error| {
             tracing::error!(%error, "the store could not be read");
             None
@@ -231,7 +245,9 @@ impl Sessions {
             begun: None,
             command: wanted.command.clone(),
         };
-        decide(question, &self.live.now().policy, now).map(|permit| (permit, agent))
+        let decided = decide(question, &self.live.now().policy, now);
+        self.meters.decided(&decided);
+        decided.map(|permit| (permit, agent))
     }
 
     fn deny(&self, asker: &Asker, wanted: &Wanted, denial: &Denial, now: Timestamp) -> NotOpened {

@@ -53,7 +53,9 @@ fn decide_now(host: &Sessions, question: &OpenSession, sign_in: u64) -> Result<(
     let identity = Identity { context: identity.context.clone(), ..current.ok_or_else(unknown)? };
     let (node, agent) = host.nodes.facts(&node.name).ok().flatten().ok_or_else(unknown)?;
     let question = OpenSession { identity, node, login: login.clone(), kind: *kind, begun: *begun, command: command.clone() };
-    decide(question, &view.policy, now).map(|permit| (permit, agent))
+    let decided = decide(question, &view.policy, now);
+    host.meters.decided(&decided);
+    decided.map(|permit| (permit, agent))
 }
 
 /// Waits for the agent and dials again, until it works or cannot work any more. The session bounds how long.

@@ -264,6 +264,14 @@ impl Table {
         }
     }
 
+    /// Ends those of which nobody has said so yet.
+    pub(crate) fn cut_all(&self, stop: &Stop) {
+        for entry in self.lives() {
+            // What was said first stays the reason.
+            entry.stop.send_if_modified(|said| said.is_none() && said.replace(stop.clone()).is_none());
+        }
+    }
+
     /// How many live.
     pub(crate) fn count(&self) -> usize {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).len()

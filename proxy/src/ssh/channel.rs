@@ -200,6 +200,7 @@ fn wanted(who: &Who, kind: SessionKind, command: Option<Vec<u8>>, asked: Asked) 
 }
 
 fn asker(who: &Who, sessions: &Sessions) -> Result<Asker, NotOpened> {
+    let _fresh = sessions.freshness.proof()?;
     let mut identity = who.identity(sessions).map_err(|error| NotOpened::signed_out(&error))?;
     let certificate = Some(who.claim.serial());
     identity.context = Context { from: Some(who.client.ip), reason: None, certificate };

@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use access::words::{InstallId, SessionId};
 use serde::Serialize;
@@ -21,6 +22,7 @@ use wire::journal::{CHAIN, FileHeader, HEAD, Head, Kind, MAX_PAYLOAD, Position, 
 use wire::proof::{Hash, JournalHead};
 
 use crate::files;
+use crate::timing::Timing;
 
 /// Who writes: the maker of frames and endings may use room that is kept free for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,7 @@ pub struct Journal {
     /// Bytes of records appended, and of those that the maker of frames is done with.
     appended: AtomicU64,
     consumed: AtomicU64,
+    appends: Timing,
 }
 
 #[derive(Debug)]
@@ -108,6 +111,7 @@ impl Journal {
             crowded: AtomicBool::new(false),
             appended: AtomicU64::new(0),
             consumed: AtomicU64::new(0),
+            appends: Timing::default(),
         };
         journal.write_header(&mut journal.lock())?;
         Ok(journal)
@@ -149,6 +153,11 @@ impl Journal {
         self.appended.load(Ordering::Acquire).saturating_sub(self.consumed.load(Ordering::Acquire))
     }
 
+    /// How long appends took, with the wait for the lock.
+    pub fn appends(&self) -> &Timing {
+        &self.appends
+    }
+
     /// Bytes appended since the start.
     pub(crate) fn appended(&self) -> u64 {
         self.appended.load(Ordering::Acquire)
@@ -160,7 +169,7 @@ impl Journal {
     }
 
     /// Whether a session may append.
-    pub(crate) fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.backlog() < self.backlog && !self.crowded.load(Ordering::Acquire)
     }
 
@@ -197,6 +206,7 @@ impl Journal {
         if payload.len() > self.max_payload() {
             return Err(AppendError::TooLong(payload.len()));
         }
+        let began = Instant::now();
         let mut writer = self.lock();
         let size = (HEAD + payload.len() + CHAIN) as u64;
         let free = self.file_size.saturating_sub(writer.head.offset);
@@ -206,6 +216,8 @@ impl Journal {
         }
         let before = Position { file: writer.head.file, offset: writer.head.offset };
         self.write(&mut writer, entry, payload)?;
+        drop(writer);
+        self.appends.took(began.elapsed());
         Ok(before)
     }
 

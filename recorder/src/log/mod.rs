@@ -11,8 +11,9 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use access::event::{Event, What};
 use access::time::Timestamp;
@@ -30,6 +31,11 @@ pub use read::{Entry, LogReader, ReadError};
 pub use search::{Filter, Search};
 pub use start::{Repaired, StartError};
 pub use unended::Unended;
+
+use crate::timing::Timing;
+
+/// A commit thread that did not come round for this long does not commit.
+pub const STUCK: Duration = Duration::from_secs(10);
 
 /// What a log needs to know.
 #[derive(Debug, Clone)]
@@ -123,6 +129,11 @@ pub(crate) struct Shared {
     /// Lines of `checkpoints` when the log was started.
     pub(crate) old_checkpoints: u64,
     pub(crate) bell: Bell,
+    /// Of commits that had something to sync.
+    pub(crate) syncs: Timing,
+    /// Since this log was opened, in milliseconds: when the commit thread last came round.
+    pub(crate) came_round: AtomicU64,
+    pub(crate) opened: Instant,
 }
 
 /// How far the commit thread got.
@@ -131,6 +142,8 @@ pub(crate) struct Synced {
     pub(crate) upto: u64,
     /// Commits that failed: whoever waits then fails too.
     pub(crate) failures: u64,
+    /// Whether the last one did.
+    pub(crate) failing: bool,
     pub(crate) closed: bool,
 }
 
@@ -171,7 +184,22 @@ impl Log {
         let (seen, last) = (watch::Sender::new(writer.seen()), watch::Sender::new(writer.seen().seq));
         let synced = watch::Sender::new(Synced { upto: synced, ..Synced::default() });
         let (checkpoints, bell) = (watch::Sender::new(None), Bell::default());
-        Self(Arc::new(Shared { settings, paths, sign, writer: Mutex::new(writer), seen, last, synced, checkpoints, old_checkpoints, bell }))
+        let (syncs, came_round, opened) = (Timing::default(), AtomicU64::new(0), Instant::now());
+        Self(Arc::new(Shared {
+            settings,
+            paths,
+            sign,
+            writer: Mutex::new(writer),
+            seen,
+            last,
+            synced,
+            checkpoints,
+            old_checkpoints,
+            bell,
+            syncs,
+            came_round,
+            opened,
+        }))
     }
 
     pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Writer>, LogError> {
@@ -229,6 +257,33 @@ impl Log {
         read::checkpoint(&self.0.paths, byte)
     }
 
+    /// How long commits took that had something to sync.
+    pub fn syncs(&self) -> &Timing {
+        &self.0.syncs
+    }
+
+    /// Why events cannot be relied on to get in or to become durable, if so. Never waits: a disk that hangs shows by the commit thread,
+    /// which did not come round for [`STUCK`].
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let age = self.0.opened.elapsed().saturating_sub(Duration::from_millis(self.0.came_round.load(Ordering::Relaxed)));
+        if age > STUCK {
+            return Err(format!("nothing was committed for {} s", age.as_secs()));
+        }
+        let synced = *self.0.synced.borrow();
+        if synced.closed || synced.failing {
+            return Err(if synced.closed { "the log is closed" } else { "the last commit failed" }.to_owned());
+        }
+        match self.0.writer.try_lock().ok().map(|writer| (writer.stopped, writer.reserve)) {
+            Some((Some(cause), _)) => Err(format!("the log takes no more events: {cause}")),
+            Some((None, false)) => Err(LogError::Full.to_string()),
+            // Somebody writes at this moment.
+            Some((None, true)) | None => Ok(()),
+        }
+    }
+
     /// Events that fit, oldest first, from the event `from` on.
     pub fn search(&self, filter: Filter, from: u64, limit: usize) -> Result<Search, ReadError> {
         Ok(Search::new(self.reader(from)?, filter, limit))
@@ -244,6 +299,7 @@ fn speaks_of_an_end(what: &What) -> bool {
             | What::RecordingLost { .. }
             | What::ServerStopped {}
             | What::SinkFailed { .. }
+            | What::ViewStale { .. }
             | What::AuditGap { .. }
             | What::StoreRestored { .. }
     )

@@ -1,4 +1,4 @@
-//! `naru doctor`: what keeps people from signing in. The server looks; here it is shown.
+//! `naru doctor oidc`: what keeps people from signing in. The server looks; here it is shown.
 
 use access::words::ConnectorName;
 use wire::api::{CheckState, ConnectorReport, ConnectorRow, Items, exit};
