@@ -567,11 +567,31 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         damage: Option<Damage>,
     },
+    /// The server shows another certificate.
+    #[serde(rename = "certificate.changed")]
+    CertificateChanged {
+        /// Where it is from: `file`, `acme`, `own`.
+        source: String,
+        /// For which names, the first hundred.
+        names: Vec<String>,
+        /// Its serial, hex.
+        serial: String,
+        /// When it ends.
+        expires: Timestamp,
+    },
+    /// A new certificate of the server could not be had; the one before goes on.
+    #[serde(rename = "certificate.failed")]
+    CertificateFailed {
+        /// As in `certificate.changed`.
+        source: String,
+        /// Why.
+        cause: String,
+    },
 }
 
 impl What {
     /// The name of every kind.
-    pub const TYPES: [&str; 37] = [
+    pub const TYPES: [&str; 39] = [
         "server.started",
         "server.stopped",
         "auth.login",
@@ -609,6 +629,8 @@ impl What {
         "sink.recovered",
         "store.restored",
         "audit.gap",
+        "certificate.changed",
+        "certificate.failed",
     ];
 
     /// How much this kind matters.
@@ -621,7 +643,8 @@ impl What {
             | Self::ProviderFailed { .. }
             | Self::AgentRefused { .. }
             | Self::PolicyChanged { .. }
-            | Self::SinkFailed { .. } => Severity::Warning,
+            | Self::SinkFailed { .. }
+            | Self::CertificateFailed { .. } => Severity::Warning,
             Self::Login { method, .. } if method == "break_glass" => Severity::Critical,
             Self::BreakGlass { .. } => Severity::Critical,
             // The role says so: it is to be seen, and nothing is broken.
@@ -639,7 +662,8 @@ impl What {
             | Self::TokenRemoved { .. }
             | Self::AgentJoined { .. }
             | Self::AgentRemoved { .. }
-            | Self::SinkRecovered { .. } => Severity::Notice,
+            | Self::SinkRecovered { .. }
+            | Self::CertificateChanged { .. } => Severity::Notice,
             _ => Severity::Info,
         }
     }

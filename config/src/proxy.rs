@@ -10,6 +10,10 @@ use crate::faults::{Fault, Source, quoted};
 use crate::read::{Fields, Reader};
 use crate::tree::{Node, Value};
 
+mod certificate;
+
+pub use certificate::{Acme, Certificate};
+
 /// Longest life of a user's certificate.
 const CERTIFICATE: u64 = 12 * 3_600;
 /// Longest life of a sign-in link.
@@ -20,16 +24,17 @@ const LINK: u64 = 24 * 3_600;
 pub struct Setting {
     /// The field.
     pub field: &'static str,
-    /// Its value when absent; empty for an empty list.
+    /// Its value when absent; empty for an empty list, `{}` for an empty map.
     pub value: &'static str,
     /// One sentence for the reference.
     pub says: &'static str,
 }
 
 /// Every field of the file.
-pub const DEFAULTS: [Setting; 7] = [
+pub const DEFAULTS: [Setting; 8] = [
     Setting { field: "listen", value: "0.0.0.0:8443", says: "Address and port that everything comes in by." },
     Setting { field: "public", value: "", says: "Names under which people and agents reach this proxy." },
+    Setting { field: "certificate", value: "{}", says: "What browsers are shown: file (chain, key) or acme; else of Naru's own CA." },
     Setting { field: "webhook", value: "", says: "Receivers of events: name, url, secret_file, allow_private." },
     Setting { field: "certificate_life", value: "12h", says: "How long a user's certificate lasts, at most 12h." },
     Setting { field: "link_life", value: "15m", says: "How long a sign-in link can be used, at most 24h." },
@@ -44,6 +49,8 @@ pub struct ProxyFile {
     pub listen: SocketAddr,
     /// Names under which it is reached: DNS names or addresses, without a port.
     pub public: Vec<String>,
+    /// Where the certificate comes from that browsers are shown.
+    pub certificate: Certificate,
     /// Receivers of events.
     pub webhook: Vec<Webhook>,
     /// Life of a user's certificate.
@@ -54,6 +61,13 @@ pub struct ProxyFile {
     pub max_connections: u32,
     /// Sessions at once.
     pub max_sessions: u32,
+}
+
+impl ProxyFile {
+    /// The names among those of [`Self::public`], without the addresses.
+    pub fn dns_names(public: &[String]) -> impl Iterator<Item = &String> {
+        public.iter().filter(|name| name.parse::<std::net::IpAddr>().is_err())
+    }
 }
 
 /// A receiver of events. `Debug` shows the name only: an address often carries a secret.
@@ -91,13 +105,15 @@ pub fn proxy(file: &str, text: &str) -> Result<ProxyFile, Vec<Fault>> {
         number(&mut read, &fields, "max_sessions"),
     );
     let public = fields.get("public").map(|node| read.list(node, "public")).unwrap_or_default();
-    let public = public.iter().filter_map(|item| host(&mut read, item)).collect();
+    let public: Vec<String> = public.iter().filter_map(|item| host(&mut read, item)).collect();
+    let certificate = certificate::certificate(&mut read, &fields);
+    certificate::has_names(&mut read, &fields, &certificate, &public);
     let webhook = webhooks(&mut read, &fields);
     let (Some(listen), Some(certificate_life), Some(link_life), Some(max_connections), Some(max_sessions)) = written else {
         // A field without a value was a fault, since every default parses (tested), so this list is not empty.
         return Err(read.end(()).err().unwrap_or_default());
     };
-    read.end(ProxyFile { listen, public, webhook, certificate_life, link_life, max_connections, max_sessions })
+    read.end(ProxyFile { listen, public, certificate, webhook, certificate_life, link_life, max_connections, max_sessions })
 }
 
 /// The reference of the file, one line for each field.

@@ -30,7 +30,8 @@ use crate::authority::one_time::OneTime;
 use crate::authority::people::People;
 use crate::authority::tls::Subject;
 use crate::clock;
-use crate::listen::tls::{Tls, TlsError};
+use crate::listen::certificate::{CertificateError, Certificates, Keeping, Pair, Source};
+use crate::listen::tls::{Tls, TlsError, clients_of};
 use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Names by which people and agents reach it, without a port; the first is used in links.
     pub public: Vec<String>,
+    /// Where the certificate comes from that browsers are shown.
+    pub certificate: config::proxy::Certificate,
     /// Sessions at once.
     pub max_sessions: usize,
     /// Connections at once.
@@ -104,6 +107,8 @@ pub enum BuildError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
     Notify(#[from] NotifyError),
     #[error("the control socket in the state directory cannot be made: {0}")]
     Control(io::Error),
@@ -117,6 +122,7 @@ pub struct Proxy {
     listener: TcpListener,
     control: UnixListener,
     tls: Arc<Tls>,
+    keeping: Keeping,
     fronts: AllFronts,
     max_connections: usize,
     commits: Commits,
@@ -131,10 +137,13 @@ pub struct Proxy {
 impl Proxy {
     /// Reads or makes everything, finishes what an earlier run left, and takes the port.
     pub async fn build(settings: Settings) -> Result<Self, BuildError> {
+        // Before anything is made: who mends a file starts with nothing half done.
+        let source = Source::read(&settings.certificate, &settings.public, clock::now())?;
         let early = early(&settings).await?;
         let state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
         let install: InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
-        let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
+        let key_folder = state.folder("keys")?;
+        let keys = Keys::new(Keyring::open(&key_folder, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
         let Kept { log, recordings, table, sinks, commits } = kept(&state, &install, &keys, &store, &settings)?;
         let live = Live::start(store.clone(), install.clone())?;
@@ -143,11 +152,17 @@ impl Proxy {
         let control = crate::listen::control::bind(state.path()).map_err(BuildError::Control)?;
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
-        let tls = Arc::new(server_tls(&keys, &names)?);
+        let certificates = Arc::new(Certificates::new(own_certificate(&keys, &names)?, clients_of(&keys.public().ca_pem)?));
+        let sign = {
+            let (keys, names) = (keys.clone(), names.clone());
+            Box::new(move || own_certificate(&keys, &names).map_err(|error| error.to_string()))
+        };
+        let keeping = Keeping::begin(source, certificates.clone(), sign, &key_folder, log.clone())?;
+        let tls = Arc::new(Tls { certificates, install: install.clone() });
 
         let agents = Agents::new();
         let nodes = Nodes { store: store.clone(), agents: agents.clone() };
-        let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
+        let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install };
         let people = People::new(store.clone(), live.clone(), settings.certificate_life);
         let refusals = Refusals::new(log.clone());
         let url = format!("https://{}", authority(&server_name, address.port()));
@@ -189,6 +204,7 @@ impl Proxy {
             listener,
             control,
             tls,
+            keeping,
             fronts,
             max_connections: settings.max_connections,
             commits,
@@ -223,7 +239,7 @@ impl Proxy {
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
     /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, control, tls, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
+        let Self { app, listener, control, tls, keeping, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -245,6 +261,7 @@ impl Proxy {
         tokio::select! {
             () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
             never = crate::listen::control::run(control, |ask, uid| crate::break_glass::answer(&app, ask, uid)) => match never {},
+            never = keeping.run() => match never {},
             () = leases => {}
             never = sweeping => match never {},
             () = summaries => {}
@@ -400,12 +417,12 @@ fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn server_tls(keys: &Keys, names: &[String]) -> Result<Tls, BuildError> {
+/// A certificate of our own CA with a new key.
+fn own_certificate(keys: &Keys, names: &[String]) -> Result<Pair, SignError> {
     let key = rcgen::KeyPair::generate().map_err(SignError::of)?;
     let chain = keys.ask(SignServer { names, key: &key, now: clock::now() })?;
-    let public = keys.public();
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(SignError::of)?;
-    Ok(Tls::new(chain, key, &public.ca_pem, public.install)?)
+    Pair::new(chain, key).map_err(SignError::of)
 }
 
 #[derive(Clone)]
@@ -429,7 +446,7 @@ impl Fronts for AllFronts {
         match arrived {
             Arrived::Ssh { stream, node } => self.ssh.serve(stream, node, from, ticket).await,
             Arrived::Http { stream, subject } => self.http.serve(stream, subject, from, ticket).await,
-            Arrived::Tunnel { stream, agent } => self.tunnels.serve(stream, agent, from).await,
+            Arrived::Tunnel { stream, agent, pin } => self.tunnels.serve(stream, agent, pin, from).await,
         }
     }
 }
@@ -446,6 +463,7 @@ mod tests {
             state: dir.path().join("state"),
             listen: taken.local_addr().expect("an address"),
             public: vec!["127.0.0.1".to_owned()],
+            certificate: config::proxy::Certificate::Own,
             webhooks: Vec::new(),
             accept_restored_store: false,
             max_sessions: 10,

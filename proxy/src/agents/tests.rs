@@ -39,7 +39,7 @@ pub(crate) fn is_cut(tunnel: &Tunnel) -> bool {
 fn tunnel(agent: &AgentId, purpose: Purpose) -> Arc<Tunnel> {
     let (mux, _) = mux::start(tokio::io::duplex(64).0);
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-    Arc::new(Tunnel { agent: agent.clone(), hello: says(agent, purpose), mux, connections, cut })
+    Arc::new(Tunnel { agent: agent.clone(), hello: says(agent, purpose), pin: String::new(), mux, connections, cut })
 }
 
 #[test]

@@ -225,7 +225,7 @@ mod tests {
         tokio::spawn(speak(far, agent.clone()));
         let served = tokio::spawn({
             let (tunnels, agent) = (tunnels.clone(), agent.clone());
-            async move { tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await }
+            async move { tunnels.serve(near, agent, String::new(), (std::net::Ipv4Addr::LOCALHOST, 2).into()).await }
         });
         let (node, mut changed): (NodeName, _) = ("web-1".parse().expect("a name"), sessions.nodes.agents.watch());
         while sessions.nodes.said(&node).is_none() {
@@ -248,7 +248,7 @@ mod tests {
         let renewing = request(Some(Subject::Agent { id: agent.clone() }), "POST", "/v1/agent/renew", r#"{"csr_pem":"x"}"#);
         assert_eq!(stage.send(renewing).await.status(), StatusCode::FORBIDDEN);
         let (near, _far) = tokio::io::duplex(64);
-        tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await;
+        tunnels.serve(near, agent, String::new(), (std::net::Ipv4Addr::LOCALHOST, 2).into()).await;
         assert_eq!(stage.join(&token, &key, "web-1").await.err().as_deref(), Some("NARU-J104"), "its token is used up");
     }
 
@@ -266,7 +266,7 @@ mod tests {
             let (near, far) = tokio::io::duplex(64 * 1024);
             let (tunnels, agent) = (tunnels.clone(), agent.clone());
             tokio::spawn(speak(far, agent.clone()));
-            tokio::spawn(async move { tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await })
+            tokio::spawn(async move { tunnels.serve(near, agent, String::new(), (std::net::Ipv4Addr::LOCALHOST, 2).into()).await })
         };
         let mut changed = nodes.agents.watch();
         let served = serve(&old);

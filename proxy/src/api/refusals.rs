@@ -99,6 +99,7 @@ pub(super) async fn stage_of(people: &str) -> Stage {
         state: dir.path().join("state"),
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         public: vec!["127.0.0.1".to_owned()],
+        certificate: config::proxy::Certificate::Own,
         webhooks: Vec::new(),
         accept_restored_store: false,
         max_sessions: 10,

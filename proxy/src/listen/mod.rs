@@ -2,6 +2,7 @@
 //! The accept loop awaits nobody: all of it happens in the connection's own task under one deadline.
 
 pub(crate) mod admission;
+pub(crate) mod certificate;
 pub mod control;
 mod patience;
 mod rewind;
@@ -59,6 +60,8 @@ pub(crate) enum Arrived {
         stream: TlsStream<Incoming>,
         /// The agent, by its certificate.
         agent: access::words::AgentId,
+        /// The pin of the certificate that it was shown: what it is asked is bound to that.
+        pin: String,
     },
 }
 
