@@ -53,14 +53,20 @@ impl Demo {
 
     /// Starts `naru up` on a free port of loopback.
     pub fn up() -> Result<Self, String> {
-        Self::launch("up", &["--config", "up.yaml"], |_| Ok(()))
+        Self::up_with(free_port(), "public: [127.0.0.1]\n")
+    }
+
+    /// The same on this port, with settings of its own beside `listen`.
+    pub fn up_with(port: u16, settings: &str) -> Result<Self, String> {
+        let settings = format!("listen: 127.0.0.1:{port}\n{settings}");
+        Self::launch("up", &["--config", "up.yaml"], |state| {
+            std::fs::write(state.with_file_name("up.yaml"), settings).map_err(|e| e.to_string())
+        })
     }
 
     fn launch(verb: &str, args: &[&str], prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
         let binary = naru_binary().ok_or("there is no naru binary; NARU_BIN names one")?;
         let folder = tempfile::Builder::new().prefix("naru-").tempdir().map_err(|e| e.to_string())?;
-        let settings = format!("listen: 127.0.0.1:{}\npublic: [127.0.0.1]\n", free_port());
-        std::fs::write(folder.path().join("up.yaml"), settings).map_err(|e| e.to_string())?;
         let mut words: Vec<OsString> = vec![verb.into(), "--json".into(), "--state".into(), folder.path().join("state").into()];
         words.extend(args.iter().map(OsString::from));
         prepare(&folder.path().join("state"))?;

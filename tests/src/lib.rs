@@ -15,6 +15,8 @@ mod agents;
 #[cfg(test)]
 mod bots;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod ends;

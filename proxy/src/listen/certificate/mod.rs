@@ -13,7 +13,7 @@ use access::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::server::ClientHello;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::tls::ALPN_SSH;
 use acme::AcmeError;
@@ -107,8 +107,8 @@ impl Certificates {
     }
 
     /// Answers an ACME server that asks back for this name, until the guard is dropped.
-    fn challenge(&self, name: &str, answer: Pair) -> Challenge<'_> {
-        let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver(&answer));
+    fn challenge(&self, name: &str, answer: CertifiedKey) -> Challenge<'_> {
+        let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(answer)));
         config.alpn_protocols = vec![ALPN_ACME.to_vec()];
         self.change(|now| now.challenges.insert(name.to_owned(), Arc::new(config)));
         Challenge { of: self, name: name.to_owned() }
@@ -148,12 +148,9 @@ fn asks<'a>(offered: impl Iterator<Item = &'a [u8]>) -> Asks {
     if offered.iter().any(|one| own.contains(one)) { Asks::OwnCa } else { Asks::Any }
 }
 
-fn resolver(pair: &Pair) -> Arc<SingleCertAndKey> {
-    Arc::new(SingleCertAndKey::from(pair.certified.clone()))
-}
-
 fn shown(pair: Pair, clients: &Arc<dyn ClientCertVerifier>) -> Shown {
-    let mut config = ServerConfig::builder().with_client_cert_verifier(clients.clone()).with_cert_resolver(resolver(&pair));
+    let resolver = Arc::new(SingleCertAndKey::from(pair.certified.clone()));
+    let mut config = ServerConfig::builder().with_client_cert_verifier(clients.clone()).with_cert_resolver(resolver);
     config.alpn_protocols = [wire::tunnel::ALPN, ALPN_SSH, b"h2", b"http/1.1"].map(<[u8]>::to_vec).to_vec();
     // A resumed TLS session would bring back a certificate that no longer counts; handshakes are cheap enough.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

@@ -128,8 +128,8 @@ async fn browsers_are_shown_the_public_certificate_and_our_own_programs_that_of_
 async fn an_acme_server_is_answered_only_while_something_is_ordered() {
     let (certificates, own) = certificates();
     assert_eq!(shown(&certificates, "naru.example.org", &[ALPN_ACME]).await, None);
-    let proof = pair(&["naru.example.org"]);
-    let pin = proof.facts.pin;
+    let proof = super::acme::order::proof("naru.example.org", &[7; 32]).expect("a proof");
+    let pin = Pin::of_der(&proof.cert[0]);
     let answer = certificates.challenge("naru.example.org", proof);
     let seen_by_acme = seen(&certificates, "naru.example.org", &[ALPN_ACME]).await;
     assert_eq!(seen_by_acme, Some((pin, Some(ALPN_ACME.to_vec()))));

@@ -1,7 +1,7 @@
 //! A certificate from an ACME server (RFC 8555): what is kept of it in the state directory, and when a new one is ordered.
 //! The talk itself is in [`order`], the way to the server in [`web`].
 
-mod order;
+pub(super) mod order;
 mod web;
 
 use std::os::unix::fs::DirBuilderExt as _;

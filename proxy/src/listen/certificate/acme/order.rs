@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use instant_acme::{Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy};
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::PrivateKeyDer;
 use zeroize::Zeroizing;
 
@@ -87,14 +88,17 @@ async fn answer<'c>(acme: &Acme, order: &mut Order, certificates: &'c Certificat
     Ok(answers)
 }
 
-/// The certificate that proves a name: of its own making, with the digest that the account's key gives (RFC 8737 section 3).
-fn proof(name: &str, digest: &[u8]) -> Result<Pair, AcmeError> {
+/// The certificate that proves a name: of its own making, with the digest that the account's key gives (RFC 8737 section 3). Its extension
+/// is critical and known to ACME servers alone, so the usual checks of a pair would refuse it.
+pub(in crate::listen::certificate) fn proof(name: &str, digest: &[u8]) -> Result<CertifiedKey, AcmeError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = params.self_signed(&key)?;
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| AcmeError::Pair(PairError::NoKey))?;
-    Ok(Pair::new(vec![certificate.der().clone()], key)?)
+    let key = rustls::crypto::aws_lc_rs::default_provider().key_provider.load_private_key(key);
+    let key = key.map_err(|error| AcmeError::Pair(PairError::BadKey(error.to_string())))?;
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
 /// Why names could not be checked, in the server's words.
