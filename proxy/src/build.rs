@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,13 +152,7 @@ impl Proxy {
         let control = crate::listen::control::bind(state.path()).map_err(BuildError::Control)?;
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
-        let certificates = Arc::new(Certificates::new(own_certificate(&keys, &names)?, clients_of(&keys.public().ca_pem)?));
-        let sign = {
-            let (keys, names) = (keys.clone(), names.clone());
-            Box::new(move || own_certificate(&keys, &names).map_err(|error| error.to_string()))
-        };
-        let keeping = Keeping::begin(source, certificates.clone(), sign, &key_folder, log.clone())?;
-        let tls = Arc::new(Tls { certificates, install: install.clone() });
+        let (tls, keeping) = server_tls(source, &keys, &names, &key_folder, &log)?;
 
         let agents = Agents::new();
         let nodes = Nodes { store: store.clone(), agents: agents.clone() };
@@ -415,6 +409,18 @@ fn names(public: &[String], address: SocketAddr) -> Vec<String> {
 
 fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// What connections are shown at first, and what keeps that good.
+fn server_tls(source: Source, keys: &Keys, names: &[String], folder: &Path, log: &Log) -> Result<(Arc<Tls>, Keeping), BuildError> {
+    let public = keys.public();
+    let certificates = Arc::new(Certificates::new(own_certificate(keys, names)?, clients_of(&public.ca_pem)?));
+    let sign = {
+        let (keys, names) = (keys.clone(), names.to_vec());
+        Box::new(move || own_certificate(&keys, &names).map_err(|error| error.to_string()))
+    };
+    let keeping = Keeping::begin(source, certificates.clone(), sign, folder, log.clone())?;
+    Ok((Arc::new(Tls { certificates, install: public.install }), keeping))
 }
 
 /// A certificate of our own CA with a new key.

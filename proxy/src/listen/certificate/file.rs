@@ -9,7 +9,7 @@ use access::time::Timestamp;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::pair::{Pair, PairError};
+use super::pair::{Facts, Pair, PairError};
 
 /// Most bytes of a PEM file.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -85,6 +85,8 @@ pub(super) enum Look {
     New(Box<Pair>),
     /// What is there cannot be used, and that was not told yet.
     Broken(FileError),
+    /// What is in use ends soon, nothing newer came, and that was not told yet.
+    Ending,
 }
 
 /// The files as they were last seen.
@@ -94,6 +96,10 @@ pub(crate) struct Watched {
     seen: Stamp,
     /// Of what was broken at the look before: somebody may be in the middle of writing.
     suspect: Option<Stamp>,
+    /// Of the certificate in use.
+    facts: Facts,
+    /// That it ends soon was told.
+    told_end: bool,
 }
 
 impl Watched {
@@ -101,7 +107,7 @@ impl Watched {
     pub(super) fn open(files: Files, now: Timestamp) -> Result<(Self, Pair), FileError> {
         let seen = files.stamp();
         let pair = files.read(now)?;
-        Ok((Self { files, seen, suspect: None }, pair))
+        Ok((Self { files, seen, suspect: None, facts: pair.facts.clone(), told_end: false }, pair))
     }
 
     /// Looks again. What is broken is told when it is still so at the next look.
@@ -110,11 +116,13 @@ impl Watched {
         let stamp = self.files.stamp();
         if stamp == self.seen {
             self.suspect = None;
-            return Look::Same;
+            let ending = self.facts.ends_soon(now) && !std::mem::replace(&mut self.told_end, self.facts.ends_soon(now));
+            return if ending { Look::Ending } else { Look::Same };
         }
         match self.files.read(now) {
             Ok(pair) => {
                 (self.seen, self.suspect) = (stamp, None);
+                (self.facts, self.told_end) = (pair.facts.clone(), false);
                 Look::New(Box::new(pair))
             }
             Err(_) if self.suspect != Some(stamp) => {
@@ -170,6 +178,19 @@ mod tests {
         assert!(matches!(watched.look(NOW), Look::Broken(FileError::Io { .. })));
         put(&files, &new);
         assert!(matches!(watched.look(NOW), Look::New(_)), "it comes back by itself");
+    }
+
+    #[test]
+    fn a_certificate_that_nobody_replaces_is_told_once_before_it_ends() {
+        let (_dir, files) = place();
+        let (mut watched, _) = Watched::open(files.clone(), NOW).expect("a certificate");
+        let late = NOW.plus(std::time::Duration::from_secs(80_000));
+        assert!(matches!(watched.look(NOW), Look::Same));
+        assert!(matches!(watched.look(late), Look::Ending));
+        assert!(matches!(watched.look(late), Look::Same));
+        put(&files, &made(&["naru.example.org"], late));
+        assert!(matches!(watched.look(late), Look::New(_)));
+        assert!(matches!(watched.look(late), Look::Same));
     }
 
     #[test]

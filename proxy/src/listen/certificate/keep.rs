@@ -158,6 +158,7 @@ async fn watch(mut watched: Watched, certificates: &Certificates, tell: &Tell) -
                 tell.changed("file", &pair);
                 certificates.set_public(*pair);
             }
+            Look::Ending => tell.failed("file", "the certificate in use ends soon, and its files have no newer one"),
             Look::Broken(error) => tell.failed("file", &error.to_string()),
         }
     }
@@ -184,8 +185,8 @@ async fn order(acme: &Acme, mut current: Option<Pair>, certificates: &Arc<Certif
                 failures = failures.saturating_add(1);
                 let wait = acme::wait_after(failures);
                 tracing::warn!(%error, failures, minutes = wait.as_secs() / 60, "no certificate was ordered; it is tried again");
-                // The first of a row: the rest stands in the server's own log.
-                if failures == 1 {
+                // The first of a row, and those that begin to matter: the rest stands in the server's own log.
+                if failures == 1 || current.as_ref().is_some_and(|pair| pair.facts.ends_soon(now)) {
                     tell.failed("acme", &error.to_string());
                 }
                 // An account that was forgotten is made anew without waiting, once.

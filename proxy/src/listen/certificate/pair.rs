@@ -114,6 +114,11 @@ impl Facts {
     pub(super) fn renew_at(&self) -> Timestamp {
         self.not_before.plus(self.not_after.since(self.not_before) / 3 * 2)
     }
+
+    /// Whether it ends so soon that somebody has to look: in the last tenth of its life.
+    pub(super) fn ends_soon(&self, now: Timestamp) -> bool {
+        now >= self.not_before.plus(self.not_after.since(self.not_before) / 10 * 9)
+    }
 }
 
 fn facts(leaf: &CertificateDer<'_>) -> Result<Facts, PairError> {
@@ -178,6 +183,9 @@ pub(super) mod tests {
         assert_eq!(pair.facts.names, ["naru.example.org", "*.wild.example.org", "10.0.0.1"]);
         assert!(pair.facts.has_address);
         assert_eq!(pair.facts.renew_at(), now.plus(Duration::from_secs(57_600)));
+        assert!(
+            !pair.facts.ends_soon(now.plus(Duration::from_secs(77_759))) && pair.facts.ends_soon(now.plus(Duration::from_secs(77_760)))
+        );
         assert!(pair.check(&wanted, now).is_ok());
         assert!(matches!(pair.check(&wanted, now.minus(Duration::from_secs(1))), Err(PairError::NotYet)));
         assert!(matches!(pair.check(&wanted, now.plus(Duration::from_secs(86_400))), Err(PairError::Expired)));

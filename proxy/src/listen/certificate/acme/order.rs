@@ -77,8 +77,8 @@ async fn answer<'c>(acme: &Acme, order: &mut Order, certificates: &'c Certificat
             continue;
         }
         let dns = name.identifier().to_string();
-        // A server that asks for a name that was not ordered gets no answer in it.
-        if !acme.names.contains(&dns) {
+        // A server that asks for what was not ordered gets no answer in it.
+        if answers.len() == acme.names.len() || !acme.names.contains(&dns) {
             return Err(AcmeError::NoChallenge(wire::plain::words(&std::io::Error::other(dns))));
         }
         let mut challenge = name.challenge(ChallengeType::TlsAlpn01).ok_or_else(|| AcmeError::NoChallenge(dns.clone()))?;
