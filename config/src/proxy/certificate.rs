@@ -141,12 +141,18 @@ fn is_mailto(text: &str) -> bool {
     !person.is_empty() && person.len() <= 64 && person.bytes().all(plain) && is_host(host)
 }
 
-/// ACME has nothing to order without a name.
+/// A certificate for browsers is for names: without any, nobody could say whether it is the right one, and ACME has nothing to order.
 pub(super) fn has_names(read: &mut Reader<'_>, fields: &Fields<'_>, certificate: &Certificate, public: &[String]) {
-    let Some(node) = fields.get("certificate").filter(|_| matches!(certificate, Certificate::Acme(_))) else { return };
-    if ProxyFile::dns_names(public).next().is_none() {
-        let remedy = "write public: [naru.example.org], with every name that the certificate shall have";
-        read.fault(&node.at, "an ACME server signs for names, and `public` has none", remedy);
+    let Some(node) = fields.get("certificate") else { return };
+    let remedy = "write public: [naru.example.org], with every name that the certificate has";
+    match certificate {
+        Certificate::File { .. } if public.is_empty() => {
+            read.fault(&node.at, "a certificate is for names, and `public` has none", remedy);
+        }
+        Certificate::Acme(_) if ProxyFile::dns_names(public).next().is_none() => {
+            read.fault(&node.at, "an ACME server signs for names, and `public` has none", remedy);
+        }
+        _ => {}
     }
 }
 
@@ -164,7 +170,7 @@ mod tests {
     fn each_source_is_read() {
         assert_eq!(read("certificate: {}"), Ok(Certificate::Own));
         let file = Certificate::File { chain: "/etc/naru/tls.crt".to_owned(), key: "/etc/naru/tls.key".to_owned() };
-        assert_eq!(read("certificate:\n  file: {chain: /etc/naru/tls.crt, key: /etc/naru/tls.key}\n"), Ok(file));
+        assert_eq!(read("public: [a.b]\ncertificate:\n  file: {chain: /etc/naru/tls.crt, key: /etc/naru/tls.key}\n"), Ok(file));
         let acme = Acme {
             directory: "https://127.0.0.1:14000/dir".to_owned(),
             contact: vec!["mailto:ops+naru@example.org".to_owned()],
@@ -194,6 +200,7 @@ mod tests {
         one(&acme("directory: \"https://x\", contact: [\"mailto:a@b.c?bcc=d@e.f\"]"), "2:76", "no contact");
         one("public: [a.b]\ncertificate: {acme: {directory: \"https://x\"}}", "2:21", "agrees to its terms");
         one("public: [a.b]\ncertificate: {acme: {directory: \"https://x\", terms_agreed: false}}", "2:60", "agrees to its terms");
+        one("certificate: {file: {chain: a, key: b}}", "1:14", "`public` has none");
         one("public: [10.0.0.1]\ncertificate: {acme: {directory: \"https://x\", terms_agreed: true}}", "2:14", "`public` has none");
     }
 }

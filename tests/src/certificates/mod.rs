@@ -4,11 +4,13 @@
 mod browser;
 mod pebble;
 
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Demo, Person, free_port};
+use crate::harness::{Demo, Person, free_port, signal};
 use browser::{Authority, shown};
 use pebble::Pebble;
+use rustix::process::Signal;
 
 const BROWSER: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// How long anything may take on a busy machine; no figure.
@@ -39,7 +41,12 @@ fn events(admin: &Person) -> Vec<(String, String)> {
 fn admin(up: &Demo) -> Person {
     assert!(up.ready("sign_in.admin").contains("localhost"), "{}", up.ready("sign_in.admin"));
     let admin = up.sign_in("admin").unwrap();
-    std::fs::write(admin.home().join("me.yaml"), "kind: user\nname: admin\nspec: {roles: [admin, auditor]}\n").unwrap();
+    let roles = format!(
+        "kind: role\nname: ops\nspec:\n  allow:\n    - {{node_labels: {{\"*\": [\"*\"]}}, logins: [{}]}}\n---\n\
+         kind: user\nname: admin\nspec: {{roles: [admin, auditor, ops]}}\n",
+        me()
+    );
+    std::fs::write(admin.home().join("me.yaml"), roles).unwrap();
     let out = admin.naru(&["apply", "-f", "me.yaml"]);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     admin
@@ -62,8 +69,12 @@ fn files_are_read_again_and_broken_ones_change_nothing() {
     let up = Demo::up_with(port, &settings).unwrap();
     let seen = || shown(port, "naru.example", &theirs.pem(), &BROWSER);
     let first = seen().expect("a browser believes it");
-    // Over a name that the public certificate has as well.
+    // Over a name that the public certificate has as well: a person, and an agent that joins and serves.
     let admin = admin(&up);
+    let _agent = agent(&up);
+    let on_host = || admin.naru(&["ssh", "web-1", "--", "echo", "across"]);
+    until("the agent", || on_host().status.success().then_some(()));
+    assert_eq!(on_host().stdout, b"across\n");
     put(&theirs.sign(&["localhost", "naru.example"]));
     let second = until("the new certificate", || seen().ok().filter(|pin| *pin != first));
     put(&theirs.sign(&["elsewhere.example"]));
@@ -72,6 +83,7 @@ fn files_are_read_again_and_broken_ones_change_nothing() {
     assert_eq!(seen(), Ok(second), "the one before goes on");
     let kinds: Vec<String> = events(&admin).into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, ["certificate.changed", "certificate.failed"]);
+    assert_eq!(on_host().stdout, b"across\n", "no agent minds");
     assert!(!up.log().contains("PRIVATE KEY"));
 }
 
@@ -118,6 +130,32 @@ fn where_nothing_can_be_ordered_our_own_certificate_stays_and_an_event_says_why(
     assert!(told.0 == "certificate.failed" && told.1.contains("localhost: "), "{told:?}");
     let ours = std::fs::read_to_string(up.state().join("keys/x509-ca.crt")).unwrap();
     assert!(shown(port, "localhost", &ours, &BROWSER).is_ok());
+}
+
+fn me() -> String {
+    let out = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+/// An agent that ends with this value.
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        signal(self.0.id(), Signal::TERM);
+        // It may have gone already.
+        let _ = self.0.wait();
+    }
+}
+
+/// Joins this machine as `web-1` with the line that was printed, and serves it.
+fn agent(up: &Demo) -> Agent {
+    let mut words: Vec<&str> = up.ready("join").split(' ').skip(1).map(|word| if word == "NAME" { "web-1" } else { word }).collect();
+    words.extend(["--state", "a1", "--no-run"]);
+    let out = up.naru(&words).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    std::fs::write(up.folder().join("agent.yaml"), format!("allow_logins: [{}]\n", me())).unwrap();
+    Agent(up.naru(&["agent", "run", "--state", "a1", "--config", "agent.yaml"]).stderr(Stdio::null()).spawn().unwrap())
 }
 
 /// Every file and folder below, with its mode.

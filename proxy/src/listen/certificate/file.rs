@@ -107,6 +107,9 @@ impl Watched {
     pub(super) fn open(files: Files, now: Timestamp) -> Result<(Self, Pair), FileError> {
         let seen = files.stamp();
         let pair = files.read(now)?;
+        if std::fs::metadata(&files.key).is_ok_and(|meta| meta.mode() & 0o004 != 0) {
+            tracing::warn!(path = %files.key.display(), "everybody on this machine can read the certificate's key");
+        }
         Ok((Self { files, seen, suspect: None, facts: pair.facts.clone(), told_end: false }, pair))
     }
 
