@@ -447,11 +447,31 @@ pub enum What {
         /// How long nothing was admitted, in milliseconds.
         stale_ms: u64,
     },
+    /// The server shows another certificate.
+    #[serde(rename = "certificate.changed")]
+    CertificateChanged {
+        /// Where it is from: `file`, `acme`, `own`.
+        source: String,
+        /// For which names, the first hundred.
+        names: Vec<String>,
+        /// Its serial, hex.
+        serial: String,
+        /// When it ends.
+        expires: Timestamp,
+    },
+    /// A new certificate of the server could not be had; the one before goes on.
+    #[serde(rename = "certificate.failed")]
+    CertificateFailed {
+        /// As in `certificate.changed`.
+        source: String,
+        /// Why.
+        cause: String,
+    },
 }
 
 impl What {
     /// The name of every kind.
-    pub const TYPES: [&str; 50] = [
+    pub const TYPES: [&str; 52] = [
         "server.started",
         "server.stopped",
         "auth.login",
@@ -502,6 +522,8 @@ impl What {
         "audit.gap",
         "view.stale",
         "view.fresh",
+        "certificate.changed",
+        "certificate.failed",
     ];
 
     /// How much this kind matters.
@@ -514,7 +536,8 @@ impl What {
             | Self::ProviderFailed { .. }
             | Self::AgentRefused { .. }
             | Self::PolicyChanged { .. }
-            | Self::SinkFailed { .. } => Severity::Warning,
+            | Self::SinkFailed { .. }
+            | Self::CertificateFailed { .. } => Severity::Warning,
             Self::Login { method, .. } if method == "break_glass" => Severity::Critical,
             Self::BreakGlass { .. } | Self::LockCreated { .. } => Severity::Critical,
             Self::ConditionFailed { .. } | Self::AccessWouldDeny { .. } => Severity::Warning,
@@ -542,7 +565,8 @@ impl What {
             | Self::AgentJoined { .. }
             | Self::AgentRemoved { .. }
             | Self::SinkRecovered { .. }
-            | Self::ViewFresh { .. } => Severity::Notice,
+            | Self::ViewFresh { .. }
+            | Self::CertificateChanged { .. } => Severity::Notice,
             _ => Severity::Info,
         }
     }

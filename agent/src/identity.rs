@@ -152,9 +152,9 @@ fn from_stored(stored: Stored) -> Result<Identity, String> {
         .with_root_certificates(roots)
         .with_client_auth_cert(chain.clone(), key)
         .map_err(|e| text(&e))?;
-    let with_alpn = |name: &[u8]| {
+    let with_alpn = |names: Vec<Vec<u8>>| {
         let mut config = config.clone();
-        config.alpn_protocols = vec![name.to_vec()];
+        config.alpn_protocols = names;
         Arc::new(config)
     };
     Ok(Identity {
@@ -164,8 +164,8 @@ fn from_stored(stored: Stored) -> Result<Identity, String> {
         ca_point,
         not_before,
         not_after,
-        tunnel_tls: with_alpn(wire::tunnel::ALPN),
-        api_tls: with_alpn(b"http/1.1"),
+        tunnel_tls: with_alpn(vec![wire::tunnel::ALPN.to_vec()]),
+        api_tls: with_alpn(wire::pinned::http_alpn()),
         stored,
     })
 }

@@ -97,7 +97,7 @@ pub fn signed_in(ca: &str, tls: &str) -> Result<ClientConfig, Failure> {
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
         .map_err(|e| damaged(&e))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = wire::pinned::http_alpn();
     Ok(config)
 }
 

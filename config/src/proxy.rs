@@ -13,6 +13,9 @@ use crate::read::{Fields, Reader};
 use crate::tree::{Node, Value};
 
 pub use balancers::{Balancers, By};
+mod certificate;
+
+pub use certificate::{Acme, Certificate};
 
 /// Longest life of a user's certificate.
 const CERTIFICATE: u64 = 12 * 3_600;
@@ -24,17 +27,18 @@ const LINK: u64 = 24 * 3_600;
 pub struct Setting {
     /// The field.
     pub field: &'static str,
-    /// Its value when absent; empty for an empty list.
+    /// Its value when absent; empty for an empty list, `{}` for an empty map.
     pub value: &'static str,
     /// One sentence for the reference.
     pub says: &'static str,
 }
 
 /// Every field of the file.
-pub const DEFAULTS: [Setting; 11] = [
+pub const DEFAULTS: [Setting; 12] = [
     Setting { field: "listen", value: "0.0.0.0:8443", says: "Address and port that everything comes in by." },
     Setting { field: "public", value: "", says: "Names under which people and agents reach this proxy." },
     Setting { field: "balancers", value: "{}", says: "Load balancers that say who their client is: peers, by." },
+    Setting { field: "certificate", value: "{}", says: "What browsers are shown: file (chain, key) or acme; else of Naru's own CA." },
     Setting { field: "webhook", value: "", says: "Receivers of events: name, url, secret_file, allow_private." },
     Setting { field: "certificate_life", value: "12h", says: "How long a user's certificate lasts, at most 12h." },
     Setting { field: "link_life", value: "15m", says: "How long a sign-in link can be used, at most 24h." },
@@ -54,6 +58,8 @@ pub struct ProxyFile {
     pub public: Vec<String>,
     /// Peers that say who their client is; none where everybody comes directly.
     pub balancers: Option<Balancers>,
+    /// Where the certificate comes from that browsers are shown.
+    pub certificate: Certificate,
     /// Receivers of events.
     pub webhook: Vec<Webhook>,
     /// Life of a user's certificate.
@@ -70,6 +76,13 @@ pub struct ProxyFile {
     pub operations_public: bool,
     /// Whether live sessions go on however old the rules are.
     pub keep_sessions_when_stale: bool,
+}
+
+impl ProxyFile {
+    /// The names among those of [`Self::public`], without the addresses.
+    pub fn dns_names(public: &[String]) -> impl Iterator<Item = &String> {
+        public.iter().filter(|name| name.parse::<std::net::IpAddr>().is_err())
+    }
 }
 
 /// A receiver of events. `Debug` shows the name only: an address often carries a secret.
@@ -107,7 +120,9 @@ pub fn proxy(file: &str, text: &str) -> Result<ProxyFile, Vec<Fault>> {
         number(&mut read, &fields, "max_sessions"),
     );
     let public = fields.get("public").map(|node| read.list(node, "public")).unwrap_or_default();
-    let public = public.iter().filter_map(|item| host(&mut read, item)).collect();
+    let public: Vec<String> = public.iter().filter_map(|item| host(&mut read, item)).collect();
+    let certificate = certificate::certificate(&mut read, &fields);
+    certificate::has_names(&mut read, &fields, &certificate, &public);
     let balancers = balancers::balancers(&mut read, &fields);
     let webhook = webhooks(&mut read, &fields);
     let keep_sessions_when_stale = flag(&mut read, &fields, "keep_sessions_when_stale");
@@ -121,6 +136,7 @@ pub fn proxy(file: &str, text: &str) -> Result<ProxyFile, Vec<Fault>> {
         listen,
         public,
         balancers,
+        certificate,
         webhook,
         certificate_life,
         link_life,

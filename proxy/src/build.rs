@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ use crate::authority::people::People;
 use crate::authority::tls::Subject;
 use crate::clock;
 use crate::freshness::{Freshness, Keeper};
-use crate::listen::tls::{Tls, TlsError};
+use crate::listen::certificate::{CertificateError, Certificates, Keeping, Pair, Source};
+use crate::listen::tls::{Tls, TlsError, clients_of};
 use crate::listen::{Arrived, Connections, Fronts, Port, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub public: Vec<String>,
     /// Peers that say who their client is; none where everybody comes directly.
     pub balancers: Option<config::proxy::Balancers>,
+    /// Where the certificate comes from that browsers are shown.
+    pub certificate: config::proxy::Certificate,
     /// Sessions at once.
     pub max_sessions: usize,
     /// Connections at once.
@@ -113,6 +116,8 @@ pub enum BuildError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
     Notify(#[from] NotifyError),
     #[error("the control socket in the state directory cannot be made: {0}")]
     Control(io::Error),
@@ -125,6 +130,7 @@ pub struct Proxy {
     pub(crate) app: App,
     port: Port,
     control: UnixListener,
+    keeping: Keeping,
     fronts: AllFronts,
     keep_sessions: bool,
     operations: Option<Operations>,
@@ -140,10 +146,13 @@ pub struct Proxy {
 impl Proxy {
     /// Reads or makes everything, finishes what an earlier run left, and takes the port.
     pub async fn build(settings: Settings) -> Result<Self, BuildError> {
+        // Before anything is made: who mends a file starts with nothing half done.
+        let source = Source::read(&settings.certificate, &settings.public, clock::now())?;
         let early = early(&settings).await?;
         let state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
         let install: InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
-        let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
+        let key_folder = state.folder("keys")?;
+        let keys = Keys::new(Keyring::open(&key_folder, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
         let Kept { log, recordings, table, sinks, commits } = kept(&state, &install, &keys, &store, &settings)?;
         let live = Live::start(store.clone(), install.clone())?;
@@ -152,10 +161,10 @@ impl Proxy {
         let (operations, control) = beside(&settings, &state)?;
         let names = names(&settings.public, address);
         let server_name = names.first().cloned().unwrap_or_default();
-        let tls = Arc::new(server_tls(&keys, &names)?);
+        let (tls, keeping) = server_tls(source, &keys, &names, &key_folder, &log)?;
 
         let nodes = Nodes { store: store.clone(), agents: Agents::new(), live: live.clone() };
-        let dialler = Dialler { agents: nodes.agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
+        let dialler = Dialler { agents: nodes.agents.clone(), keys: keys.clone(), install };
         let people = People::new(store.clone(), live.clone(), settings.certificate_life);
         let refusals = Refusals::new(log.clone(), Meters::new());
         let url = format!("https://{}", authority(&server_name, address.port()));
@@ -201,6 +210,7 @@ impl Proxy {
             app,
             port: Port { listener, tls, balancers, most: settings.max_connections },
             control,
+            keeping,
             fronts,
             keep_sessions: settings.keep_sessions_when_stale,
             operations,
@@ -241,7 +251,7 @@ impl Proxy {
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
     /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, port, control, fronts, keep_sessions, operations, commits, log, sinks, table, connections, _state } = self;
+        let Self { app, port, control, keeping, fronts, keep_sessions, operations, commits, log, sinks, table, connections, _state } = self;
         let keeper = Keeper::of(&app.sessions, app.store.clone(), keep_sessions);
         let sweeping = sweep_old(app.store.clone());
         let refusals = app.sessions.refusals.clone();
@@ -251,6 +261,7 @@ impl Proxy {
         tokio::select! {
             () = crate::listen::run(port, fronts.clone(), connections.clone()) => {}
             never = crate::listen::control::run(control, |ask, uid| crate::break_glass::answer(&app, ask, uid)) => match never {},
+            never = keeping.run() => match never {},
             never = sweep_leases(app.store.clone()) => match never {},
             never = sweeping => match never {},
             never = summarise_each_minute(&refusals) => match never {},
@@ -433,12 +444,24 @@ fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn server_tls(keys: &Keys, names: &[String]) -> Result<Tls, BuildError> {
+/// What connections are shown at first, and what keeps that good.
+fn server_tls(source: Source, keys: &Keys, names: &[String], folder: &Path, log: &Log) -> Result<(Arc<Tls>, Keeping), BuildError> {
+    let public = keys.public();
+    let certificates = Arc::new(Certificates::new(own_certificate(keys, names)?, clients_of(&public.ca_pem)?));
+    let sign = {
+        let (keys, names) = (keys.clone(), names.to_vec());
+        Box::new(move || own_certificate(&keys, &names).map_err(|error| error.to_string()))
+    };
+    let keeping = Keeping::begin(source, certificates.clone(), sign, folder, log.clone())?;
+    Ok((Arc::new(Tls { certificates, install: public.install }), keeping))
+}
+
+/// A certificate of our own CA with a new key.
+fn own_certificate(keys: &Keys, names: &[String]) -> Result<Pair, SignError> {
     let key = rcgen::KeyPair::generate().map_err(SignError::of)?;
     let chain = keys.ask(SignServer { names, key: &key, now: clock::now() })?;
-    let public = keys.public();
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(SignError::of)?;
-    Ok(Tls::new(chain, key, &public.ca_pem, public.install)?)
+    Pair::new(chain, key).map_err(SignError::of)
 }
 
 #[derive(Clone)]
@@ -465,7 +488,7 @@ impl Fronts for AllFronts {
         match arrived {
             Arrived::Ssh { stream, node } => self.ssh.serve(stream, node, from, ticket).await,
             Arrived::Http { stream, subject } => self.http.serve(stream, subject, from, ticket).await,
-            Arrived::Tunnel { stream, agent } => self.tunnels.serve(stream, agent, from).await,
+            Arrived::Tunnel { stream, agent, pin } => self.tunnels.serve(stream, agent, pin, from).await,
         }
     }
 }
@@ -475,6 +498,7 @@ impl Settings {
     /// A small proxy on any port of loopback.
     pub(crate) fn of_test(state: &std::path::Path) -> Self {
         Self {
+            certificate: config::proxy::Certificate::Own,
             balancers: None,
             state: state.to_owned(),
             listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),

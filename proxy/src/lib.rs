@@ -26,6 +26,7 @@ mod session;
 mod ssh;
 
 pub use build::{BuildError, Proxy, Settings};
+pub use listen::certificate::CertificateError;
 pub use listen::control;
 pub use notify::NotifyError;
 pub use seed::{SeedError, Seeded};

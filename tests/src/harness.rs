@@ -58,6 +58,12 @@ impl Demo {
         Self::up_with(Ipv4Addr::LOCALHOST, "")
     }
 
+    /// The same on this port, with settings of its own beside `listen`.
+    pub fn up_on(port: u16, settings: &str) -> Result<Self, String> {
+        let settings = format!("listen: 127.0.0.1:{port}\n{settings}");
+        Self::launch("up", &["--config", "up.yaml"], &[], &settings, |_| Ok(()))
+    }
+
     /// The same at another address of loopback, by which nobody is told to come, and with more lines in the server's file.
     pub fn up_with(listen: Ipv4Addr, more: &str) -> Result<Self, String> {
         let settings = format!("listen: {listen}:{}\npublic: [127.0.0.1]\n{more}", free_port());

@@ -17,6 +17,8 @@ mod balancers;
 #[cfg(test)]
 mod bots;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod ends;

@@ -12,6 +12,15 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 
 use crate::link::Pin;
 
+/// Offered beside the protocols that are meant, by whoever believes Naru's CA and no other: a server that has a certificate for browsers
+/// too then shows that of its CA. No server ever selects it.
+pub const ALPN_OWN_CA: &[u8] = b"naru-ca/1";
+
+/// What our own programs offer for HTTP.
+pub fn http_alpn() -> Vec<Vec<u8>> {
+    vec![b"http/1.1".to_vec(), ALPN_OWN_CA.to_vec()]
+}
+
 /// TLS 1.3 that trusts the pinned CA alone, speaking HTTP/1.1.
 pub fn client_config(pin: Pin) -> Result<ClientConfig, Error> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -19,7 +28,7 @@ pub fn client_config(pin: Pin) -> Result<ClientConfig, Error> {
         .dangerous()
         .with_custom_certificate_verifier(verifier(pin))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = http_alpn();
     Ok(config)
 }
 

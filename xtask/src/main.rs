@@ -1,4 +1,4 @@
-//! What people run while developing: `cargo xtask demo | keycloak | test | bench | fuzz`. Continuous integration runs the same commands.
+//! What people run while developing: `cargo xtask demo | keycloak | pebble | test | bench | fuzz`. Continuous integration runs the same commands.
 //!
 //! Only argument handling lives here. Nothing in this crate is shipped, and it depends on no other crate of ours, so that it
 //! compiles in seconds on a fresh machine.
@@ -11,6 +11,7 @@ mod demo;
 mod fuzz;
 mod keycloak;
 mod needs;
+mod pebble;
 mod run;
 mod test;
 
@@ -20,6 +21,7 @@ const USAGE: &str = "usage:
   cargo xtask demo [--release] [ARGS…]          build naru and run `naru demo ARGS…`
   cargo xtask demo --keycloak [--release]       the same with a real Keycloak and people who sign in there
   cargo xtask keycloak                          get that Keycloak through Maven, and say where it is
+  cargo xtask pebble                            get the ACME server of the tests through Go, and say where it is
   cargo xtask test [--fast]                     every test; --fast is the inner loop
   cargo xtask bench [--quick] [--list] [NAMES…] measure against sshd and ProxyJump, side by side
   cargo xtask fuzz [TARGET] [--seconds N]       fuzz one target, or list them";
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let done = match verb.as_str() {
         "demo" => demo::demo(&rest),
         "keycloak" => keycloak::keycloak(&rest),
+        "pebble" => pebble::pebble(&rest),
         "test" => test::test(&rest),
         "bench" => bench::bench(&rest),
         "fuzz" => fuzz::fuzz(&rest),

@@ -10,6 +10,9 @@ const PROGRAMS: [(&str, &str); 6] =
 /// The same for a real Keycloak.
 const KEYCLOAK: [(&str, &str); 4] = [("mvn", "maven"), ("java", "default-jre-headless"), ("curl", "curl"), ("unzip", "unzip")];
 
+/// The same for Pebble.
+const PEBBLE: [(&str, &str); 1] = [("go", "golang-go")];
+
 /// Makes sure that the system's programs are there. Installs Debian packages as root; otherwise the error names what is missing.
 pub(crate) fn system(say: &mut dyn FnMut(&str)) -> Result<(), String> {
     programs(&PROGRAMS, "the tests drive real OpenSSH and a few common programs", say)
@@ -18,6 +21,11 @@ pub(crate) fn system(say: &mut dyn FnMut(&str)) -> Result<(), String> {
 /// Makes sure that a Keycloak can be got and run, in the same way.
 pub(crate) fn keycloak(say: &mut dyn FnMut(&str)) -> Result<(), String> {
     programs(&KEYCLOAK, "a real Keycloak takes Maven, Java 17 or later, curl and unzip", say)
+}
+
+/// Makes sure that Pebble can be built, in the same way.
+pub(crate) fn pebble(say: &mut dyn FnMut(&str)) -> Result<(), String> {
+    programs(&PEBBLE, "a real ACME server takes Go 1.24 or later", say)
 }
 
 fn programs(wanted: &[(&str, &'static str)], why: &str, say: &mut dyn FnMut(&str)) -> Result<(), String> {

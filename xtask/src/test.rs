@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check in one order that can be read aloud, one line each, and a sum at the end.
 
 use crate::count::Count;
-use crate::{fuzz, keycloak, needs, run};
+use crate::{fuzz, keycloak, needs, pebble, run};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -26,17 +26,19 @@ pub(crate) fn test(args: &[String]) -> Result<ExitCode, String> {
     let mut sum = Count::default();
     step(&mut sum, "format", || check(run::cargo().args(["fmt", "--all", "--check"])));
     step(&mut sum, "lints", || check(run::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])));
-    let mut without_keycloak = fast;
+    let mut without = Vec::new();
     if !fast {
-        step(&mut sum, "Keycloak", || match keycloak::prepare(&mut |line| println!("{line}")) {
-            Ok(_) => Outcome::Done(Count::default()),
+        let mut others = |name: &str, variable: &'static str, got: Result<std::path::PathBuf, String>| match got {
+            Ok(_) => step(&mut sum, name, || Outcome::Done(Count::default())),
             Err(why) => {
-                without_keycloak = true;
-                Outcome::Skipped(format!("its tests are left out: {why}"))
+                without.push(variable);
+                step(&mut sum, name, || Outcome::Skipped(format!("its tests are left out: {why}")));
             }
-        });
+        };
+        others("Keycloak", "NARU_NO_KEYCLOAK", keycloak::prepare(&mut |line| println!("{line}")));
+        others("Pebble", "NARU_NO_PEBBLE", pebble::prepare(&mut |line| println!("{line}")));
     }
-    step(&mut sum, "tests", || tests(fast, without_keycloak));
+    step(&mut sum, "tests", || tests(fast, &without));
     if !fast {
         step(&mut sum, "licences, bans, sources", || tool("deny", &["check", "bans", "licenses", "sources"]));
         step(&mut sum, "advisories", advisories);
@@ -91,7 +93,7 @@ fn check(command: &mut Command) -> Outcome {
 }
 
 /// Builds `naru` first, because the stories drive the real program.
-fn tests(fast: bool, without_keycloak: bool) -> Outcome {
+fn tests(fast: bool, without: &[&str]) -> Outcome {
     let naru = match run::capture(run::cargo().args(["build", "--quiet", "--package", "naru", "--bin", "naru"])) {
         Ok(said) if said.status.success() => run::target_dir().join("debug").join("naru"),
         Ok(said) => return Outcome::Failed(Count::one(false), said.text),
@@ -102,9 +104,7 @@ fn tests(fast: bool, without_keycloak: bool) -> Outcome {
     if fast {
         command.env("NARU_FAST", "1");
     }
-    if without_keycloak {
-        command.env("NARU_NO_KEYCLOAK", "1");
-    }
+    command.envs(without.iter().map(|variable| (variable, "1")));
     match run::capture(&mut command) {
         Err(sentence) => Outcome::Failed(Count::one(false), sentence),
         Ok(said) => {

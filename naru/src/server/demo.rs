@@ -75,6 +75,7 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
         listen: (std::net::Ipv4Addr::LOCALHOST, place.port()).into(),
         public: vec!["127.0.0.1".to_owned()],
         balancers: None,
+        certificate: config::proxy::Certificate::Own,
         max_sessions: MAX_SESSIONS,
         max_connections: MAX_SESSIONS,
         certificate_life: CERTIFICATE_LIFE,

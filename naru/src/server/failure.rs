@@ -23,6 +23,7 @@ pub(crate) fn of_proxy(error: &proxy::BuildError) -> Failure {
         E::Live(_) => ("NARU-C107", "restore the state directory from a backup"),
         E::Port { .. } => ("NARU-C108", "end what listens there, or set another `listen` in the settings"),
         E::Notify(_) => ("NARU-C113", "mend the webhook in the settings, or its secret file"),
+        E::Certificate(_) => ("NARU-C118", "mend the files that `certificate` in the settings names, or what it says of the ACME server"),
         E::Sign(_) | E::Tls(_) | E::Commit(_) | E::Control(_) => ("NARU-C109", "see the log"),
     };
     Failure::new(code, exit::FAILED, error.to_string()).hint(hint)

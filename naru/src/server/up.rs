@@ -46,6 +46,7 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
         listen,
         public,
         balancers: meant.balancers,
+        certificate: meant.certificate,
         webhooks: meant.webhook,
         certificate_life: meant.certificate_life.duration(),
         link_life: meant.link_life.duration(),

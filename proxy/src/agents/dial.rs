@@ -48,7 +48,6 @@ pub(crate) struct Dialler {
     pub(crate) agents: Agents,
     pub(crate) keys: Keys,
     pub(crate) install: InstallId,
-    pub(crate) own_pin: String,
 }
 
 impl Dialler {
@@ -68,7 +67,7 @@ impl Dialler {
         };
         let tunnel = self.agents.tunnel(node, agent, purpose).ok_or_else(|| DialError::NotConnected(node.clone()))?;
         let body = serde_json::to_vec(request).unwrap_or_default();
-        let place = Place { install: &self.install, agent: &tunnel.agent, proxy: &self.own_pin, epoch: &tunnel.hello.epoch };
+        let place = Place { install: &self.install, agent: &tunnel.agent, proxy: &tunnel.pin, epoch: &tunnel.hello.epoch };
         let ask = grant(permit, place, request, &body, fence, crate::clock::now());
         let token = self.keys.ask(ask).map_err(io::Error::other)?;
         let dialling = upgrade(&tunnel, token, body);

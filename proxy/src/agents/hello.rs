@@ -21,8 +21,15 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Labels of the agent's own word: at most this many, each part at most this long.
 const MAX_LABELS: (usize, usize) = (64, 256);
 
+/// What TLS says of a tunnel: whose it is, and the pin of the certificate that we showed.
+pub(super) struct Introduced {
+    pub(super) agent: AgentId,
+    pub(super) pin: String,
+}
+
 /// Says hello and gives the tunnel with what the agent answered.
-pub(super) async fn hello(mux: Mux, agent: AgentId, cut: CancellationToken, keys: &Keys, now: Timestamp) -> io::Result<Tunnel> {
+pub(super) async fn hello(mux: Mux, from: Introduced, cut: CancellationToken, keys: &Keys, now: Timestamp) -> io::Result<Tunnel> {
+    let Introduced { agent, pin } = from;
     let unnamed = HelloBack {
         agent: agent.clone(),
         purpose: tunnel::Purpose::Terminals,
@@ -31,7 +38,7 @@ pub(super) async fn hello(mux: Mux, agent: AgentId, cut: CancellationToken, keys
         labels: Default::default(),
         only_login: None,
     };
-    let mut tunnel = Tunnel { agent, hello: unnamed, mux, connections: tokio_util::task::TaskTracker::new(), cut };
+    let mut tunnel = Tunnel { agent, hello: unnamed, pin, mux, connections: tokio_util::task::TaskTracker::new(), cut };
     let answer = greet(&tunnel, keys, now).await?;
     let hello: HelloBack = serde_json::from_slice(&answer).map_err(|_| io::Error::other("its hello is not understood"))?;
     if hello.agent != tunnel.agent {

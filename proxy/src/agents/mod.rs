@@ -32,6 +32,8 @@ const REFUSED_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Tunnel {
     pub(crate) agent: AgentId,
     pub(crate) hello: HelloBack,
+    /// The pin of the certificate that we showed it; grants for it are bound to that.
+    pin: String,
     mux: Mux,
     /// Drives the HTTP connections of its streams.
     connections: TaskTracker,

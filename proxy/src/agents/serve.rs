@@ -12,6 +12,7 @@ use store::kv::KvError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use super::hello::Introduced;
 use super::nodes::Nodes;
 use super::{Agents, hello, mux};
 use crate::authority::ask::{GRANT_KEYS_LIFE, Keys};
@@ -32,8 +33,8 @@ pub(crate) struct Tunnels {
 }
 
 impl Tunnels {
-    /// Serves a tunnel until it ends.
-    pub(crate) async fn serve<T>(&self, stream: T, agent: AgentId, from: SocketAddr)
+    /// Serves a tunnel until it ends. `pin` is of the certificate that the agent was shown.
+    pub(crate) async fn serve<T>(&self, stream: T, agent: AgentId, pin: String, from: SocketAddr)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -51,16 +52,17 @@ impl Tunnels {
         let (mux, drive) = mux::start(stream);
         let ended = tokio::select! {
             ended = drive => ended,
-            ended = self.attend(mux, &agent, &node, &arrival.cut) => ended,
+            ended = self.attend(mux, Introduced { agent: agent.clone(), pin }, &node, &arrival.cut) => ended,
             () = arrival.cut.cancelled() => Err(io::Error::other("a newer one took its place")),
         };
         let cause = ended.err().map_or_else(|| "it closed the tunnel".to_owned(), |error| wire::plain::words(&error));
         tracing::info!(%agent, %node, %from, cause, "a tunnel ended");
     }
 
-    async fn attend(&self, mux: mux::Mux, agent: &AgentId, node: &NodeName, cut: &CancellationToken) -> io::Result<()> {
+    async fn attend(&self, mux: mux::Mux, from: Introduced, node: &NodeName, cut: &CancellationToken) -> io::Result<()> {
+        let agent = &from.agent.clone();
         let mut greeted = crate::clock::now();
-        let tunnel = Arc::new(hello::hello(mux, agent.clone(), cut.clone(), &self.keys, greeted).await?);
+        let tunnel = Arc::new(hello::hello(mux, from, cut.clone(), &self.keys, greeted).await?);
         let _registered = Registered::new(self, node.clone(), tunnel.clone());
         loop {
             // The node may have been taken over since the tunnel came: at once, while it said hello, or by another proxy.

@@ -36,10 +36,15 @@ pub(crate) fn is_cut(tunnel: &Tunnel) -> bool {
     tunnel.cut.is_cancelled()
 }
 
+/// The pin that grants for a tunnel are bound to.
+pub(crate) fn pin_of(tunnel: &Tunnel) -> &str {
+    &tunnel.pin
+}
+
 fn tunnel(agent: &AgentId, purpose: Purpose) -> Arc<Tunnel> {
     let (mux, _) = mux::start(tokio::io::duplex(64).0);
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-    Arc::new(Tunnel { agent: agent.clone(), hello: says(agent, purpose), mux, connections, cut })
+    Arc::new(Tunnel { agent: agent.clone(), hello: says(agent, purpose), pin: String::new(), mux, connections, cut })
 }
 
 #[test]

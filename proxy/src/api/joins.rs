@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::agents::serve::Tunnels;
-    use crate::agents::tests::{is_cut, speak};
+    use crate::agents::tests::{is_cut, pin_of, speak};
     use crate::api::refusals::{Stage, request, stage, stage_of};
 
     impl Stage {
@@ -224,12 +224,15 @@ mod tests {
         tokio::spawn(speak(far, agent.clone()));
         let served = tokio::spawn({
             let (tunnels, agent) = (tunnels.clone(), agent.clone());
-            async move { tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await }
+            async move { tunnels.serve(near, agent, "shown".to_owned(), (std::net::Ipv4Addr::LOCALHOST, 2).into()).await }
         });
         let (node, mut changed): (NodeName, _) = ("web-1".parse().expect("a name"), sessions.nodes.agents.watch());
         while sessions.nodes.said(&node).is_none() {
             changed.changed().await.expect("a change");
         }
+        // Not to the certificate that is shown to others by now.
+        let tunnel = sessions.nodes.agents.tunnel(&node, &agent, wire::tunnel::Purpose::Terminals);
+        assert_eq!(tunnel.as_deref().map(pin_of), Some("shown"), "grants are bound to what its own tunnel was shown");
         let ask = async |method: &str, path: &str| {
             let answer = stage.send(request(Some(admin.clone()), method, path, "")).await;
             let body = answer.into_body().collect().await.expect("a body").to_bytes();
@@ -247,7 +250,7 @@ mod tests {
         let renewing = request(Some(Subject::Agent { id: agent.clone() }), "POST", "/v1/agent/renew", r#"{"csr_pem":"x"}"#);
         assert_eq!(stage.send(renewing).await.status(), StatusCode::FORBIDDEN);
         let (near, _far) = tokio::io::duplex(64);
-        tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await;
+        tunnels.serve(near, agent, String::new(), (std::net::Ipv4Addr::LOCALHOST, 2).into()).await;
         assert_eq!(stage.join(&token, &key, "web-1").await.err().as_deref(), Some("NARU-J104"), "its token is used up");
     }
 
@@ -265,7 +268,7 @@ mod tests {
             let (near, far) = tokio::io::duplex(64 * 1024);
             let (tunnels, agent) = (tunnels.clone(), agent.clone());
             tokio::spawn(speak(far, agent.clone()));
-            tokio::spawn(async move { tunnels.serve(near, agent, (std::net::Ipv4Addr::LOCALHOST, 2).into()).await })
+            tokio::spawn(async move { tunnels.serve(near, agent, String::new(), (std::net::Ipv4Addr::LOCALHOST, 2).into()).await })
         };
         let mut changed = nodes.agents.watch();
         let served = serve(&old);

@@ -100,6 +100,7 @@ pub(super) async fn stage_of(people: &str) -> Stage {
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         public: vec!["127.0.0.1".to_owned()],
         balancers: None,
+        certificate: config::proxy::Certificate::Own,
         webhooks: Vec::new(),
         operations: None,
         keep_sessions_when_stale: false,

@@ -19,7 +19,7 @@ use super::keyring::Keyring;
 
 /// Clocks of laptops and hosts run behind.
 const BACKDATE: Duration = Duration::from_secs(60);
-/// The proxy signs its own certificate anew at each start.
+/// The proxy signs its own certificate anew at each start, and while it runs after two thirds of this.
 const SERVER_LIFE: Duration = Duration::from_secs(397 * 86_400);
 /// Longest certificate request that is read.
 const MAX_CSR: usize = 8 * 1024;
@@ -55,7 +55,7 @@ impl Subject {
     }
 }
 
-pub(super) fn at(time: Timestamp) -> time::OffsetDateTime {
+pub(crate) fn at(time: Timestamp) -> time::OffsetDateTime {
     time::OffsetDateTime::from_unix_timestamp(time.as_secs()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
 }
 

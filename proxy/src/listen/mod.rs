@@ -3,6 +3,7 @@
 
 pub(crate) mod admission;
 mod balanced;
+pub(crate) mod certificate;
 pub mod control;
 mod patience;
 mod rewind;
@@ -62,6 +63,8 @@ pub(crate) enum Arrived {
         stream: TlsStream<Incoming>,
         /// The agent, by its certificate.
         agent: access::words::AgentId,
+        /// The pin of the certificate that it was shown: what it is asked is bound to that.
+        pin: String,
     },
 }
 

@@ -20,7 +20,7 @@ const FAR: u64 = 1_000;
 
 /// Events that leave: who came, who was refused, what was done, what became of the recording, and who changed the rules. The events
 /// about receivers themselves are not among them, so that a delivery never causes another.
-pub(super) const SENT: [&str; 34] = [
+pub(super) const SENT: [&str; 36] = [
     "access.denied",
     "agent.connected",
     "agent.joined",
@@ -35,6 +35,8 @@ pub(super) const SENT: [&str; 34] = [
     "auth.logout.refused",
     "auth.step_up",
     "auth.break_glass",
+    "certificate.changed",
+    "certificate.failed",
     "provider.failed",
     "provider.recovered",
     "policy.changed",

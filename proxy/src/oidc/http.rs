@@ -96,6 +96,11 @@ impl Web {
         Ok(Self { tls: TlsConnector::from(Arc::new(trust(spec.ca.as_deref())?)), through })
     }
 
+    /// To a server that is no identity provider: believes these authorities, PEM, or those of this system.
+    pub(crate) fn trusting(ca: Option<&str>) -> Result<Self, BadProvider> {
+        Ok(Self { tls: TlsConnector::from(Arc::new(trust(ca)?)), through: None })
+    }
+
     /// Asks once.
     pub(crate) async fn ask(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, WebError> {
         tokio::time::timeout(TIMEOUT, self.exchange(request)).await.map_err(|_| WebError::Timeout)?

@@ -37,6 +37,7 @@ pub(crate) use backchannel::USED;
 pub(crate) use client::ClientError;
 pub(crate) use ends::Cause;
 pub(crate) use finish::Came;
+pub(crate) use http::Web;
 pub(crate) use provider::{ProviderError, Providers, Unbelieved};
 pub(crate) use refresh::Renewals;
 pub(crate) use settle::{Believed, Proven, public_jwk};
