@@ -25,11 +25,13 @@ fn snapshots(kv: &dyn Kv) {
     let lease = kv.lease(Duration::from_secs(60)).unwrap();
     kv.batch(&[Change::Put { key: "leased".into(), value: b"x".to_vec(), expect: Expect::Any, lease: Some(lease) }]).unwrap();
     let mut seen = Vec::new();
-    let mut each = |key: &str, value: &[u8]| {
+    let now = kv.revision().unwrap();
+    let mut each = |at: u64, key: &str, value: &[u8]| {
+        assert_eq!(at, now);
         seen.push((key.to_owned(), value.to_vec()));
         Ok(())
     };
-    assert_eq!(kv.snapshot(&mut each).unwrap(), kv.revision().unwrap());
+    assert_eq!(kv.snapshot(&mut each).unwrap(), now);
     let mut scanned = Vec::<kv::Entry>::new();
     loop {
         let some = kv.scan("", scanned.last().map(|entry| entry.key.as_str()), 1000).unwrap();
@@ -40,7 +42,7 @@ fn snapshots(kv: &dyn Kv) {
     }
     scanned.retain(|entry| entry.key != "leased");
     assert!(scanned.into_iter().map(|entry| (entry.key, entry.at.value)).eq(seen));
-    assert!(matches!(kv.snapshot(&mut |_, _| Err(std::io::ErrorKind::StorageFull.into())), Err(KvError::Io(_))));
+    assert!(matches!(kv.snapshot(&mut |_, _, _| Err(std::io::ErrorKind::StorageFull.into())), Err(KvError::Io(_))));
     kv.revoke(lease).unwrap();
 
     let before = kv.revision().unwrap();
@@ -244,11 +246,11 @@ fn a_snapshot_while_others_write_stands_at_one_revision() {
     kv.batch(&pair(0)).unwrap();
     std::thread::scope(|scope| {
         let writer = kv.clone();
-        let writes = scope.spawn(move || (1..=200).for_each(|n| drop(writer.batch(&pair(n)).unwrap())));
+        let writes = scope.spawn(move || (1..=200).for_each(|n| assert!(writer.batch(&pair(n)).is_ok())));
         let mut seen = std::collections::BTreeSet::new();
         while !writes.is_finished() {
             let mut found = Vec::new();
-            kv.snapshot(&mut |key, value| {
+            kv.snapshot(&mut |_, key, value| {
                 if !key.starts_with("m/") {
                     found.push(String::from_utf8(value.to_vec()).unwrap());
                 }

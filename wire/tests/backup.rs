@@ -1,4 +1,5 @@
 //! Backups read back as they were written, and nothing else is taken for one.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them")]
 
 use std::io::{self, Read};
 

@@ -19,7 +19,7 @@ const FAR: u64 = 1_000;
 
 /// Events that leave: who came, who was refused, what was done, what became of the recording, and who changed the rules. The events
 /// about receivers themselves are not among them, so that a delivery never causes another.
-pub(super) const SENT: [&str; 32] = [
+pub(super) const SENT: [&str; 33] = [
     "access.denied",
     "agent.connected",
     "agent.joined",
@@ -34,6 +34,7 @@ pub(super) const SENT: [&str; 32] = [
     "auth.logout.refused",
     "auth.step_up",
     "auth.break_glass",
+    "backup.made",
     "provider.failed",
     "provider.recovered",
     "policy.changed",

@@ -298,7 +298,7 @@ impl<E: Engine> Kv for Rules<E> {
         self.end(|_, held| held.until <= now)
     }
 
-    fn snapshot(&self, each: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>) -> Result<u64, KvError> {
+    fn snapshot(&self, each: &mut dyn FnMut(u64, &str, &[u8]) -> io::Result<()>) -> Result<u64, KvError> {
         // Held to the end: that is what makes it one revision.
         let state = lock(&self.state)?;
         if state.stopped {
@@ -314,7 +314,7 @@ impl<E: Engine> Kv for Rules<E> {
                 let record = Record::decode(key, bytes)?;
                 // What hangs on a lease ends with this process.
                 if record.lease == 0 {
-                    each(key, &record.value)?;
+                    each(state.summary.revision, key, &record.value)?;
                 }
             }
         }

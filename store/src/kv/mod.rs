@@ -181,9 +181,9 @@ pub trait Kv: Send + Sync + 'static {
     /// Removes the keys of leases that ran out (they are not seen any more before that); to be called every second or so, so that watches move.
     fn sweep(&self) -> Result<(), KvError>;
 
-    /// Hands over every entry that hangs on no lease, in order, as they all stand at one revision, which is answered. Writers wait that
-    /// long, so `each` must be quick: what it is for goes to a file, not to a network. Memory for some entries only.
-    fn snapshot(&self, each: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>) -> Result<u64, KvError>;
+    /// Hands over every entry that hangs on no lease, in order, as they all stand at one revision, which is given with each and answered.
+    /// Writers wait that long, so `each` must be quick: what it is for goes to a file, not to a network. Memory for some entries only.
+    fn snapshot(&self, each: &mut dyn FnMut(u64, &str, &[u8]) -> io::Result<()>) -> Result<u64, KvError>;
     /// Sets the revision forward, so that no revision up to this one is given again; of a lower one nothing is changed. Durable.
     fn raise(&self, revision: u64) -> Result<(), KvError>;
 
