@@ -87,12 +87,17 @@ pub(crate) fn bind(state: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-/// Serves one after the other, until the future is dropped. A file that follows an answer is sent beside that, one at a time.
+/// Files that are sent at once.
+const MAX_SENDING: usize = 4;
+
+/// Serves one after the other, until the future is dropped. A file that follows an answer is sent beside that.
 pub(crate) async fn run<F: Future<Output = Reply>>(listener: UnixListener, answer: impl Fn(Ask, u32) -> F) -> std::convert::Infallible {
     let mut sending = JoinSet::new();
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => match serve(stream, &answer, !sending.is_empty()).await {
+        let accepted = listener.accept().await;
+        while sending.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => match serve(stream, &answer, sending.len() >= MAX_SENDING).await {
                 Ok(Some((stream, file))) => {
                     sending.spawn(send(stream, file));
                 }
@@ -104,7 +109,6 @@ pub(crate) async fn run<F: Future<Output = Reply>>(listener: UnixListener, answe
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        while sending.try_join_next().is_some() {}
     }
 }
 
@@ -122,7 +126,9 @@ async fn serve<F: Future<Output = Reply>>(
     let no = |code: &str, title: String, hint: &str| Reply::from(Answer::No { code: code.to_owned(), title, hint: hint.to_owned() });
     let said = match serde_json::from_str(&line) {
         _ if uid != 0 && uid != own => no("NARU-C017", "only root and the proxy's own account may ask this".into(), "use sudo"),
-        Ok(Ask::Backup {}) if busy => no("NARU-C130", "another backup is being taken away".into(), "try again when it is done"),
+        Ok(Ask::Backup {}) if busy => {
+            no("NARU-C130", "several backups are being taken away already".into(), "try again when they are done")
+        }
         // Not bound by time: how long a copy takes, the disk says.
         Ok(ask) => answer(ask, uid).await,
         Err(error) => no("NARU-C017", format!("the request is not understood: {error}"), "use the same version of naru"),
