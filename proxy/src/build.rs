@@ -140,11 +140,7 @@ impl Proxy {
         let keys = Keys::new(Keyring::open(&state.folder("keys")?, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
         let Kept { log, recordings, table, sinks, commits, began } = kept(&state, &install, &keys, &store, &settings)?;
-        if crate::backup::restored_from(store.as_ref())?.is_some() {
-            // Not before the log durably says what was done: until then a start does it again.
-            let _durable = log.durable(began).await?;
-            crate::backup::dealt_with(store.as_ref())?;
-        }
+        settled(store.as_ref(), &log, began).await?;
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
@@ -337,6 +333,15 @@ fn kept(state: &StateDir, install: &InstallId, keys: &Keys, store: &Arc<dyn Kv>,
     };
     let began = began(&log, boot(store.as_ref())?)?;
     Ok(Kept { log, recordings, table, sinks, commits, began })
+}
+
+/// What a restore left to do is done once the log durably says so: until then a start does it again.
+async fn settled(store: &dyn Kv, log: &Log, began: Logged) -> Result<(), BuildError> {
+    if crate::backup::restored_from(store)?.is_some() {
+        let _durable = log.durable(began).await?;
+        crate::backup::dealt_with(store)?;
+    }
+    Ok(())
 }
 
 /// Refuses a store that is behind what HEAD names, unless it is accepted; then nothing that it would let in is in force, and the event

@@ -95,10 +95,8 @@ fn of_running(mut stream: UnixStream) -> std::io::Result<Result<Box<dyn Read>, F
 
 fn tell(about: &About, given: &Backup, stdout: bool, talk: Talk) {
     let text = if talk.json {
-        let mut document = document(about);
-        document["written"] = if stdout { serde_json::Value::Null } else { given.output.display().to_string().into() };
-        document["encrypted"] = (!given.plain).into();
-        format!("{document}\n")
+        let written = (!stdout).then(|| given.output.display().to_string());
+        format!("{}\n", document(about, serde_json::json!({ "written": written, "encrypted": !given.plain })))
     } else {
         let encrypted = if given.plain { "NOT encrypted: whoever reads it has every key of the install" } else { "encrypted" };
         format!(
@@ -118,11 +116,16 @@ fn tell(about: &About, given: &Backup, stdout: bool, talk: Talk) {
     }
 }
 
-fn document(about: &About) -> serde_json::Value {
-    serde_json::json!({
+/// What a backup is, and more.
+fn document(about: &About, mut more: serde_json::Value) -> serde_json::Value {
+    let mut document = serde_json::json!({
         "install": about.install(), "time": about.time(), "revision": about.revision(), "event": about.event(),
         "entries": about.entries(), "keys": about.keys, "kinds": about.kinds, "sealed_by": String::from(about.key),
-    })
+    });
+    if let (Some(document), Some(more)) = (document.as_object_mut(), more.as_object_mut()) {
+        document.append(more);
+    }
+    document
 }
 
 /// Restores a backup, or says what it holds.
@@ -144,11 +147,9 @@ pub(crate) fn back(given: &Restore, state: &Path, talk: Talk) -> Result<(), Fail
     }
     let done = restore(|| open(&given.file, &unlock), state, trusted.as_ref()).map_err(failed)?;
     if talk.json {
-        let mut document = document(&done.about);
-        document["state"] = state.display().to_string().into();
-        document["before"] = done.before.as_ref().map(|path| path.display().to_string()).into();
-        document["has_log"] = done.has_log.into();
-        say(&format!("{document}\n"));
+        let before = done.before.as_ref().map(|path| path.display().to_string());
+        let more = serde_json::json!({ "state": state.display().to_string(), "before": before, "has_log": done.has_log });
+        say(&format!("{}\n", document(&done.about, more)));
         return Ok(());
     }
     let before = done.before.map_or_else(String::new, |path| format!("what was there before is kept in {}\n", path.display()));
@@ -170,9 +171,7 @@ fn key(text: &str) -> Result<PublicKey, Failure> {
 
 fn contents(about: &About, talk: Talk) -> String {
     if talk.json {
-        let mut document = document(about);
-        (document["users"], document["roles"]) = (about.users.clone().into(), about.roles.clone().into());
-        return format!("{document}\n");
+        return format!("{}\n", document(about, serde_json::json!({ "users": about.users, "roles": about.roles })));
     }
     let mut text = format!(
         "backup of {} made {}, revision {}, audit log up to event {}\nwhole, and sealed with the audit key {}\n",

@@ -128,8 +128,11 @@ pub(crate) fn is_file(name: &str) -> bool {
     name == SECRETS || FILES.contains(&name)
 }
 
+/// A key file: its name, and its bytes as stored.
+pub(crate) type KeyFile = (&'static str, Zeroizing<Vec<u8>>);
+
 /// Every key file below `dir` as it is stored, by name: for a backup, and for nothing else.
-pub(crate) fn files(dir: &Path) -> Result<Vec<(&'static str, Zeroizing<Vec<u8>>)>, KeyError> {
+pub(crate) fn files(dir: &Path) -> Result<Vec<KeyFile>, KeyError> {
     let mut names: Vec<&'static str> = FILES.into_iter().chain([SECRETS]).collect();
     names.sort_unstable();
     names.into_iter().map(|name| Ok((name, read(dir, name)?))).collect()

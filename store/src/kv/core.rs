@@ -1,7 +1,6 @@
 //! The rules that every engine shares: revisions, compare-and-swap, leases, watches, one sync for writers that wait together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::record::{Record, SUMMARY, Summary, data_key, user_key};
-use super::{Change, Entry, Expect, Kv, KvError, Lease, MAX_BATCH, MAX_KEY, MAX_SCAN, MAX_VALUE, Versioned};
+use super::{Change, Each, Entry, Expect, Kv, KvError, Lease, MAX_BATCH, MAX_KEY, MAX_SCAN, MAX_VALUE, Versioned};
 
 /// Entries that a snapshot reads at once: 64 MiB of the largest.
 const SNAPSHOT: usize = 64;
@@ -298,7 +297,7 @@ impl<E: Engine> Kv for Rules<E> {
         self.end(|_, held| held.until <= now)
     }
 
-    fn snapshot(&self, each: &mut dyn FnMut(u64, &str, &[u8]) -> io::Result<()>) -> Result<u64, KvError> {
+    fn snapshot(&self, each: &mut Each<'_>) -> Result<u64, KvError> {
         // Held to the end: that is what makes it one revision.
         let state = lock(&self.state)?;
         if state.stopped {

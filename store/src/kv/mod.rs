@@ -43,6 +43,9 @@ pub struct Entry {
     pub at: Versioned,
 }
 
+/// What takes a snapshot: the revision of all of it, a key, its value.
+pub type Each<'a> = dyn FnMut(u64, &str, &[u8]) -> io::Result<()> + 'a;
+
 /// What a write expects to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
@@ -183,7 +186,7 @@ pub trait Kv: Send + Sync + 'static {
 
     /// Hands over every entry that hangs on no lease, in order, as they all stand at one revision, which is given with each and answered.
     /// Writers wait that long, so `each` must be quick: what it is for goes to a file, not to a network. Memory for some entries only.
-    fn snapshot(&self, each: &mut dyn FnMut(u64, &str, &[u8]) -> io::Result<()>) -> Result<u64, KvError>;
+    fn snapshot(&self, each: &mut Each<'_>) -> Result<u64, KvError>;
     /// Sets the revision forward, so that no revision up to this one is given again; of a lower one nothing is changed. Durable.
     fn raise(&self, revision: u64) -> Result<(), KvError>;
 
