@@ -248,3 +248,35 @@ fn what_is_no_whole_backup_of_this_install_is_refused_and_nothing_changes() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(acme.demo.folder().join("plain")).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 }
+
+/// Killed at growing delays, the directory is that of the install each time: with the keys and store that it had or those of the backup.
+#[test]
+fn a_restore_that_is_killed_leaves_the_old_or_the_new() {
+    let mut acme = Acme::new();
+    good(with_state(&acme.demo, &["backup", "-o", "first", "--plain"]));
+    good(acme.admin.naru(&["delete", "user", "zed"]));
+    assert!(acme.demo.end().unwrap().success());
+    good(with_state(&acme.demo, &["backup", "-o", "second", "--plain"]));
+    let users = |file: &str| {
+        let holds = json(with_state(&acme.demo, &["--json", "restore", file, "--dry-run"]));
+        holds["users"].to_string().contains("zed")
+    };
+    assert!(users("first") && !users("second"));
+    let mut ended = 0;
+    for round in 0..60_u64 {
+        let file = if round % 2 == 0 { "first" } else { "second" };
+        let mut restore = acme.demo.naru(&["restore", file, "--state"]);
+        let mut child = restore.arg(acme.demo.state()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2 * (round / 2)));
+        let _ = child.kill();
+        ended += u32::from(child.wait().unwrap().success());
+        // Opens keys and store, after what was begun is finished or thrown away.
+        good(with_state(&acme.demo, &["backup", "-o", "now", "--plain"]));
+        users("now");
+        if ended > 3 {
+            break;
+        }
+    }
+    acme.demo.start_again().unwrap();
+    good(acme.admin.naru(&["ls"]));
+}

@@ -8,6 +8,8 @@ mod make;
 mod outgoing;
 mod read;
 mod restore;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;
