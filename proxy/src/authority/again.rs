@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use access::event::{Event, OutcomeResult, What};
 use access::time::Timestamp;
-use access::words::NodeName;
-use recorder::log::{Log, ReadError};
+use access::words::{NodeName, SessionId};
+use recorder::log::{Filter, Log, ReadError};
 use store::kv::{Change, Entry, Expect, Kv, KvError};
 use wire::backup::Head;
+use wire::proof::log::LoggedEvent;
 
 use super::logins::{SIGN_INS, SignIn, TOKENS};
 use super::old;
@@ -17,6 +18,8 @@ use super::one_time::{Record, SECRETS};
 use crate::agents::nodes::{NODES, SEEN, StoredNode};
 use crate::agents::serve::AGENTS;
 use crate::live::{BOTS, PEOPLE, USERS, scan};
+use crate::session::lost::row_of;
+use crate::session::table::SESSIONS;
 
 /// An event is logged before what it speaks of is stored: that far behind the backup's place in the log, what was logged may be missing in
 /// the store.
@@ -45,7 +48,7 @@ enum Again {
     /// These keys are removed.
     Remove(Vec<String>),
     /// This value is stored.
-    Put(&'static str, Vec<u8>),
+    Put(String, Vec<u8>),
     /// The log does not hold what was written, so it is only counted.
     Count,
 }
@@ -67,7 +70,7 @@ fn again(event: &Event) -> Option<Again> {
             Again::Remove(vec![format!("{BOTS}{name}")])
         }
         What::PolicyChanged { .. } => Again::Count,
-        What::ServerStarted { boot, .. } => Again::Put("boot", boot.to_string().into_bytes()),
+        What::ServerStarted { boot, .. } => Again::Put("boot".to_owned(), boot.to_string().into_bytes()),
         _ => return None,
     })
 }
@@ -124,8 +127,10 @@ fn since(store: &dyn Kv, log: &Log, backup: &Head) -> Result<Done, AgainError> {
     let margin = backup.time.minus(MARGIN);
     let mut reader = log.reader(backup.log.count.saturating_sub(MARGIN_EVENTS).max(1))?;
     let mut done = Done::default();
+    let mut sessions = Sessions::default();
     while let Some(entry) = reader.next()? {
         let logged = entry.event()?;
+        sessions.see(store, log, &logged)?;
         let counts = logged.seq > backup.log.count || logged.logged_time >= margin;
         // What was taken back or refused did not happen; what may have happened is done.
         if counts
@@ -136,6 +141,41 @@ fn since(store: &dyn Kv, log: &Log, backup: &Head) -> Result<Done, AgainError> {
         }
     }
     Ok(done)
+}
+
+/// Sessions that ended since a backup stay in the list: people find their recordings by it.
+#[derive(Default)]
+struct Sessions {
+    begun: BTreeMap<SessionId, LoggedEvent>,
+}
+
+impl Sessions {
+    fn see(&mut self, store: &dyn Kv, log: &Log, logged: &LoggedEvent) -> Result<(), AgainError> {
+        let Some(id) = logged.event.session.as_ref().map(|session| session.id) else { return Ok(()) };
+        match &logged.event.what {
+            What::SessionStart { .. } => drop(self.begun.insert(id, logged.clone())),
+            What::SessionEnd { .. } => {
+                let (begun, key) = (self.begun.remove(&id), format!("{SESSIONS}{id}"));
+                if store.get(&key)?.is_some() {
+                    return Ok(());
+                }
+                // It began long before the backup.
+                let start = match begun {
+                    Some(start) => Some(start),
+                    None => log.search(start_of(id), 1, 1)?.next().map(|entry| entry?.event()).transpose()?,
+                };
+                if let Some(row) = start.and_then(|start| row_of(start, &logged.event)) {
+                    store.put(&key, &json(&row), Expect::Any)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn start_of(id: SessionId) -> Filter {
+    Filter { types: vec!["session.start".to_owned()], session: Some(id), text: Some(id.to_string()), ..Filter::default() }
 }
 
 fn apply(store: &dyn Kv, index: &Index, again: Again, done: &mut Done, is_since: bool) -> Result<(), KvError> {
@@ -164,7 +204,7 @@ fn apply(store: &dyn Kv, index: &Index, again: Again, done: &mut Done, is_since:
         }
         Again::Remove(keys) => remove(store, &keys)?,
         Again::Put(key, value) => {
-            store.put(key, &value, Expect::Any)?;
+            store.put(&key, &value, Expect::Any)?;
         }
         Again::Count => done.changes += u64::from(is_since),
     }

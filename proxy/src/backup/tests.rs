@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access::event::{Actor, Event, What};
-use access::words::InstallId;
+use access::event::{Actor, Event, SessionKind, SessionRef, Target, TargetKind, What};
+use access::words::{InstallId, SessionId};
 use recorder::log::{Log, LogSettings};
 use store::kv::{Change, Expect, Kv};
 use store::state::{StateDir, write_secret};
@@ -174,6 +174,35 @@ fn a_log_that_is_shorter_or_another_ends_everything() {
         let what = again::restored(store.as_ref(), &logged.log, &head, 0).expect("done");
         assert_eq!(used(&once, &secret), ends, "{what:?}");
     }
+}
+
+#[test]
+fn sessions_that_ended_since_stay_in_the_list() {
+    let logged = Logged::new();
+    let id: SessionId = "01933b6c-0000-7000-8000-000000000001".parse().expect("an id");
+    let event = |what| {
+        let who = Actor { name: "alice".to_owned(), ..Actor::anonymous() };
+        let mut event = Event::new(clock::now(), who, what);
+        event.session = Some(SessionRef { id, kind: SessionKind::Shell, connection: None, offset_ms: None });
+        let login = Some("root".parse().expect("a login"));
+        event.target = Some(Target { kind: TargetKind::Ssh, name: "db-1".to_owned(), labels: Default::default(), agent_id: None, login });
+        event
+    };
+    let start = event(What::SessionStart { command: None, terminal: None, recording: "strict".to_owned() });
+    let _logged = logged.log.append(&start).expect("logged");
+    // More than are looked at before a backup.
+    (0..5000).for_each(|_| logged.says(What::ServerStopped {}));
+    let head = logged.head(Duration::ZERO);
+    let (reason, lost) = ("exit".to_owned(), Default::default());
+    let mut end =
+        event(What::SessionEnd { reason, output_bytes: 7, input_bytes: 1, duration_ms: 1000, manifest: None, closing: None, lost });
+    end.outcome.exit = Some(3);
+    let _logged = logged.log.append(&end).expect("logged");
+    let (store, ..) = linked();
+    again::restored(store.as_ref(), &logged.log, &head, 0).expect("done");
+    let row = store.get(&format!("session/{id}")).expect("a store").expect("a row");
+    let row: wire::api::SessionRow = serde_json::from_slice(&row.value).expect("a row");
+    assert_eq!((row.user.as_str(), row.node.as_str(), row.exit, row.output_bytes), ("alice", "db-1", Some(3), 7));
 }
 
 #[test]
