@@ -412,7 +412,8 @@ pub enum What {
         /// How many events waited.
         behind: u64,
     },
-    /// An administrator accepted a store that was older than HEAD says: all sign-ins were ended, all one-time secrets used up.
+    /// A store that is older than HEAD says is in use, by a restore or because an administrator accepted it. What was ended and used up
+    /// since then stays so; where the log cannot say what that is, all sign-ins were ended and all one-time secrets used up.
     #[serde(rename = "store.restored")]
     StoreRestored {
         /// The revision that was found.
@@ -423,6 +424,18 @@ pub enum What {
         sign_ins: u64,
         /// Join tokens and sign-in links that were used up.
         secrets: u64,
+        /// When the backup was made that was restored; absent where an older store was accepted as it lay there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        backup: Option<Timestamp>,
+        /// What was revoked and used since then was read from the log. Without this, everything was ended and used up.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_log: bool,
+        /// Nodes that had been removed or taken over since, and were removed again.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        nodes: u64,
+        /// Changes of roles, people and the like since the backup that are not in force, as far as the log has them.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        changes: u64,
     },
     /// A start found that lines of the log were lost or torn.
     #[serde(rename = "audit.gap")]
@@ -467,11 +480,26 @@ pub enum What {
         /// Why.
         cause: String,
     },
+    /// A backup was made, with the keys of the install.
+    #[serde(rename = "backup.made")]
+    BackupMade {
+        /// The account on the server that asked for it.
+        uid: u32,
+        /// The store's revision in it.
+        revision: u64,
+        /// Entries of the store in it.
+        entries: u64,
+    },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl What {
     /// The name of every kind.
-    pub const TYPES: [&str; 52] = [
+    pub const TYPES: [&str; 53] = [
         "server.started",
         "server.stopped",
         "auth.login",
@@ -524,6 +552,7 @@ impl What {
         "view.fresh",
         "certificate.changed",
         "certificate.failed",
+        "backup.made",
     ];
 
     /// How much this kind matters.
@@ -537,6 +566,7 @@ impl What {
             | Self::AgentRefused { .. }
             | Self::PolicyChanged { .. }
             | Self::SinkFailed { .. }
+            | Self::BackupMade { .. }
             | Self::CertificateFailed { .. } => Severity::Warning,
             Self::Login { method, .. } if method == "break_glass" => Severity::Critical,
             Self::BreakGlass { .. } | Self::LockCreated { .. } => Severity::Critical,

@@ -560,6 +560,16 @@ pub(crate) enum Server {
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
     },
+    /// Write one file with the keys and the store of a server, whether it runs or is stopped.
+    #[command(
+        after_help = "The running server copies itself at one moment; nobody waits. Recordings and the audit log are files to copy as files.\n\nExamples:\n  naru backup -o naru.backup --recipient age1…\n  naru backup -o - --passphrase-file /root/pass | ssh vault 'cat > naru.backup'"
+    )]
+    Backup(Backup),
+    /// Put a backup in the place of a stopped server's keys and store, or into an empty state directory.
+    #[command(
+        after_help = "What was revoked and used since the backup stays so: the next start reads it from the audit log, or ends everything.\n\nExamples:\n  naru restore naru.backup --identity key.txt --dry-run\n  naru restore naru.backup --identity key.txt --state /var/lib/naru"
+    )]
+    Restore(Restore),
     /// The proxy on its own.
     Proxy {
         #[command(subcommand)]
@@ -577,6 +587,48 @@ pub(crate) enum Server {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+}
+
+/// What a backup is to be.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The server's state directory.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// The file; `-` is stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Who may open it: an age recipient. May be given again.
+    #[arg(long, value_name = "age1…", conflicts_with_all = ["passphrase_file", "plain"])]
+    pub recipient: Vec<String>,
+    /// The file with the passphrase that opens it.
+    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Not encrypted: whoever reads the file has every key of the install.
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// What is restored, and where.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup.
+    pub file: PathBuf,
+    /// The server's state directory.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// The file with the age identity that opens it.
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub identity: Option<PathBuf>,
+    /// The file with the passphrase that opens it.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// The audit key that must have sealed it, or the file that holds it, as `naru audit key` prints it.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Only prove it and say what it holds.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// How a proxy is started.
@@ -719,6 +771,9 @@ mod tests {
             "naru --no-headers status --all",
             "naru get role x -o yaml",
             "naru ssh -L 80:x:80 demo",
+            "naru backup -o f --recipient age1x --recipient age1y --state d",
+            "naru backup -o - --passphrase-file p",
+            "naru restore f --identity k --key K --dry-run --state d",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -735,6 +790,9 @@ mod tests {
             "naru login --bot ci --link x",
             "naru login --token-file f",
             "naru doctor --state d oidc",
+            "naru backup --plain",
+            "naru backup -o f --plain --recipient age1x",
+            "naru restore --dry-run",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

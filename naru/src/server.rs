@@ -1,6 +1,7 @@
 //! The commands that run on servers: runtime, log and signals around the parts, which live in their own crates.
 
 mod agent;
+mod backup;
 mod break_glass;
 mod demo;
 mod failure;
@@ -52,6 +53,9 @@ fn start(command: &Server, talk: Talk) -> Result<(), Failure> {
                 let state = state_dir(state.clone(), "/var/lib/naru", "server")?;
                 break_glass::run(&state, user, reason, roles, ttl.duration().as_secs(), talk).await
             }
+            // Files only: they may wait for them.
+            Server::Backup(given) => backup::backup(given, &backup::state_of(given.state.as_ref())?, talk),
+            Server::Restore(given) => backup::back(given, &backup::state_of(given.state.as_ref())?, talk),
             Server::Proxy { what: Proxy::Run(given) } => up::run(given, talk, false).await,
             Server::Demo { state } => demo::run(state.clone(), talk).await,
             Server::Agent { what: Agent::Run { config, state, end_sessions } } => {

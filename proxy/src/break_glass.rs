@@ -11,17 +11,25 @@ use wire::link::{Address, SignInLink};
 use crate::api::{App, pin_of};
 use crate::authority::one_time::Purpose;
 use crate::clock;
-use crate::listen::control::{Answer, Ask};
+use crate::listen::control::Answer;
 
 /// Longest life of such a link.
 const MAX_LIFE: Duration = Duration::from_secs(3600);
 /// Longest reason, in characters.
 const MAX_REASON: usize = 500;
 
-/// Answers what is asked on the control socket.
-pub(crate) async fn answer(app: &App, ask: Ask, uid: u32) -> Answer {
-    let Ask::BreakGlass { user, reason, roles, ttl_s } = ask;
-    match make(app, user, reason, roles, Duration::from_secs(ttl_s), uid).await {
+/// A link, as it is asked for on the control socket.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) user: UserName,
+    pub(crate) reason: String,
+    pub(crate) roles: Vec<RoleName>,
+    pub(crate) life: Duration,
+}
+
+/// Answers somebody who asks for a link on the control socket.
+pub(crate) async fn answer(app: &App, asked: Asked, uid: u32) -> Answer {
+    match make(app, asked, uid).await {
         Ok((link, expires)) => Answer::Link { link, expires },
         Err((code, title, hint)) => Answer::No { code: code.to_owned(), title, hint: hint.to_owned() },
     }
@@ -29,14 +37,8 @@ pub(crate) async fn answer(app: &App, ask: Ask, uid: u32) -> Answer {
 
 type Refused = (&'static str, String, &'static str);
 
-async fn make(
-    app: &App,
-    user: UserName,
-    reason: String,
-    roles: Vec<RoleName>,
-    life: Duration,
-    uid: u32,
-) -> Result<(String, Timestamp), Refused> {
+async fn make(app: &App, asked: Asked, uid: u32) -> Result<(String, Timestamp), Refused> {
+    let Asked { user, reason, roles, life } = asked;
     let reason = reason.trim().to_owned();
     if reason.is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
         return Err(("NARU-C018", "a reason is a line of 1 to 500 characters".to_owned(), "say why: --reason 'Keycloak is down, INC-123'"));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use access::event::{Actor, Event, What};
 use access::words::InstallId;
 use recorder::commit::Commits;
-use recorder::log::{Log, LogError, LogSettings};
+use recorder::log::{Log, LogError, LogSettings, Logged};
 use recorder::{RecorderSettings, Recordings};
 use rustls_pki_types::PrivateKeyDer;
 use store::kv::{Expect, Kv, KvError};
@@ -25,13 +25,14 @@ use crate::agents::serve::Tunnels;
 use crate::api::{App, HttpFront, Parts};
 use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
-use crate::authority::old;
 use crate::authority::one_time::OneTime;
 use crate::authority::people::People;
 use crate::authority::tls::Subject;
+use crate::authority::{again, old};
 use crate::clock;
 use crate::freshness::{Freshness, Keeper};
 use crate::listen::certificate::{CertificateError, Certificates, Keeping, Pair, Source};
+use crate::listen::control::{Ask, Reply};
 use crate::listen::tls::{Tls, TlsError, clients_of};
 use crate::listen::{Arrived, Connections, Fronts, Port, Seat, Ticket};
 use crate::live::{Live, LiveError};
@@ -46,7 +47,7 @@ use crate::session::table::{Stop, Table};
 use crate::ssh::SshFront;
 
 /// The only stream of a proxy that has its state directory to itself.
-const STREAM: &str = "proxy-1";
+pub(crate) const STREAM: &str = "proxy-1";
 /// How long live sessions get to end when the proxy stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -103,6 +104,8 @@ pub enum BuildError {
     Log(#[from] recorder::log::StartError),
     #[error(transparent)]
     Append(#[from] LogError),
+    #[error("what happened since the backup that was restored cannot be read from the audit log: {0}")]
+    Again(#[from] again::AgainError),
     #[error("the sessions of the run before cannot be ended in the audit log: {0}")]
     Lost(#[from] LostError),
     #[error(transparent)]
@@ -154,7 +157,8 @@ impl Proxy {
         let key_folder = state.folder("keys")?;
         let keys = Keys::new(Keyring::open(&key_folder, &install)?);
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
-        let Kept { log, recordings, table, sinks, commits } = kept(&state, &install, &keys, &store, &settings)?;
+        let Kept { log, recordings, table, sinks, commits, began } = kept(&state, &install, &keys, &store, &settings)?;
+        settled(store.as_ref(), &log, began).await?;
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
@@ -253,6 +257,7 @@ impl Proxy {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { app, port, control, keeping, fronts, keep_sessions, operations, commits, log, sinks, table, connections, _state } = self;
         let keeper = Keeper::of(&app.sessions, app.store.clone(), keep_sessions);
+        let state = _state.path().to_owned();
         let sweeping = sweep_old(app.store.clone());
         let refusals = app.sessions.refusals.clone();
         let operating = Operating::begin(operations, &app.sessions, app.store.clone(), sinks.lags(), _state.path());
@@ -260,7 +265,7 @@ impl Proxy {
         let notifying = sinks.start();
         tokio::select! {
             () = crate::listen::run(port, fronts.clone(), connections.clone()) => {}
-            never = crate::listen::control::run(control, |ask, uid| crate::break_glass::answer(&app, ask, uid)) => match never {},
+            never = crate::listen::control::run(control, |ask, uid| answer(&app, &state, ask, uid)) => match never {},
             never = keeping.run() => match never {},
             never = sweep_leases(app.store.clone()) => match never {},
             never = sweeping => match never {},
@@ -299,6 +304,17 @@ impl Proxy {
     }
 }
 
+/// Answers what is asked on the control socket.
+async fn answer(app: &App, state: &std::path::Path, ask: Ask, uid: u32) -> Reply {
+    match ask {
+        Ask::BreakGlass { user, reason, roles, ttl_s } => {
+            let asked = crate::break_glass::Asked { user, reason, roles, life: Duration::from_secs(ttl_s) };
+            crate::break_glass::answer(app, asked, uid).await.into()
+        }
+        Ask::Backup {} => crate::backup::answer(app, state, uid).await,
+    }
+}
+
 /// What a run keeps, taken up where the run before left it.
 struct Kept {
     log: Log,
@@ -306,20 +322,28 @@ struct Kept {
     table: Table,
     sinks: Sinks,
     commits: Commits,
+    /// That this run has begun, behind everything that the start itself had to say.
+    began: Logged,
 }
 
 /// Opens log and recordings against what HEAD says of them and of the store, and finishes what an earlier run left.
 fn kept(state: &StateDir, install: &InstallId, keys: &Keys, store: &Arc<dyn Kv>, settings: &Settings) -> Result<Kept, BuildError> {
     // A line that a kill cut off was told by the log itself.
     let (log, found) = Log::start(LogSettings::new(state.folder("log")?, install.clone(), STREAM), keys.checkpoint())?;
-    let restored = set_back(store.as_ref(), found.store, settings.accept_restored_store)?;
+    let restored = match crate::backup::restored_from(store.as_ref())? {
+        Some(head) => Some(again::restored(store.as_ref(), &log, &head, found.store.unwrap_or(0))?),
+        None => set_back(store.as_ref(), found.store, settings.accept_restored_store)?,
+    };
     let recorder = RecorderSettings { covered: found.journal, ..RecorderSettings::new(state.path(), install.clone()) };
     let (recordings, recovered) = Recordings::start(recorder, keys.checkpoint())?;
     let table = Table::new(store.clone());
     // Before the first event of this run, so that a new receiver hears of it.
     let sinks = Sinks::open(&settings.webhooks, &log, store)?;
     if let Some(restored) = restored {
-        log.append(&Event::new(clock::now(), Actor::system(), restored)).map(drop)?;
+        let message = again::message(&restored);
+        let mut event = Event::new(clock::now(), Actor::system(), restored);
+        event.outcome.message = message;
+        log.append(&event).map(drop)?;
     }
     finish_lost(&found, &recovered, &recordings, &log, &table)?;
     let commits = {
@@ -327,8 +351,17 @@ fn kept(state: &StateDir, install: &InstallId, keys: &Keys, store: &Arc<dyn Kv>,
         let journal = Box::new(move || journal.journal().sync().map(Some));
         Commits::with_store(log.clone(), journal, Box::new(move || Some(store.durable()))).map_err(BuildError::Commit)?
     };
-    began(&log, boot(store.as_ref())?)?;
-    Ok(Kept { log, recordings, table, sinks, commits })
+    let began = began(&log, boot(store.as_ref())?)?;
+    Ok(Kept { log, recordings, table, sinks, commits, began })
+}
+
+/// What a restore left to do is done once the log durably says so: until then a start does it again.
+async fn settled(store: &dyn Kv, log: &Log, began: Logged) -> Result<(), BuildError> {
+    if crate::backup::restored_from(store)?.is_some() {
+        let _durable = log.durable(began).await?;
+        crate::backup::dealt_with(store)?;
+    }
+    Ok(())
 }
 
 /// Refuses a store that is behind what HEAD names, unless it is accepted; then nothing that it would let in is in force, and the event
@@ -342,7 +375,7 @@ fn set_back(store: &dyn Kv, expected: Option<u64>, accepted: bool) -> Result<Opt
         return Err(BuildError::OldStore { found, expected });
     }
     let (sign_ins, secrets) = (old::end_all_sign_ins(store)?, old::use_up_all_secrets(store)?);
-    Ok(Some(What::StoreRestored { found, expected, sign_ins, secrets }))
+    Ok(Some(What::StoreRestored { found, expected, sign_ins, secrets, backup: None, by_log: false, nodes: 0, changes: 0 }))
 }
 
 /// Removes the keys of leases that ran out.
@@ -422,9 +455,9 @@ fn boot(store: &dyn Kv) -> Result<u64, KvError> {
 }
 
 /// Every session of the run before is ended: nothing that came before this event is looked at again by a later start.
-fn began(log: &Log, boot: u64) -> Result<(), LogError> {
+fn began(log: &Log, boot: u64) -> Result<Logged, LogError> {
     let started = What::ServerStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot };
-    log.append(&Event::new(clock::now(), Actor::system(), started)).map(|_| ())
+    log.append(&Event::new(clock::now(), Actor::system(), started))
 }
 
 /// Every name that the certificate should have: what is public, and loopback when that is where it listens.

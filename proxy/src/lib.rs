@@ -8,6 +8,7 @@ mod address;
 mod agents;
 mod api;
 mod authority;
+pub mod backup;
 mod break_glass;
 mod build;
 mod clock;

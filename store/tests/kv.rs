@@ -20,6 +20,38 @@ impl Dice {
     }
 }
 
+/// A snapshot has what a scan has, but what hangs on a lease; and a raised revision never goes back.
+fn snapshots(kv: &dyn Kv) {
+    let lease = kv.lease(Duration::from_secs(60)).unwrap();
+    kv.batch(&[Change::Put { key: "leased".into(), value: b"x".to_vec(), expect: Expect::Any, lease: Some(lease) }]).unwrap();
+    let mut seen = Vec::new();
+    let now = kv.revision().unwrap();
+    let mut each = |at: u64, key: &str, value: &[u8]| {
+        assert_eq!(at, now);
+        seen.push((key.to_owned(), value.to_vec()));
+        Ok(())
+    };
+    assert_eq!(kv.snapshot(&mut each).unwrap(), now);
+    let mut scanned = Vec::<kv::Entry>::new();
+    loop {
+        let some = kv.scan("", scanned.last().map(|entry| entry.key.as_str()), 1000).unwrap();
+        if some.is_empty() {
+            break;
+        }
+        scanned.extend(some);
+    }
+    scanned.retain(|entry| entry.key != "leased");
+    assert!(scanned.into_iter().map(|entry| (entry.key, entry.at.value)).eq(seen));
+    assert!(matches!(kv.snapshot(&mut |_, _, _| Err(std::io::ErrorKind::StorageFull.into())), Err(KvError::Io(_))));
+    kv.revoke(lease).unwrap();
+
+    let before = kv.revision().unwrap();
+    kv.raise(before + 1000).unwrap();
+    kv.raise(before).unwrap();
+    assert_eq!((kv.revision().unwrap(), kv.durable()), (before + 1000, before + 1000));
+    assert_eq!(kv.put("user/raised", b"", Expect::Any).unwrap(), before + 1001);
+}
+
 fn rules(kv: Arc<dyn Kv>) {
     assert_eq!(kv.get("a").unwrap(), None);
     let first = kv.put("user/a", b"1", Expect::Absent).unwrap();
@@ -54,6 +86,8 @@ fn rules(kv: Arc<dyn Kv>) {
         seen.extend(some.into_iter().map(|entry| entry.key));
     }
     assert_eq!(seen, (0..2500).map(|i| format!("many/{i:05}")).collect::<Vec<_>>());
+
+    snapshots(kv.as_ref());
 
     let mut locks = kv.watch("lock/").unwrap();
     kv.put("other", b"", Expect::Any).unwrap();
@@ -199,4 +233,33 @@ fn a_damaged_store_is_refused_or_whole() {
     }
     assert!(refused > 0, "some of the damage must have been seen");
     println!("{refused} of {runs} refused, the others whole");
+}
+
+/// Pairs that are always written together are together in every snapshot, whatever is written meanwhile.
+#[test]
+fn a_snapshot_while_others_write_stands_at_one_revision() {
+    let dir = tempfile::tempdir().unwrap();
+    let kv: Arc<dyn Kv> = Arc::new(kv::open(&dir.path().join("store")).unwrap());
+    let pair = |n: u64| [Change::put("a/first", n.to_string(), Expect::Any), Change::put("z/second", n.to_string(), Expect::Any)];
+    let fill: Vec<_> = (0..100).map(|i| Change::put(format!("m/{i}"), vec![0; 100], Expect::Any)).collect();
+    kv.batch(&fill).unwrap();
+    kv.batch(&pair(0)).unwrap();
+    std::thread::scope(|scope| {
+        let writer = kv.clone();
+        let writes = scope.spawn(move || (1..=200).for_each(|n| assert!(writer.batch(&pair(n)).is_ok())));
+        let mut seen = std::collections::BTreeSet::new();
+        while !writes.is_finished() {
+            let mut found = Vec::new();
+            kv.snapshot(&mut |_, key, value| {
+                if !key.starts_with("m/") {
+                    found.push(String::from_utf8(value.to_vec()).unwrap());
+                }
+                Ok(())
+            })
+            .unwrap();
+            assert!(found.len() == 2 && found[0] == found[1], "{found:?}");
+            seen.extend(found);
+        }
+        assert!(seen.len() > 1, "it was read while others wrote");
+    });
 }

@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::BytesMut;
 use wire::asciicast::Reader;
+use wire::backup::{self, LogPlace, Part};
 use wire::forwarded;
 use wire::frames::{Frame, HEAD, MAX_PAYLOAD};
 use wire::grant::{Gate, GrantKeys};
@@ -20,6 +21,7 @@ use wire::journal::JournalCheck;
 use wire::link::SignInLink;
 use wire::oidc::{self, Algorithm, Discovery, Expected, KeySet, Nonce};
 use wire::preface::{First, MAX_PREFACE, first, line};
+use wire::proof::{Hash, MemoryKey};
 use wire::proxy_header::{self, MAX_V2};
 
 /// Takes hostile bytes and panics when a promise is broken.
@@ -35,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("journal", journal),
     ("link", link),
     ("oidc", oidc),
+    ("backup", backup),
 ];
 
 /// Session frames: no panic, no output larger than its input allows, and what was read is written as it stood.
@@ -153,6 +156,37 @@ fn link(data: &[u8]) {
     if let Ok(link) = text.parse::<SignInLink>() {
         assert_eq!(link.to_string().parse(), Ok(link), "a link reads back");
     }
+}
+
+/// Backups: no panic, no more out than in, no name that is a path; and what we write of any entries reads back.
+fn backup(data: &[u8]) {
+    let read = |bytes: &[u8]| {
+        let (mut parts, mut size) = (Vec::new(), 0);
+        let mut reader = backup::Reader::new(bytes).ok()?;
+        loop {
+            match reader.next() {
+                Ok(Some(Part::Sealed(_))) => return Some(parts),
+                Ok(Some(part)) => {
+                    let (Part::Key(name, value) | Part::Entry(name, value)) = &part else { return None };
+                    assert!(!matches!(&part, Part::Key(name, _) if name.contains('/') || name.starts_with('.')), "a path: {name}");
+                    size += name.len() + value.len();
+                    assert!(size <= bytes.len(), "more than there is");
+                    parts.push(part);
+                }
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    };
+    read(data);
+    let (Ok(install), Ok(key)) = ("n1".parse(), MemoryKey::from_seed(&[7; 32])) else { return };
+    let log = LogPlace { count: 0, hash: Hash::ZERO };
+    let head = backup::Head { install, time: NOW, revision: 1, log, version: String::new() };
+    let mut writer = backup::Writer::new(Vec::new(), &head).expect("memory");
+    let entries: Vec<(String, &[u8])> = data.chunks(64).enumerate().map(|(n, value)| (format!("{n:08}"), value)).collect();
+    entries.iter().for_each(|(key, value)| writer.entry(key, value).expect("memory"));
+    let written = writer.finish(&key).expect("memory");
+    let parts = read(&written).expect("what we write is believed");
+    assert!(parts.into_iter().eq(entries.into_iter().map(|(key, value)| Part::Entry(key, value.to_vec()))), "it reads back the same");
 }
 
 const ISSUER: &str = "https://sso.example.com";

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod asciicast;
+pub mod backup;
 pub mod forwarded;
 pub mod frames;
 pub mod grant;

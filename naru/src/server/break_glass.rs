@@ -35,6 +35,7 @@ pub(crate) async fn run(state: &Path, user: &UserName, reason: &str, roles: &[Ro
             Ok(())
         }
         Answer::No { code, title, hint } => Err(Failure::new(&code, exit::FAILED, title).hint(hint)),
+        Answer::Backup {} => Err(Failure::new("NARU-C019", exit::FAILED, "the proxy answered something else")),
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn of_proxy(error: &proxy::BuildError) -> Failure {
             "NARU-C114",
             "restore the state directory as a whole, or start once with --accept-restored-store: all sign-ins and links then end",
         ),
-        E::Log(_) | E::Append(_) | E::Lost(_) => ("NARU-C105", "naru audit verify DIR says what is wrong"),
+        E::Log(_) | E::Append(_) | E::Lost(_) | E::Again(_) => ("NARU-C105", "naru audit verify DIR says what is wrong"),
         E::Recorder(_) => ("NARU-C106", "free space, or mend the folder"),
         E::Live(_) => ("NARU-C107", "restore the state directory from a backup"),
         E::Port { .. } => ("NARU-C108", "end what listens there, or set another `listen` in the settings"),

@@ -1,4 +1,4 @@
-//! The key files of an install: made at the first start, read at each later one, never handed out.
+//! The key files of an install: made at the first start, read at each later one, never handed out but into a backup.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsage
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use store::state::{self, SecretError};
-use wire::proof::MemoryKey;
+use wire::proof::{MemoryKey, PublicKey, Sign as _};
 use zeroize::Zeroizing;
 
 use super::tls;
@@ -84,6 +84,17 @@ impl Keyring {
         Self::read(dir, install)
     }
 
+    /// Reads the keys below `dir`, all of which must be there.
+    pub(crate) fn complete(dir: &Path, install: &InstallId) -> Result<Self, KeyError> {
+        let missing = FILES.iter().chain([&SECRETS]).find(|name| dir.join(name).symlink_metadata().is_err());
+        missing.map_or_else(|| Self::read(dir, install), |name| Err(KeyError::Missing(dir.join(name))))
+    }
+
+    /// The signer of HEAD, manifests, checkpoints and backups.
+    pub(crate) fn checkpoint_key(&self) -> &MemoryKey {
+        &self.checkpoint
+    }
+
     fn read(dir: &Path, install: &InstallId) -> Result<Self, KeyError> {
         let ca = read(dir, "x509-ca.key")?;
         let grant = read(dir, "grant.key")?;
@@ -110,6 +121,31 @@ impl Keyring {
             secrets: Zeroizing::new(secrets),
         })
     }
+}
+
+/// Whether a key file of an install has this name.
+pub(crate) fn is_file(name: &str) -> bool {
+    name == SECRETS || FILES.contains(&name)
+}
+
+/// A key file: its name, and its bytes as stored.
+pub(crate) type KeyFile = (&'static str, Zeroizing<Vec<u8>>);
+
+/// Every key file below `dir` as it is stored, by name: for a backup, and for nothing else.
+pub(crate) fn files(dir: &Path) -> Result<Vec<KeyFile>, KeyError> {
+    let mut names: Vec<&'static str> = FILES.into_iter().chain([SECRETS]).collect();
+    names.sort_unstable();
+    names.into_iter().map(|name| Ok((name, read(dir, name)?))).collect()
+}
+
+/// Who signs for the install whose keys lie below `dir`; none where that key is gone.
+pub(crate) fn checkpoint_in(dir: &Path) -> Result<Option<PublicKey>, KeyError> {
+    let name = "checkpoint.key";
+    if dir.join(name).symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let key = MemoryKey::from_pkcs8(&read(dir, name)?);
+    key.map(|key| Some(key.public())).map_err(|e| KeyError::Damaged { path: dir.join(name), why: e.to_string() })
 }
 
 fn read(dir: &Path, name: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {

@@ -67,7 +67,7 @@ pub(super) const SECRETS: &str = "once/";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
-    id: String,
+    pub(super) id: String,
     purpose: Purpose,
     pub(super) expires: Timestamp,
     /// Hash of the key that used it.

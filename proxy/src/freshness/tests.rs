@@ -55,6 +55,12 @@ impl Kv for Moody {
         // Known by heart, as the disk engine does.
         self.inner.revision()
     }
+    fn snapshot(&self, each: &mut store::kv::Each<'_>) -> Result<u64, KvError> {
+        self.inner.snapshot(each)
+    }
+    fn raise(&self, revision: u64) -> Result<(), KvError> {
+        self.inner.raise(revision)
+    }
     fn durable(&self) -> u64 {
         self.inner.durable()
     }

@@ -20,7 +20,7 @@ const FAR: u64 = 1_000;
 
 /// Events that leave: who came, who was refused, what was done, what became of the recording, and who changed the rules. The events
 /// about receivers themselves are not among them, so that a delivery never causes another.
-pub(super) const SENT: [&str; 36] = [
+pub(super) const SENT: [&str; 48] = [
     "access.denied",
     "agent.connected",
     "agent.joined",
@@ -37,6 +37,18 @@ pub(super) const SENT: [&str; 36] = [
     "auth.break_glass",
     "certificate.changed",
     "certificate.failed",
+    "backup.made",
+    "lock.created",
+    "lock.removed",
+    "request.created",
+    "request.approved",
+    "request.denied",
+    "request.expired",
+    "request.revoked",
+    "request.used",
+    "access.would_deny",
+    "access.condition_failed",
+    "session.extended",
     "provider.failed",
     "provider.recovered",
     "policy.changed",

@@ -12,6 +12,7 @@ use access::words::SessionId;
 use recorder::log::{Repaired, Unended};
 use recorder::{About, Log, LogError, Lost, Recording, Recordings, Recovered};
 use wire::api::SessionRow;
+use wire::proof::log::LoggedEvent;
 
 use super::table::Table;
 use crate::clock;
@@ -122,6 +123,21 @@ fn tell(found: &Repaired, recovered: &Recovered, gone: Vec<SessionId>, log: &Log
         let _told = log.append(&Event::new(clock::now(), Actor::system(), gap))?;
     }
     Ok(())
+}
+
+/// A session that ended, as people see it, from its two events; none where they are no such events.
+pub(crate) fn row_of(start: LoggedEvent, end: &Event) -> Option<SessionRow> {
+    let What::SessionEnd { reason, output_bytes, input_bytes, duration_ms, manifest, lost, .. } = &end.what else { return None };
+    let begun = Begun::of_log(Unended { start, closing: false }, u64::MAX)?;
+    let end_of = End {
+        reason: reason.clone(),
+        output_bytes: *output_bytes,
+        input_bytes: *input_bytes,
+        duration: Duration::from_millis(*duration_ms),
+        manifest: manifest.clone(),
+        lacks: lost.clone(),
+    };
+    begun.row(&end_of).map(|row| SessionRow { exit: end.outcome.exit.and_then(|exit| u8::try_from(exit).ok()), ..row })
 }
 
 /// What the manifest says, where there is one that we signed.

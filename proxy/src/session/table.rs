@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use wire::api::SessionRow;
 
 /// Where ended sessions are.
-const SESSIONS: &str = "session/";
+pub(crate) const SESSIONS: &str = "session/";
 
 /// Why a live session is ended from outside its loop.
 #[derive(Debug, Clone, PartialEq, Eq)]

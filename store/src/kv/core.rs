@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::record::{Record, SUMMARY, Summary, data_key, user_key};
-use super::{Change, Entry, Expect, Kv, KvError, Lease, MAX_BATCH, MAX_KEY, MAX_SCAN, MAX_VALUE, Versioned};
+use super::{Change, Each, Entry, Expect, Kv, KvError, Lease, MAX_BATCH, MAX_KEY, MAX_SCAN, MAX_VALUE, Versioned};
+
+/// Entries that a snapshot reads at once: 64 MiB of the largest.
+const SNAPSHOT: usize = 64;
 
 /// Keys and values as an engine stores them.
 pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -292,5 +295,43 @@ impl<E: Engine> Kv for Rules<E> {
     fn sweep(&self) -> Result<(), KvError> {
         let now = Instant::now();
         self.end(|_, held| held.until <= now)
+    }
+
+    fn snapshot(&self, each: &mut Each<'_>) -> Result<u64, KvError> {
+        // Held to the end: that is what makes it one revision.
+        let state = lock(&self.state)?;
+        if state.stopped {
+            return Err(KvError::Stopped);
+        }
+        let (prefix, mut after) = (data_key(""), Vec::new());
+        loop {
+            let some = self.engine.scan(&prefix, &after, SNAPSHOT)?;
+            let Some((last, _)) = some.last() else { return Ok(state.summary.revision) };
+            after = last.clone();
+            for (stored, bytes) in &some {
+                let key = user_key(stored)?;
+                let record = Record::decode(key, bytes)?;
+                // What hangs on a lease ends with this process.
+                if record.lease == 0 {
+                    each(state.summary.revision, key, &record.value)?;
+                }
+            }
+        }
+    }
+
+    fn raise(&self, revision: u64) -> Result<(), KvError> {
+        {
+            let mut state = lock(&self.state)?;
+            if state.stopped {
+                return Err(KvError::Stopped);
+            }
+            if state.summary.revision >= revision {
+                return Ok(());
+            }
+            let summary = Summary { revision, ..state.summary };
+            self.engine.apply(vec![(SUMMARY.to_vec(), Some(summary.encode()))]).inspect_err(|_| state.stopped = true)?;
+            state.summary = summary;
+        }
+        self.sync(revision)
     }
 }

@@ -43,6 +43,9 @@ pub struct Entry {
     pub at: Versioned,
 }
 
+/// What takes a snapshot: the revision of all of it, a key, its value.
+pub type Each<'a> = dyn FnMut(u64, &str, &[u8]) -> io::Result<()> + 'a;
+
 /// What a write expects to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
@@ -180,6 +183,12 @@ pub trait Kv: Send + Sync + 'static {
     fn revoke(&self, lease: Lease) -> Result<(), KvError>;
     /// Removes the keys of leases that ran out (they are not seen any more before that); to be called every second or so, so that watches move.
     fn sweep(&self) -> Result<(), KvError>;
+
+    /// Hands over every entry that hangs on no lease, in order, as they all stand at one revision, which is given with each and answered.
+    /// Writers wait that long, so `each` must be quick: what it is for goes to a file, not to a network. Memory for some entries only.
+    fn snapshot(&self, each: &mut Each<'_>) -> Result<u64, KvError>;
+    /// Sets the revision forward, so that no revision up to this one is given again; of a lower one nothing is changed. Durable.
+    fn raise(&self, revision: u64) -> Result<(), KvError>;
 
     /// Writes one value; answers its revision.
     fn put(&self, key: &str, value: &[u8], expect: Expect) -> Result<u64, KvError> {

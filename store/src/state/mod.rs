@@ -1,6 +1,7 @@
 //! The state directory: VERSION first, one process at a time, nobody else may read it. What lies in it belongs to other rooms.
 
 mod secret;
+mod swap;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 pub use secret::{MAX_SECRET, SecretError, read_secret, write_secret};
+pub use swap::Swap;
 
 /// The layout that this version writes.
 pub const FORMAT: u64 = 1;
@@ -74,30 +76,18 @@ pub struct StateDir {
 
 impl StateDir {
     /// Opens the state directory at `path`, or makes it (0700) for the install `new_install`. An existing one keeps its own id, see
-    /// [`Self::install`]; `expected`, where it is given, must be that id.
+    /// [`Self::install`]; `expected`, where it is given, must be that id. A swap that was cut off is finished first.
     pub fn open(path: &Path, new_install: &str, expected: Option<&str>) -> Result<Self, StateError> {
-        let io_at = |source| StateError::Io { path: path.to_owned(), source };
-        match fs::DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(io_at)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io_at(error)),
-        }
-        let version = path.join("VERSION");
-        // First, so that nobody is told to change the mode of a folder that is not ours.
-        if path.is_dir() && !version.exists() && !is_fresh(path).map_err(io_at)? {
-            return Err(StateError::NotOurs(path.to_owned()));
-        }
-        private_folder(path)?;
-        let lock = lock(path)?;
-        let install = match fs::read(&version) {
-            Ok(bytes) => read_version(path, &version, &bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let (lock, found) = hold(path)?;
+        let install = match found {
+            Some(install) => install,
+            None => {
                 let install = expected.unwrap_or(new_install);
                 let marker = json!({ "format": FORMAT, "install": install }).to_string();
-                replace(&version, format!("{marker}\n").as_bytes(), 0o600).map_err(io_at)?;
+                let written = replace(&path.join("VERSION"), format!("{marker}\n").as_bytes(), 0o600);
+                written.map_err(|source| StateError::Io { path: path.to_owned(), source })?;
                 install.to_owned()
             }
-            Err(error) => return Err(io_at(error)),
         };
         match expected {
             Some(wanted) if wanted != install => {
@@ -125,6 +115,30 @@ impl StateDir {
     }
 }
 
+/// Takes a directory, or makes it (0700), and brings it to the end of what was begun in it. Answers whose it is; none of an empty one.
+fn hold(path: &Path) -> Result<(File, Option<String>), StateError> {
+    let io_at = |source| StateError::Io { path: path.to_owned(), source };
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(io_at)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(io_at(error)),
+    }
+    let version = path.join("VERSION");
+    // First, so that nobody is told to change the mode of a folder that is not ours.
+    if path.is_dir() && !version.exists() && !is_fresh(path).map_err(io_at)? {
+        return Err(StateError::NotOurs(path.to_owned()));
+    }
+    private_folder(path)?;
+    let lock = lock(path)?;
+    swap::finish(path).map_err(io_at)?;
+    swap::clean(path).map_err(io_at)?;
+    match fs::read(&version) {
+        Ok(bytes) => Ok((lock, Some(read_version(path, &version, &bytes)?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((lock, None)),
+        Err(error) => Err(io_at(error)),
+    }
+}
+
 fn lock(path: &Path) -> Result<File, StateError> {
     let file = path.join("lock");
     let io_at = |source| StateError::Io { path: file.clone(), source };
@@ -136,11 +150,14 @@ fn lock(path: &Path) -> Result<File, StateError> {
     }
 }
 
-/// Empty but for what a first start that was cut off may have left.
+/// Empty but for what a first start or a restore that was cut off may have left.
 fn is_fresh(path: &Path) -> io::Result<bool> {
+    if path.join(swap::READY).is_dir() {
+        return Ok(true);
+    }
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        if name != "lock" && name != "VERSION.new" {
+        if name != "lock" && name != "VERSION.new" && name != swap::NEW {
             return Ok(false);
         }
     }
