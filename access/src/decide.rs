@@ -28,7 +28,7 @@ pub use kube::KubeDuties;
 pub use locks::locked_agent;
 pub use login::{Admit, LogIn, log_in};
 pub use offer::helping;
-pub use session::{Obligations, allowed_logins, unknown_node};
+pub use session::{Obligations, Reacher, Reaching, allowed_logins, unknown_node};
 pub use who::Note;
 
 /// May this person open such a session there, as that login?

@@ -12,6 +12,10 @@ use crate::identity::{Identity, Method, OnlyTarget, Reach};
 use crate::policy::{KubeRule, KubeVerb, Pattern, PolicySet, RoleOptions};
 use crate::time::Timestamp;
 
+mod groups;
+
+pub(super) use groups::gifts;
+
 /// As whom a request goes on, and what holds of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeDuties {
@@ -69,26 +73,7 @@ impl<'a> Here<'a> {
     }
 
     fn judge(mut self) -> Result<Yes<KubeDuties>, Denial> {
-        let (policy, cluster) = (self.policy, &self.asked.cluster);
-        locks::install(policy, self.now)?;
-        if !self.roles.iter().any(|one| one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule))) {
-            return Err(self.unreachable());
-        }
-        locks::target(policy, self.now, Reach::Cluster, cluster.name.as_str(), cluster.agent.as_ref(), None)?;
-        if let Some(rule) = self.denied() {
-            let role = rule.split('/').next().unwrap_or_default();
-            let sentence = format!("{} is denied: role {role} denies it by its rule {rule}", self.words());
-            let hint = "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned();
-            return Err(Denial { code: Denial::DENIED, rule, sentence, hint, ..Denial::bare() }.noting(self.conditions.notes));
-        }
-        if closed_to_all(policy, self.identity, self.now).is_some() {
-            return Err(self.closed("the settings"));
-        }
-        let mut allowing = self.allowing();
-        let groups: Vec<String> = allowing.iter().flat_map(|one| one.groups.iter().cloned()).collect();
-        if guard::check(self.identity, policy, &cluster.labels, Reached::Kubernetes(&groups))?.by_request_only {
-            allowing.retain(|one| one.one.by.is_some());
-        }
+        let (policy, allowing) = (self.policy, self.allowed()?);
         let Some(first) = allowing.first() else { return Err(self.not_allowed()) };
         let roles = allowing.iter().map(|one| Demanding { word: format!("role {}", one.one.role), options: &one.one.spec.options });
         let demanding: Vec<Demanding<'_>> =
@@ -114,6 +99,33 @@ impl<'a> Here<'a> {
         })
     }
 
+    /// The rules that allow it, for now but for what has to be shown first; none where a guardrail leaves none.
+    fn allowed(&mut self) -> Result<Vec<Allowing<'a>>, Denial> {
+        let (policy, cluster) = (self.policy, &self.asked.cluster);
+        locks::install(policy, self.now)?;
+        if !self.roles.iter().any(|one| one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule))) {
+            return Err(self.unreachable());
+        }
+        locks::target(policy, self.now, Reach::Cluster, cluster.name.as_str(), cluster.agent.as_ref(), None)?;
+        if let Some(rule) = self.denied() {
+            let role = rule.split('/').next().unwrap_or_default();
+            let sentence = format!("{} is denied: role {role} denies it by its rule {rule}", self.words());
+            let hint = "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned();
+            return Err(
+                Denial { code: Denial::DENIED, rule, sentence, hint, ..Denial::bare() }.noting(std::mem::take(&mut self.conditions.notes))
+            );
+        }
+        if closed_to_all(policy, self.identity, self.now).is_some() {
+            return Err(self.closed("the settings"));
+        }
+        let mut allowing = self.allowing();
+        let groups: Vec<String> = allowing.iter().flat_map(|one| one.groups.iter().cloned()).collect();
+        if guard::check(self.identity, policy, &cluster.labels, Reached::Kubernetes(&groups))?.by_request_only {
+            allowing.retain(|one| one.one.by.is_some());
+        }
+        Ok(allowing)
+    }
+
     fn reaches(&self, rule: &KubeRule) -> bool {
         selects(&rule.labels, &self.asked.cluster.labels, rule.agent_labels)
     }
@@ -125,7 +137,7 @@ impl<'a> Here<'a> {
                 let name = || format!("{}/deny.kubernetes[{i}]", one.role);
                 let verb = rule.verbs.is_empty() || rule.verbs.contains(&self.asked.verb);
                 let fits = selects(&rule.labels, &self.asked.cluster.labels, true) && verb && speaks_of(rule, self.asked);
-                if !fits || !self.conditions.hold(rule.condition.as_ref(), name, true) {
+                if !fits || !self.conditions.deny(rule.condition.as_ref(), name) {
                     continue;
                 }
                 if one.spec.dry_run {
@@ -154,7 +166,7 @@ impl<'a> Here<'a> {
                 }
                 let groups: Vec<String> = rule.groups.iter().flat_map(|group| group.expand(&self.identity.traits)).collect();
                 let name = || format!("{}/allow.kubernetes[{place}]", one.role);
-                if !groups.is_empty() && self.conditions.hold(rule.condition.as_ref(), name, false) {
+                if !groups.is_empty() && self.conditions.allow(rule.condition.as_ref(), rule.agent_labels, name) {
                     let user = rule.user.as_ref().and_then(|user| user.expand(&self.identity.traits).into_iter().next());
                     all.push(Allowing { one, place, groups, user });
                 }
@@ -204,7 +216,7 @@ impl<'a> Here<'a> {
 }
 
 /// Whether namespace, group, resource and name fit.
-fn speaks_of(rule: &KubeRule, asked: &KubeRequest) -> bool {
+pub(crate) fn speaks_of(rule: &KubeRule, asked: &KubeRequest) -> bool {
     let any = |patterns: &[Pattern], text: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(text));
     let namespace = match &asked.namespace {
         Some(namespace) => rule.namespaces.iter().any(|pattern| pattern.matches(namespace)),

@@ -132,7 +132,7 @@ impl sealed::Judge for Review {
         let mut conditions = Conditions::new(facts);
         let denying = standing(&self.identity, policy).into_iter().find(|one| {
             let rights = &one.spec.deny.review;
-            rights.roles.contains(role) && conditions.hold(rights.condition.as_ref(), || format!("{}/deny.review", one.role), true)
+            rights.roles.contains(role) && conditions.deny(rights.condition.as_ref(), || format!("{}/deny.review", one.role))
         });
         if let Some(one) = denying {
             let sentence = format!("{name} may not decide requests for {role}: role {} denies it", one.role);
@@ -151,7 +151,7 @@ impl sealed::Judge for Review {
                 .find(|one| {
                     let rights = &one.spec.allow.review;
                     rights.roles.contains(role)
-                        && conditions.hold(rights.condition.as_ref(), || format!("{}/allow.review", one.role), false)
+                        && conditions.allow(rights.condition.as_ref(), true, || format!("{}/allow.review", one.role))
                 })
                 .map(|one| format!("{}/allow.review", one.role)),
         };

@@ -18,7 +18,7 @@ use crate::words::{Login, RoleName};
 mod logins;
 mod words;
 
-pub use logins::allowed_logins;
+pub use logins::{Reacher, Reaching, allowed_logins};
 pub use words::unknown_node;
 
 /// What a session must keep to: the strictest of what the allowing roles demand.
@@ -81,13 +81,13 @@ impl Obligations {
 
 /// What is asked for on a node.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Act<'a> {
+pub(crate) enum Act<'a> {
     Open(ChannelKind, Option<&'a str>),
     Forward(&'a str, u16),
 }
 
 impl Act<'_> {
-    pub(super) const fn kind(self) -> ChannelKind {
+    pub(crate) const fn kind(self) -> ChannelKind {
         match self {
             Self::Open(kind, _) => kind,
             Self::Forward(..) => ChannelKind::Forward,
@@ -95,7 +95,7 @@ impl Act<'_> {
     }
 }
 
-pub(super) const fn channel(kind: SessionKind) -> ChannelKind {
+pub(crate) const fn channel(kind: SessionKind) -> ChannelKind {
     match kind {
         SessionKind::Shell => ChannelKind::Shell,
         SessionKind::Exec => ChannelKind::Exec,
@@ -283,7 +283,7 @@ impl<'a> Here<'a> {
                 let name = || format!("{}/deny.ssh[{i}]", one.role);
                 let named = |pattern: &LoginPattern| pattern.matches(self.login, &self.identity.traits);
                 let spoken_of = deny_fits(rule, self.node) && denies(rule, act) && rule.logins.iter().any(named);
-                if !spoken_of || !self.conditions.hold(rule.condition.as_ref(), name, true) {
+                if !spoken_of || !self.conditions.deny(rule.condition.as_ref(), name) {
                     continue;
                 }
                 if one.spec.dry_run {
@@ -318,7 +318,7 @@ impl<'a> Here<'a> {
                     }
                     None => {}
                 }
-                if self.conditions.hold(rule.condition.as_ref(), || format!("{}/allow.ssh[{place}]", one.role), false) {
+                if self.conditions.allow(rule.condition.as_ref(), rule.agent_labels, || format!("{}/allow.ssh[{place}]", one.role)) {
                     all.push(Allowing { one, place });
                     break;
                 }
@@ -340,7 +340,7 @@ fn deny_fits(rule: &SshRule, node: &NodeFacts) -> bool {
 }
 
 /// Whether a selector fits these labels. Empty fits nothing.
-pub(super) fn selects(selector: &Selector, labels: &Labels, agent_labels: bool) -> bool {
+pub(crate) fn selects(selector: &Selector, labels: &Labels, agent_labels: bool) -> bool {
     let one = |key: &String, patterns: &Vec<crate::policy::Pattern>| {
         if key == "*" {
             return patterns.iter().any(crate::policy::Pattern::is_any);
@@ -357,7 +357,7 @@ fn logs_in(pattern: &LoginPattern, login: &Login, traits: &BTreeMap<String, Vec<
 }
 
 /// Whether an allow rule speaks of this. An exec of a rule with commands without one that fits is none; asked without a command, any may.
-fn allows(rule: &SshRule, act: Act<'_>) -> bool {
+pub(crate) fn allows(rule: &SshRule, act: Act<'_>) -> bool {
     let kind = act.kind();
     let forwards = kind == ChannelKind::Forward && rule.kinds.is_empty() && !rule.forwards.is_empty();
     let spoken_of = rule.kinds.contains(&kind) || forwards || (rule.kinds.is_empty() && ChannelKind::USUAL.contains(&kind));
@@ -372,7 +372,7 @@ fn allows(rule: &SshRule, act: Act<'_>) -> bool {
 }
 
 /// Whether a deny rule speaks of this: without kinds, of everything; without forwards, of every forward.
-fn denies(rule: &SshRule, act: Act<'_>) -> bool {
+pub(crate) fn denies(rule: &SshRule, act: Act<'_>) -> bool {
     let kind = act.kind();
     let spoken_of = rule.kinds.is_empty() || rule.kinds.contains(&kind);
     spoken_of
