@@ -58,7 +58,7 @@ pub struct Difference {
     pub lost: u64,
 }
 
-/// People, targets and what of them: each of the people reaches each of the targets as each of the logins or groups.
+/// People, targets and what of them: each of the people reaches each of the targets as each of the logins or groups, but see `own`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// The first few, by name.
@@ -67,8 +67,10 @@ pub struct Line {
     pub users_more: u64,
     /// Nodes, by ssh, or clusters.
     pub kind: Reach,
-    /// Logins or groups. Where each of the people has one of their own, the first few of them.
+    /// Logins or groups.
     pub r#as: Vec<String>,
+    /// Whether each of the people has one login or group of their own: `as` then has those of `users`, in the same order.
+    pub own: bool,
     /// The first few, by name.
     pub targets: Vec<String>,
     /// How many more.

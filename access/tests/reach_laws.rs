@@ -1,12 +1,22 @@
 //! Who reaches what, held to `decide` asked about everybody, everything and every login, on random small worlds.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
 
-use access::identity::{Identity, LabelValue, NodeFacts, Origin, UserId};
-use access::policy::PolicySet;
-use access::reach::{Moment, World, broken, diff, list_target, list_user};
-use access::time::Timestamp;
+mod worlds;
 
-const NOW: Timestamp = Timestamp::from_secs(1_000);
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use access::decide::{KubeRequest, OpenSession, decide};
+use access::event::SessionKind;
+use access::identity::{ClusterFacts, Identity, LabelValue, NodeFacts, Origin, Reach, UserId};
+use access::policy::{KubeVerb, PolicySet};
+use access::reach::{Line, Moment, Rows, World, broken, diff, list_target, list_user};
+use access::time::Timestamp;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+use worlds::{ADDRESSES, LOGINS, NOW, name};
+
 const MOMENT: Moment = Moment { now: NOW, from: None };
 
 fn person(name: &str, roles: &[&str]) -> Identity {
@@ -88,6 +98,162 @@ fn lists_are_paged_without_loss() {
     assert_eq!((two.items.len(), two.next.as_deref()), (3, Some("node/db-5")));
     let three = page(two.next.as_deref());
     assert_eq!((three.items.len(), three.next), (1, None));
-    let who = list_target(&world, access::identity::Reach::Node, "db-3", &MOMENT, Some("u2"), 9);
+    let who = list_target(&world, Reach::Node, "db-3", &MOMENT, Some("u2"), 9);
     assert_eq!(who.items.iter().map(|row| row.user.as_str()).collect::<Vec<_>>(), ["u3", "u4"]);
+}
+
+/// Person, kind of target, its name, login or group.
+type Triple = (String, Reach, String, String);
+
+/// Everything that `decide` allows in a world, asked question by question.
+fn brute(world: &worlds::World, policy: &PolicySet, from: Option<IpAddr>) -> BTreeSet<Triple> {
+    let mut found = BTreeSet::new();
+    for who in &world.people {
+        let mut who = who.clone();
+        who.context.from = from;
+        let asked =
+            world.nodes.iter().flat_map(|node| LOGINS.iter().flat_map(move |login| SessionKind::ALL.map(|kind| (node, login, kind))));
+        for (node, login, kind) in asked {
+            let question = OpenSession { identity: who.clone(), node: node.clone(), login: name(login), kind, command: None, begun: None };
+            if decide(question, policy, NOW).is_ok() {
+                found.insert((who.name.to_string(), Reach::Node, node.name.to_string(), (*login).to_owned()));
+            }
+        }
+        for asked in world.clusters.iter().flat_map(|cluster| requests(&who, cluster)) {
+            let cluster = asked.cluster.name.to_string();
+            let groups = decide(asked, policy, NOW).map(|permit| permit.duties().groups.clone()).unwrap_or_default();
+            found.extend(groups.into_iter().map(|group| (who.name.to_string(), Reach::Cluster, cluster.clone(), group)));
+        }
+    }
+    found
+}
+
+/// One request of each sort that the rules of these worlds tell apart.
+fn requests(who: &Identity, cluster: &ClusterFacts) -> Vec<KubeRequest> {
+    let mut all = Vec::new();
+    for verb in [KubeVerb::Get, KubeVerb::Exec, KubeVerb::Proxy, KubeVerb::List] {
+        for (namespace, name) in [None, Some("shop"), Some("kube"), Some("shed"), Some("zz")]
+            .into_iter()
+            .flat_map(|n| [None, Some("a"), Some("ab"), Some("z")].map(|name| (n, name)))
+        {
+            for (api_group, resource) in
+                ["", "apps", "ab", "z"].into_iter().flat_map(|group| ["pods", "secrets", "news", "z"].map(|resource| (group, resource)))
+            {
+                all.push(KubeRequest {
+                    identity: who.clone(),
+                    cluster: cluster.clone(),
+                    verb,
+                    api_group: api_group.to_owned(),
+                    resource: resource.to_owned(),
+                    namespace: namespace.map(str::to_owned),
+                    name: name.map(str::to_owned),
+                    begun: None,
+                });
+            }
+        }
+    }
+    all
+}
+
+/// The same world with no network asked for.
+fn from_anywhere(world: &worlds::World) -> worlds::World {
+    let mut world = world.clone();
+    world.roles.iter_mut().for_each(|role| role.options.networks.clear());
+    world.others.settings.options.networks.clear();
+    world
+}
+
+fn seen<'a>(world: &'a worlds::World, policy: &'a PolicySet) -> World<'a> {
+    World { policy, people: &world.people, nodes: &world.nodes, clusters: &world.clusters }
+}
+
+/// What the lines say, with nothing cut.
+fn told(lines: &[Line]) -> (BTreeSet<Triple>, u64) {
+    let mut all = BTreeSet::new();
+    for line in lines {
+        assert_eq!((line.users_more, line.targets_more), (0, 0), "small worlds are told whole: {line:?}");
+        for (at, user) in line.users.iter().enumerate() {
+            let names = if line.own { &line.r#as[at..=at] } else { &line.r#as[..] };
+            for (target, name) in line.targets.iter().flat_map(|target| names.iter().map(move |name| (target, name))) {
+                assert!(all.insert((user.to_string(), line.kind, target.clone(), name.clone())), "told once");
+            }
+        }
+    }
+    (all, lines.iter().map(|line| line.count).sum())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_lists_are_what_decide_allows(world in worlds::world(2, 3, 1), from in of(select(ADDRESSES.to_vec()))) {
+        let from: Option<IpAddr> = from.map(|from| from.parse().expect("an address"));
+        let there = if from.is_some() { world.clone() } else { from_anywhere(&world) };
+        let (policy, asked) = (there.policy(), world.policy());
+        let expected = brute(&there, &policy, from);
+        let mut by_user = BTreeSet::new();
+        let mut by_target = BTreeSet::new();
+        let moment = Moment { now: NOW, from };
+        let add = |rows: Rows, to: &mut BTreeSet<Triple>| for row in rows.items {
+            assert!(!row.roles.is_empty());
+            to.extend(row.r#as.iter().map(|one| (row.user.to_string(), row.kind, row.target.clone(), one.clone())));
+        };
+        for one in &world.people {
+            add(list_user(&seen(&world, &asked), &one.name, &moment, None, 1_000), &mut by_user);
+        }
+        for node in &world.nodes {
+            add(list_target(&seen(&world, &asked), Reach::Node, node.name.as_str(), &moment, None, 1_000), &mut by_target);
+        }
+        for cluster in &world.clusters {
+            add(list_target(&seen(&world, &asked), Reach::Cluster, cluster.name.as_str(), &moment, None, 1_000), &mut by_target);
+        }
+        prop_assert_eq!(&by_user, &expected);
+        prop_assert_eq!(&by_target, &expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_difference_is_that_of_asking_decide_everything_twice(
+        before in worlds::world(3, 4, 1),
+        other in worlds::world(2, 3, 2),
+        part in 0_u8..6,
+        from in of(select(ADDRESSES.to_vec())),
+    ) {
+        let from: Option<IpAddr> = from.map(|from| from.parse().expect("an address"));
+        let after = changed(&before, &other, part);
+        let (was, is) = (before.policy(), after.policy());
+        let difference = diff(&seen(&before, &was), &seen(&after, &is), &Moment { now: NOW, from }, 10_000);
+        let [old, new] = [&before, &after].map(|world| {
+            let there = if from.is_some() { world.clone() } else { from_anywhere(world) };
+            brute(&there, &there.policy(), from)
+        });
+        let ((gains, gained), (loses, lost)) = (told(&difference.gains), told(&difference.loses));
+        prop_assert_eq!(gained, difference.gained);
+        prop_assert_eq!(lost, difference.lost);
+        prop_assert_eq!(gains, &new - &old);
+        prop_assert_eq!(loses, &old - &new);
+        prop_assert_eq!(gained as usize, (&new - &old).len());
+        prop_assert_eq!(lost as usize, (&old - &new).len());
+    }
+}
+
+/// Everything, one role, the people, the targets, what is beside the roles, or nothing is another.
+fn changed(before: &worlds::World, other: &worlds::World, part: u8) -> worlds::World {
+    let mut after = before.clone();
+    match part {
+        0 => return other.clone(),
+        1 => {
+            if let (Some(role), Some(with)) = (after.roles.first_mut(), other.roles.first()) {
+                *role = with.clone();
+            }
+        }
+        2 => after.people.clone_from(&other.people),
+        3 => (after.nodes, after.clusters) = (other.nodes.clone(), other.clusters.clone()),
+        4 => after.others = other.others.clone(),
+        _ => {}
+    }
+    after
 }

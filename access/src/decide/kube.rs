@@ -73,8 +73,12 @@ impl<'a> Here<'a> {
     }
 
     fn judge(mut self) -> Result<Yes<KubeDuties>, Denial> {
+        self.permitted().map_err(|denial| denial.noting(self.conditions.told()))
+    }
+
+    fn permitted(&mut self) -> Result<Yes<KubeDuties>, Denial> {
         let (policy, allowing) = (self.policy, self.allowed()?);
-        let Some(first) = allowing.first() else { return Err(self.not_allowed()) };
+        let first = allowing.first();
         let roles = allowing.iter().map(|one| Demanding { word: format!("role {}", one.one.role), options: &one.one.spec.options });
         let demanding: Vec<Demanding<'_>> =
             roles.chain([Demanding { word: "settings".to_owned(), options: &policy.others().settings.options }]).collect();
@@ -91,11 +95,11 @@ impl<'a> Here<'a> {
         let minute = Timestamp::from_secs(self.now.as_secs().div_euclid(60) * 60).plus(std::time::Duration::from_secs(60));
         let until = [hours_change(all, self.now), granted, self.conditions.timely.then_some(minute)].into_iter().flatten().min();
         Ok(Yes {
-            rule: format!("{}/allow.kubernetes[{}]", first.one.role, first.place),
-            by: first.one.by.map(|grant| grant.request.clone()),
+            rule: first.map(|first| format!("{}/allow.kubernetes[{}]", first.one.role, first.place)).unwrap_or_default(),
+            by: first.and_then(|first| first.one.by).map(|grant| grant.request.clone()),
             duties: KubeDuties { user, groups: groups.into_iter().collect(), obligations },
             until,
-            notes: self.conditions.notes,
+            notes: self.conditions.told(),
         })
     }
 
@@ -120,10 +124,20 @@ impl<'a> Here<'a> {
         }
         let mut allowing = self.allowing();
         let groups: Vec<String> = allowing.iter().flat_map(|one| one.groups.iter().cloned()).collect();
-        if guard::check(self.identity, policy, &cluster.labels, Reached::Kubernetes(&groups))?.by_request_only {
+        if !allowing.is_empty() && guard::check(self.identity, policy, &cluster.labels, Reached::Kubernetes(&groups))?.by_request_only {
             allowing.retain(|one| one.one.by.is_some());
+            if allowing.is_empty() {
+                let sentence = format!("{} is allowed by an approved access request only: a guardrail says so", self.words());
+                return Err(Denial {
+                    code: Denial::GUARDRAIL,
+                    rule: "guardrail".to_owned(),
+                    sentence,
+                    hint: "Ask for access.".to_owned(),
+                    ..Denial::bare()
+                });
+            }
         }
-        Ok(allowing)
+        if allowing.is_empty() { Err(self.not_allowed()) } else { Ok(allowing) }
     }
 
     fn reaches(&self, rule: &KubeRule) -> bool {
@@ -155,7 +169,8 @@ impl<'a> Here<'a> {
     fn allowing(&mut self) -> Vec<Allowing<'a>> {
         let mut all = Vec::new();
         for one in self.roles.clone() {
-            if closed(&one.spec.options, self.identity, self.now).is_some() && !one.spec.dry_run {
+            let shut = closed(&one.spec.options, self.identity, self.now);
+            if shut.is_some() && !one.spec.dry_run {
                 continue;
             }
             for (place, rule) in one.spec.allow.kubernetes.iter().enumerate() {
@@ -167,6 +182,9 @@ impl<'a> Here<'a> {
                 let groups: Vec<String> = rule.groups.iter().flat_map(|group| group.expand(&self.identity.traits)).collect();
                 let name = || format!("{}/allow.kubernetes[{place}]", one.role);
                 if !groups.is_empty() && self.conditions.allow(rule.condition.as_ref(), rule.agent_labels, name) {
+                    if let Some(shut) = shut {
+                        self.conditions.notes.push(Note::closed(one.role, shut));
+                    }
                     let user = rule.user.as_ref().and_then(|user| user.expand(&self.identity.traits).into_iter().next());
                     all.push(Allowing { one, place, groups, user });
                 }
@@ -200,18 +218,18 @@ impl<'a> Here<'a> {
         }
     }
 
-    fn not_allowed(self) -> Denial {
+    fn not_allowed(&self) -> Denial {
         let words = self.words();
         let shut = self.roles.iter().find(|one| {
             let fits = one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule) && speaks_of(rule, self.asked));
             fits && closed(&one.spec.options, self.identity, self.now).is_some()
         });
         if let Some(one) = shut {
-            return self.closed(&format!("role {}", one.role)).noting(self.conditions.notes.clone());
+            return self.closed(&format!("role {}", one.role));
         }
         let sentence = format!("{words} is not allowed: no role of {} allows it there", self.identity.name);
         let hint = "A role would have to allow that verb on that resource in that namespace.";
-        Denial::by_default(Denial::KUBERNETES, sentence, hint).noting(self.conditions.notes)
+        Denial::by_default(Denial::KUBERNETES, sentence, hint)
     }
 }
 

@@ -107,6 +107,17 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// A role that is tried out lets something through that it would not from here, or now.
+    pub(super) fn closed(role: &RoleName, shut: Closed) -> Self {
+        let when = match shut {
+            Closed::Network => "from your network",
+            Closed::Hours => "at this time",
+        };
+        Self::WouldDeny { rule: format!("{role}/options"), sentence: format!("role {role} would give nothing {when}") }
+    }
+}
+
 /// Looks at conditions and keeps what goes wrong.
 pub(crate) struct Conditions<'a> {
     pub(crate) facts: Facts<'a>,
@@ -118,6 +129,17 @@ pub(crate) struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     pub(crate) fn new(facts: Facts<'a>) -> Self {
         Self { facts, notes: Vec::new(), timely: false }
+    }
+
+    /// What there is to be told, each once. Nothing is kept.
+    pub(crate) fn told(&mut self) -> Vec<Note> {
+        let mut told: Vec<Note> = Vec::new();
+        for note in std::mem::take(&mut self.notes) {
+            if !told.contains(&note) {
+                told.push(note);
+            }
+        }
+        told
     }
 
     /// Whether the condition of an allow lets it count. It sees the labels that the rule believes; what it cannot answer gives nothing.

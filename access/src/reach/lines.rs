@@ -1,7 +1,7 @@
 //! What people gain, lose or break, gathered into lines that can be read. The counts are exact; only what is shown is cut.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::bits::Bits;
 use super::side::Tables;
@@ -27,9 +27,9 @@ pub(super) struct Groups<'a> {
 struct Group<'g> {
     kind: Reach,
     classes: &'g Bits,
-    names: BTreeSet<&'g str>,
+    names: Vec<&'g str>,
     users: Vec<&'g str>,
-    /// Whether each of the people has one login or group of their own.
+    /// Whether each of the people has one login or group of their own, in the same order.
     own: bool,
     count: u64,
 }
@@ -94,16 +94,14 @@ impl<'a> Groups<'a> {
             if alone {
                 own.insert((*kind, classes), groups.len());
             }
-            groups.push(Group {
-                kind: *kind,
-                classes,
-                names: names.iter().map(String::as_str).collect(),
-                users: users.clone(),
-                own: false,
-                count,
-            });
+            let names = names.iter().map(String::as_str).collect();
+            groups.push(Group { kind: *kind, classes, names, users: users.clone(), own: false, count });
         }
-        groups.iter_mut().for_each(|group| group.users.sort_unstable());
+        for group in groups.iter_mut().filter(|group| group.own) {
+            let mut pairs: Vec<(&str, &str)> = group.users.iter().copied().zip(group.names.iter().copied()).collect();
+            pairs.sort_unstable();
+            (group.users, group.names) = pairs.into_iter().unzip();
+        }
         groups
     }
 
@@ -123,6 +121,7 @@ impl<'a> Groups<'a> {
             targets_more: all_targets.saturating_sub(many(targets.len())),
             labels: if all_targets > 1 { labels } else { Vec::new() },
             targets,
+            own: group.own,
             count: group.count,
             text: String::new(),
         };
