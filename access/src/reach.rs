@@ -13,10 +13,13 @@ use crate::time::Timestamp;
 use crate::words::{ResourceName, UserName};
 
 mod bits;
+mod clusters;
 mod compare;
 mod guardrails;
 mod lines;
 mod list;
+mod nodes;
+mod reads;
 mod side;
 mod table;
 

@@ -15,6 +15,7 @@ use crate::time::Timestamp;
 mod groups;
 
 pub(super) use groups::gifts;
+pub(crate) use groups::{Sample, samples};
 
 /// As whom a request goes on, and what holds of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,8 +150,8 @@ impl<'a> Here<'a> {
         for one in self.roles.clone() {
             for (i, rule) in one.spec.deny.kubernetes.iter().enumerate() {
                 let name = || format!("{}/deny.kubernetes[{i}]", one.role);
-                let verb = rule.verbs.is_empty() || rule.verbs.contains(&self.asked.verb);
-                let fits = selects(&rule.labels, &self.asked.cluster.labels, true) && verb && speaks_of(rule, self.asked);
+                let spoken_of = verb_fits(rule, self.asked.verb, true) && speaks_of(rule, &self.asked.what());
+                let fits = selects(&rule.labels, &self.asked.cluster.labels, true) && spoken_of;
                 if !fits || !self.conditions.deny(rule.condition.as_ref(), name) {
                     continue;
                 }
@@ -174,9 +175,7 @@ impl<'a> Here<'a> {
                 continue;
             }
             for (place, rule) in one.spec.allow.kubernetes.iter().enumerate() {
-                let unnamed = rule.verbs.is_empty() && self.asked.verb != KubeVerb::Proxy;
-                let verb = unnamed || rule.verbs.contains(&self.asked.verb);
-                if !(self.reaches(rule) && verb && speaks_of(rule, self.asked)) {
+                if !(self.reaches(rule) && verb_fits(rule, self.asked.verb, false) && speaks_of(rule, &self.asked.what())) {
                     continue;
                 }
                 let groups: Vec<String> = rule.groups.iter().flat_map(|group| group.expand(&self.identity.traits)).collect();
@@ -221,7 +220,7 @@ impl<'a> Here<'a> {
     fn not_allowed(&self) -> Denial {
         let words = self.words();
         let shut = self.roles.iter().find(|one| {
-            let fits = one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule) && speaks_of(rule, self.asked));
+            let fits = one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule) && speaks_of(rule, &self.asked.what()));
             fits && closed(&one.spec.options, self.identity, self.now).is_some()
         });
         if let Some(one) = shut {
@@ -233,17 +232,38 @@ impl<'a> Here<'a> {
     }
 }
 
+/// Whether a rule speaks of a verb: one that names none allows all but `proxy`, and denies all.
+pub(crate) fn verb_fits(rule: &KubeRule, verb: KubeVerb, deny: bool) -> bool {
+    rule.verbs.contains(&verb) || (rule.verbs.is_empty() && (deny || verb != KubeVerb::Proxy))
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct What<'a> {
+    namespace: Option<&'a str>,
+    api_group: &'a str,
+    resource: &'a str,
+    name: Option<&'a str>,
+}
+
+impl KubeRequest {
+    fn what(&self) -> What<'_> {
+        let (namespace, name) = (self.namespace.as_deref(), self.name.as_deref());
+        What { namespace, api_group: &self.api_group, resource: &self.resource, name }
+    }
+}
+
 /// Whether namespace, group, resource and name fit.
-pub(crate) fn speaks_of(rule: &KubeRule, asked: &KubeRequest) -> bool {
+pub(crate) fn speaks_of(rule: &KubeRule, what: &What<'_>) -> bool {
     let any = |patterns: &[Pattern], text: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(text));
-    let namespace = match &asked.namespace {
+    let namespace = match what.namespace {
         Some(namespace) => rule.namespaces.iter().any(|pattern| pattern.matches(namespace)),
         None => rule.namespaces.iter().any(Pattern::is_any),
     };
-    let name = match &asked.name {
+    let name = match what.name {
         Some(name) => any(&rule.names, name),
         // A list shows every name.
         None => rule.names.is_empty() || rule.names.iter().any(Pattern::is_any),
     };
-    namespace && name && any(&rule.api_groups, &asked.api_group) && any(&rule.resources, &asked.resource)
+    namespace && name && any(&rule.api_groups, what.api_group) && any(&rule.resources, what.resource)
 }

@@ -27,11 +27,6 @@ impl Bits {
         self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
 
-    /// How many numbers there could be, rounded up.
-    pub(super) fn len(&self) -> usize {
-        self.0.len() * 64
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }

@@ -1,21 +1,25 @@
 //! The difference between two worlds, person by person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::lines::Groups;
-use super::side::{Side, Tables};
-use super::table::Table;
+use super::side::{Side, Tables, roles_of};
 use super::{Difference, Held, Moment, World};
 use crate::identity::Identity;
 use crate::policy::{PolicySet, RoleOptions};
 use crate::time::Timestamp;
+use crate::words::RoleName;
 
 pub(super) fn diff(before: &World<'_>, after: &World<'_>, moment: &Moment, lines: usize) -> Difference {
-    let tables = Tables { nodes: Table::of(before.nodes, after.nodes), clusters: Table::of(before.clusters, after.clusters) };
+    let changed = Changed::of(before, after);
+    let mut people = people(before, after);
+    people.retain(|_, both| changed.concerns(both));
+    let looked_at: Vec<&Identity> = people.values().flatten().filter_map(|one| *one).collect();
+    let (tables, roles) = (Tables::of(before, after, &looked_at), roles_of(&looked_at));
     let (was, is) = (from(before.policy, moment), from(after.policy, moment));
-    let sides = [(0, &was), (1, &is)].map(|(at, policy)| Side { at, policy, tables: &tables, moment: *moment });
+    let sides = [(0, &was), (1, &is)].map(|(at, policy)| Side::new(at, policy, &tables, *moment, &roles));
     let (mut gains, mut loses) = (Groups::new(&tables, 1), Groups::new(&tables, 0));
-    for (name, both) in people(before, after) {
+    for (name, both) in &people {
         let mut held = [Held::new(), Held::new()];
         for ((held, side), identity) in held.iter_mut().zip(&sides).zip(both) {
             if let Some(identity) = identity {
@@ -27,6 +31,35 @@ pub(super) fn diff(before: &World<'_>, after: &World<'_>, moment: &Moment, lines
         loses.add(name, minus(&was, &is));
     }
     Difference { gained: gains.count(), lost: loses.count(), gains: gains.lines(lines), loses: loses.lines(lines) }
+}
+
+/// What is another after a change.
+struct Changed<'a> {
+    /// Something that concerns everybody: targets, settings, guardrails, locks.
+    all: bool,
+    roles: BTreeSet<&'a RoleName>,
+}
+
+impl<'a> Changed<'a> {
+    fn of(before: &World<'a>, after: &World<'a>) -> Self {
+        let (was, is) = (before.policy.others(), after.policy.others());
+        let rules = was.guardrails != is.guardrails || was.settings != is.settings || was.locks != is.locks;
+        let names = before.policy.roles().chain(after.policy.roles()).map(|(role, _)| role);
+        Self {
+            all: rules || !same(before.nodes, after.nodes) || !same(before.clusters, after.clusters),
+            roles: names.filter(|role| before.policy.role(role) != after.policy.role(role)).collect(),
+        }
+    }
+
+    fn concerns(&self, both: &[Option<&Identity>; 2]) -> bool {
+        let [Some(was), Some(is)] = both else { return true };
+        let has = || is.roles.iter().chain(is.granted.iter().map(|grant| &grant.role)).any(|role| self.roles.contains(role));
+        self.all || !(std::ptr::eq(*was, *is) || was == is) || has()
+    }
+}
+
+fn same<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+    std::ptr::eq(one, other) || one == other
 }
 
 /// Everybody by name, before and after.

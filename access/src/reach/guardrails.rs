@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use super::bits::Bits;
 use super::compare::{minus, people, present};
 use super::lines::Groups;
-use super::side::{Side, Tables};
-use super::table::{Table, Target};
+use super::side::{Side, Tables, roles_of};
 use super::{Breaks, Broken, Held, Moment, World};
-use crate::decide::{Reached, guardrail_hits};
+use crate::decide::Reached;
+use crate::decide::parts::guardrail_speaks_of;
 use crate::identity::{Identity, Reach};
 use crate::policy::{GuardrailSpec, KubeRule, PolicySet, RoleOptions, SshRule};
 use crate::time::Timestamp;
@@ -22,28 +22,35 @@ use crate::words::ResourceName;
 /// What was broken before by the same person at the same target as the same login or group is no reason to refuse a change, unless the
 /// guardrail is another than before. At most `lines` lines for each guardrail.
 pub fn broken(before: &World<'_>, after: &World<'_>, lines: usize) -> Breaks {
-    let tables = Tables { nodes: Table::of(before.nodes, after.nodes), clusters: Table::of(before.clusters, after.clusters) };
     let moment = Moment { now: Timestamp::from_secs(0), from: None };
     let (old_policy, new_policy) = (standing(before.policy), standing(after.policy));
-    let [old_side, new_side] = [(0, &old_policy), (1, &new_policy)].map(|(at, policy)| Side { at, policy, tables: &tables, moment });
+    let everybody: Vec<Identity> = before.people.iter().chain(after.people).map(|one| as_standing(one, &moment)).collect();
+    let everybody: Vec<&Identity> = everybody.iter().collect();
+    let (tables, roles) = (Tables::of(before, after, &everybody), roles_of(&everybody));
+    let [old_side, new_side] = [(0, &old_policy), (1, &new_policy)].map(|(at, policy)| Side::new(at, policy, &tables, moment, &roles));
     let rails = |world: &World<'_>| world.policy.others().guardrails.clone();
     let (was, is) = (rails(before), rails(after));
+    let on = |spec: &GuardrailSpec, side: usize| {
+        let labels = &spec.never.reach.labels;
+        [tables.nodes.select(side, labels, true), tables.clusters.select(side, labels, true)]
+    };
+    let is: BTreeMap<_, _> = is.into_iter().map(|(name, spec)| (name, (on(&spec, 0), on(&spec, 1), spec))).collect();
     let mut found: BTreeMap<&ResourceName, [Groups<'_>; 2]> =
         is.keys().map(|name| (name, [Groups::new(&tables, 1), Groups::new(&tables, 1)])).collect();
     for (name, both) in people(before, after) {
-        let [then, now] = both.map(|identity| identity.map(|identity| Identity { granted: Vec::new(), ..present(identity, &moment) }));
+        let [then, now] = both.map(|identity| identity.map(|identity| as_standing(identity, &moment)));
         let Some(now) = now else { continue };
         let held = new_side.held(&now);
         let mut before: Option<Held> = None;
-        for (rail, spec) in &is {
-            let hit = hit(&held, spec, &now, &tables, 1);
+        for (rail, (on_before, on_after, spec)) in &is {
+            let hit = hit(&held, spec, &now, on_after);
             if hit.is_empty() {
                 continue;
             }
             let old = match &then {
                 Some(then) if was.get(rail) == Some(spec) => {
                     let held = before.get_or_insert_with(|| old_side.held(then));
-                    self::hit(held, spec, then, &tables, 0)
+                    self::hit(held, spec, then, on_before)
                 }
                 _ => Held::new(),
             };
@@ -65,23 +72,20 @@ pub fn broken(before: &World<'_>, after: &World<'_>, lines: usize) -> Breaks {
     breaks
 }
 
-/// What of it a guardrail speaks of.
-fn hit(held: &Held, spec: &GuardrailSpec, identity: &Identity, tables: &Tables<'_>, side: usize) -> Held {
-    let hits = |kind: Reach, name: &str, class: usize| match kind {
-        Reach::Node => tables
-            .nodes
-            .stands_for(class, side)
-            .zip(name.parse().ok())
-            .is_some_and(|(node, login)| guardrail_hits(spec, identity, node.labels(), Reached::Ssh(&login))),
-        Reach::Cluster => tables
-            .clusters
-            .stands_for(class, side)
-            .is_some_and(|cluster| guardrail_hits(spec, identity, cluster.labels(), Reached::Kubernetes(&[name.to_owned()]))),
-    };
-    let kept = held.iter().map(|((kind, name), classes)| {
-        let mut left = Bits::none(classes.len());
-        classes.iter().filter(|class| hits(*kind, name, *class)).for_each(|class| left.add(class));
-        ((*kind, name.clone()), left)
+/// Somebody without what requests gave them.
+fn as_standing(identity: &Identity, moment: &Moment) -> Identity {
+    Identity { granted: Vec::new(), ..present(identity, moment) }
+}
+
+/// What of it a guardrail speaks of; `on` are the nodes and clusters whose labels it fits.
+fn hit(held: &Held, spec: &GuardrailSpec, identity: &Identity, on: &[Bits; 2]) -> Held {
+    let [nodes, clusters] = on;
+    let kept = held.iter().filter_map(|((kind, name), classes)| {
+        let (speaks, on) = match kind {
+            Reach::Node => (guardrail_speaks_of(spec, identity, Reached::Ssh(&name.parse().ok()?)), nodes),
+            Reach::Cluster => (guardrail_speaks_of(spec, identity, Reached::Kubernetes(std::slice::from_ref(name))), clusters),
+        };
+        speaks.then(|| ((*kind, name.clone()), classes.both(on)))
     });
     kept.filter(|(_, classes)| !classes.is_empty()).collect()
 }

@@ -120,7 +120,7 @@ impl<'a> Reacher<'a> {
         if closed(&one.spec.options, self.identity, self.now).is_some() && !one.spec.dry_run {
             return;
         }
-        let only = one.by.and_then(|grant| grant.only.as_ref()).and_then(|only| only.login.as_ref());
+        let only = only_login(one);
         let logins = self.logins.get(one.role).into_iter().flatten();
         for (rule, logins) in one.spec.allow.ssh.iter().zip(logins).filter(|(rule, _)| allow_fits(rule, node)) {
             for login in logins.iter().filter(|login| only.is_none_or(|only| only == *login)) {
@@ -134,6 +134,7 @@ impl<'a> Reacher<'a> {
     }
 
     fn deny(&self, node: &NodeFacts, one: &Candidate<'_>, left: &mut Vec<Gift<'_, 'a>>) {
+        let only = only_login(one);
         for rule in one.spec.deny.ssh.iter().filter(|rule| deny_fits(rule, node)) {
             let any = rule.logins.contains(&LoginPattern::Any);
             let named: BTreeSet<Login> = rule.logins.iter().flat_map(|pattern| pattern.expand(&self.identity.traits)).collect();
@@ -142,7 +143,8 @@ impl<'a> Reacher<'a> {
                 None => true,
             };
             left.retain(|(login, kind, _)| {
-                let spoken_of = denies(rule, Act::Open(*kind, None)) && (any || named.contains(*login));
+                let counts = only.is_none_or(|only| only == *login);
+                let spoken_of = counts && denies(rule, Act::Open(*kind, None)) && (any || named.contains(*login));
                 !(spoken_of && conditioned(login, *kind))
             });
         }
@@ -152,6 +154,11 @@ impl<'a> Reacher<'a> {
         let target = TargetFacts { kind: "node", name: node.name.as_str(), labels: &node.labels, login: login.as_str() };
         Conditions::new(Facts { identity: self.identity, target: Some(target), kind: kind.as_str(), command: None, now: self.now })
     }
+}
+
+/// The only login for which a role counts.
+fn only_login<'a>(one: &Candidate<'a>) -> Option<&'a Login> {
+    one.by?.only.as_ref()?.login.as_ref()
 }
 
 /// The kinds of session of which a rule may speak, by which `speaks`.
