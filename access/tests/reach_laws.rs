@@ -3,15 +3,17 @@
 
 mod worlds;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use access::decide::{KubeRequest, OpenSession, decide};
+use access::condition::Condition;
+use access::decide::{KubeRequest, OpenSession, Reached, decide, guardrail_hits};
 use access::event::SessionKind;
 use access::identity::{ClusterFacts, Identity, LabelValue, NodeFacts, Origin, Reach, UserId};
-use access::policy::{KubeVerb, PolicySet};
-use access::reach::{Line, Moment, Rows, World, broken, diff, list_target, list_user};
+use access::policy::{GuardrailSpec, KubeVerb, Others, PolicySet};
+use access::reach::{Broken, Line, Moment, Rows, World, broken, diff, list_target, list_user};
 use access::time::Timestamp;
+use access::words::ResourceName;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -238,6 +240,64 @@ proptest! {
         prop_assert_eq!(gained as usize, (&new - &old).len());
         prop_assert_eq!(lost as usize, (&old - &new).len());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_breaks_a_guardrail_is_what_roles_would_give_without_it(
+        before in worlds::world(2, 3, 1),
+        other in worlds::world(2, 3, 1),
+        part in 0_u8..6,
+    ) {
+        let after = changed(&before, &other, part);
+        let breaks = broken(&seen(&before, &before.policy()), &seen(&after, &after.policy()), 10_000);
+        let [was, is] = [&before, &after].map(|world| (broken_by_asking(world), &world.others.guardrails));
+        let lines = |list: &[Broken], rail: &ResourceName| {
+            let found = list.iter().find(|one| one.guardrail == *rail);
+            found.map(|one| told(&one.lines).0).unwrap_or_default()
+        };
+        for (rail, spec) in is.1 {
+            let now = &is.0[rail];
+            let old = was.0.get(rail).filter(|_| was.1.get(rail) == Some(spec)).cloned().unwrap_or_default();
+            prop_assert_eq!(lines(&breaks.new, rail), now - &old);
+            prop_assert_eq!(lines(&breaks.old, rail), now & &old);
+        }
+    }
+}
+
+/// What each guardrail would forbid, were it not there: what `decide` allows to people without requests, when nothing that passes counts.
+fn broken_by_asking(world: &worlds::World) -> BTreeMap<ResourceName, BTreeSet<Triple>> {
+    let mut bare = from_anywhere(world);
+    let passes = |condition: &Option<Condition>| {
+        condition.as_ref().is_some_and(|when| ["time.", "network.", "request."].iter().any(|word| when.to_string().contains(word)))
+    };
+    for role in &mut bare.roles {
+        role.options.hours.clear();
+        role.allow.ssh.iter_mut().filter(|rule| passes(&rule.condition)).for_each(|rule| rule.condition = None);
+        role.allow.kubernetes.iter_mut().filter(|rule| passes(&rule.condition)).for_each(|rule| rule.condition = None);
+        role.deny.ssh.retain(|rule| !passes(&rule.condition));
+        role.deny.kubernetes.retain(|rule| !passes(&rule.condition));
+    }
+    bare.others = Others::default();
+    bare.people.iter_mut().for_each(|one| one.granted.clear());
+    let all = brute(&bare, &bare.policy(), None);
+    let forbidden = |spec: &GuardrailSpec, (user, kind, target, name): &Triple| {
+        let who = bare.people.iter().find(|one| one.name.as_str() == user).expect("somebody");
+        match kind {
+            Reach::Node => {
+                let node = bare.nodes.iter().find(|node| node.name.as_str() == target).expect("a node");
+                guardrail_hits(spec, who, &node.labels, Reached::Ssh(&worlds::name(name)))
+            }
+            Reach::Cluster => {
+                let cluster = bare.clusters.iter().find(|cluster| cluster.name.as_str() == target).expect("a cluster");
+                guardrail_hits(spec, who, &cluster.labels, Reached::Kubernetes(std::slice::from_ref(name)))
+            }
+        }
+    };
+    let broken = |spec: &GuardrailSpec| all.iter().filter(|triple| forbidden(spec, triple)).cloned().collect();
+    world.others.guardrails.iter().map(|(name, spec)| (name.clone(), broken(spec))).collect()
 }
 
 /// Everything, one role, the people, the targets, what is beside the roles, or nothing is another.

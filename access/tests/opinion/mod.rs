@@ -61,7 +61,7 @@ impl Asked<'_> {
             let own = self.who.roles.iter().any(|has| has.as_str() == format!("r{at}"));
             let granted = self.who.granted.iter().any(|grant| {
                 let here = grant.only.as_ref().is_none_or(|only| {
-                    json(&only.kind) == "node"
+                    json(only.kind) == "node"
                         && only.name == self.node.name.as_str()
                         && only.login.as_ref().is_none_or(|login| login.as_str() == self.login)
                 });

@@ -68,7 +68,7 @@ pub(crate) fn role(i: usize, condition: Option<&str>) -> RoleSpec {
         "ssh": [own, {"labels": {"team": [team], "env": ["dev"]}, "logins": ["{{logins}}"]}],
         "kubernetes": [{"labels": {"team": [team]}, "groups": [format!("team:{team}"), "viewers"], "namespaces": [team, "shared-*"], "verbs": ["get", "list", "exec"]}],
     }});
-    if i % 10 == 0 {
+    if i.is_multiple_of(10) {
         all["deny"] = json!({
             "ssh": [{"labels": {"env": ["prod"], "tier": ["db"]}, "logins": ["root"]}],
             "kubernetes": [{"labels": {"env": ["prod"]}, "namespaces": ["*"], "resources": ["secrets"]}],

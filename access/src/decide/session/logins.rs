@@ -112,7 +112,7 @@ impl<'a> Reacher<'a> {
             found.map_or(true, |guarded| guarded.by_request_only && one.by.is_none())
         };
         left.retain(|(login, _, one)| !locked(login) && !guarded(login, one));
-        left.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        left.sort_by_key(|(login, ..)| *login);
         left
     }
 
