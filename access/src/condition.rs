@@ -69,7 +69,12 @@ pub struct TargetFacts<'a> {
 impl Condition {
     /// Whether its answer can change with nothing but the time.
     pub fn depends_on_time(&self) -> bool {
-        self.speaks_of.contains("time")
+        self.speaks_of("time")
+    }
+
+    /// Whether it looks at `user`, `target`, `request`, `time` or `network`.
+    pub fn speaks_of(&self, name: &str) -> bool {
+        self.speaks_of.contains(name)
     }
 
     /// Looks at the facts.

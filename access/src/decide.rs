@@ -14,7 +14,7 @@ use crate::words::{Login, RequestId, RoleName, UserName};
 mod denial;
 mod guard;
 mod kube;
-mod locks;
+pub(crate) mod locks;
 mod login;
 mod offer;
 mod rights;
@@ -28,8 +28,16 @@ pub use kube::KubeDuties;
 pub use locks::locked_agent;
 pub use login::{Admit, LogIn, log_in};
 pub use offer::helping;
-pub use session::{Obligations, allowed_logins, unknown_node};
+pub use session::{Obligations, Reacher, Reaching, allowed_logins, unknown_node};
 pub use who::Note;
+
+/// What [`crate::reach`] asks of many people and targets at once, part by part.
+pub(crate) mod parts {
+    pub(crate) use super::guard::speaks_of as guardrail_speaks_of;
+    pub(crate) use super::kube::{Sample, samples, speaks_of, verb_fits};
+    pub(crate) use super::session::{Act, allows, channel, denies};
+    pub(crate) use super::who::{Conditions, closed, closed_to_all};
+}
 
 /// May this person open such a session there, as that login?
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -102,7 +102,7 @@ fn weekdays(text: &str) -> Option<[bool; 7]> {
         let (first, last) = (day(first)?, day(last)?);
         // `fri-mon` goes over the week's end.
         let count = (last + 7 - first) % 7;
-        (first..=first + count).for_each(|day| on.iter_mut().nth(day % 7).into_iter().for_each(|on| *on = true));
+        (first..=first + count).for_each(|day| on.get_mut(day % 7).into_iter().for_each(|on| *on = true));
     }
     Some(on)
 }

@@ -13,5 +13,6 @@ pub mod hours;
 pub mod identity;
 pub mod network;
 pub mod policy;
+pub mod reach;
 pub mod time;
 pub mod words;

@@ -190,3 +190,40 @@ fn audit_and_administration_need_their_right() {
     );
     assert_eq!(denial.access(&policy()).rule, "default");
 }
+
+#[test]
+fn neither_the_word_of_an_agent_nor_its_silence_meets_a_condition_that_guards() {
+    let rules = |rule: &str, deny: &str| {
+        let role = format!(r#"{{"allow":{{"ssh":[{{"labels":{{"*":["*"]}},"logins":["ubuntu"]{rule}}}]}},"deny":{{"ssh":[{deny}]}}}}"#);
+        PolicySet::build(vec![("r".parse().expect("a name"), serde_json::from_str(&role).expect("a role"))]).expect("no faults")
+    };
+    let allowed = |policy: &PolicySet, value: &str| {
+        let mut question = ask(&["r"], value, "ubuntu", SessionKind::Shell);
+        question.node.labels.values_mut().for_each(|label| label.origin = Origin::Agent);
+        decide(question, policy, NOW).is_ok()
+    };
+    let deny = |when: &str| format!(r#"{{"labels":{{"*":["*"]}},"logins":["*"],"where":"{when}"}}"#);
+    assert!(!allowed(&rules(r#","where":"target.labels.env == 'dev'""#, ""), "dev"), "an allow does not believe the agent");
+    assert!(allowed(&rules(r#","agent_labels":true,"where":"target.labels.env == 'dev'""#, ""), "dev"), "unless it says so");
+    assert!(!allowed(&rules("", &deny("target.labels.env != 'dev'")), "dev"), "an agent talks nobody out of a deny");
+    assert!(!allowed(&rules("", &deny("has(target.labels.env) && target.labels.env == 'bad'")), "bad"), "and may talk somebody into it");
+    assert!(allowed(&rules("", &deny("has(target.labels.env) && target.labels.env == 'bad'")), "dev"));
+}
+
+#[test]
+fn writing_by_sftp_is_denied_alone_and_its_roles_demands_hold() {
+    let policy = |roles: &[(&str, &str)]| {
+        let roles = roles.iter().map(|(name, spec)| (name.parse().expect("a name"), serde_json::from_str(spec).expect("a role")));
+        PolicySet::build(roles.collect()).expect("no faults")
+    };
+    let all = r#"{"allow":{"ssh":[{"labels":{"*":["*"]},"logins":["ubuntu"]}]},"options":{"recording":"off"}}"#;
+    let read = r#"{"allow":{"ssh":[{"labels":{"*":["*"]},"logins":["ubuntu"],"kinds":["sftp_read"]}]},"options":{"recording":"off"}}"#;
+    let no_write = r#"{"deny":{"ssh":[{"labels":{"*":["*"]},"logins":["*"],"kinds":["sftp_write"]}]}}"#;
+    let writes = |policy: &PolicySet| {
+        let permit = decide(ask(&["a", "b"], "prod", "ubuntu", SessionKind::Sftp), policy, NOW).expect("reading is allowed");
+        permit.obligations().sftp_write
+    };
+    assert!(writes(&policy(&[("a", all)])));
+    assert!(!writes(&policy(&[("a", read)])));
+    assert!(!writes(&policy(&[("a", all), ("b", no_write)])), "a deny of one kind takes that one away");
+}

@@ -11,6 +11,7 @@ mod echo;
 mod flood;
 mod machine;
 mod memory;
+mod policy;
 mod processes;
 mod report;
 mod route;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 /// A measure: its name on the command line, and what it does.
 type Measure = (&'static str, fn(&Setup, &mut Report) -> Result<(), String>);
 
-const MEASURES: [Measure; 10] = [
+const MEASURES: [Measure; 11] = [
     ("version", version::measure),
     ("echo", echo::measure),
     ("connect", connect::new_connection),
@@ -41,6 +42,7 @@ const MEASURES: [Measure; 10] = [
     ("sign_in", sign_in::measure),
     ("size", size::measure),
     ("memory", memory::measure),
+    ("policy", policy::measure),
 ];
 
 fn main() -> ExitCode {

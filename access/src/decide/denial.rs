@@ -28,7 +28,7 @@ pub struct Denial {
     pub offer: Option<Box<Offer>>,
     /// What is told beside it.
     #[serde(skip)]
-    pub notes: Vec<Note>,
+    pub notes: Box<[Note]>,
 }
 
 /// An access request that would help.
@@ -100,13 +100,21 @@ impl Denial {
     }
 
     /// A no without words, to be filled.
-    pub(super) const fn bare() -> Self {
-        Self { code: "", rule: String::new(), sentence: String::new(), hint: String::new(), step_up: None, offer: None, notes: Vec::new() }
+    pub(super) fn bare() -> Self {
+        Self {
+            code: "",
+            rule: String::new(),
+            sentence: String::new(),
+            hint: String::new(),
+            step_up: None,
+            offer: None,
+            notes: Box::default(),
+        }
     }
 
     /// The same, with what is told beside it.
     pub(super) fn noting(self, notes: Vec<Note>) -> Self {
-        Self { notes, ..self }
+        Self { notes: notes.into_boxed_slice(), ..self }
     }
 
     /// Whether only something has to be shown or said for it to be a yes.

@@ -38,6 +38,11 @@ pub(super) fn check(identity: &Identity, policy: &PolicySet, labels: &Labels, re
 
 /// Whether a guardrail speaks of this person there.
 pub fn hits(spec: &GuardrailSpec, identity: &Identity, labels: &Labels, reached: Reached<'_>) -> bool {
+    speaks_of(spec, identity, reached) && fits_any_origin(&spec.never.reach.labels, labels)
+}
+
+/// The same on a target whose labels fit.
+pub(crate) fn speaks_of(spec: &GuardrailSpec, identity: &Identity, reached: Reached<'_>) -> bool {
     let reach = &spec.never.reach;
     let both = reach.ssh.is_none() && reach.kubernetes.is_none();
     let done = match reached {
@@ -50,7 +55,7 @@ pub fn hits(spec: &GuardrailSpec, identity: &Identity, labels: &Labels, reached:
             both || reach.kubernetes.as_ref().is_some_and(|kube| kube.groups.is_empty() || kube.groups.iter().any(named))
         }
     };
-    done && is_one_of(&spec.never.who, identity) && fits_any_origin(&reach.labels, labels)
+    done && is_one_of(&spec.never.who, identity)
 }
 
 /// Whether somebody is meant.

@@ -12,6 +12,11 @@ use crate::identity::{Identity, Method, OnlyTarget, Reach};
 use crate::policy::{KubeRule, KubeVerb, Pattern, PolicySet, RoleOptions};
 use crate::time::Timestamp;
 
+mod groups;
+
+pub(super) use groups::gifts;
+pub(crate) use groups::{Sample, samples};
+
 /// As whom a request goes on, and what holds of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeDuties {
@@ -69,27 +74,12 @@ impl<'a> Here<'a> {
     }
 
     fn judge(mut self) -> Result<Yes<KubeDuties>, Denial> {
-        let (policy, cluster) = (self.policy, &self.asked.cluster);
-        locks::install(policy, self.now)?;
-        if !self.roles.iter().any(|one| one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule))) {
-            return Err(self.unreachable());
-        }
-        locks::target(policy, self.now, Reach::Cluster, cluster.name.as_str(), cluster.agent.as_ref(), None)?;
-        if let Some(rule) = self.denied() {
-            let role = rule.split('/').next().unwrap_or_default();
-            let sentence = format!("{} is denied: role {role} denies it by its rule {rule}", self.words());
-            let hint = "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned();
-            return Err(Denial { code: Denial::DENIED, rule, sentence, hint, ..Denial::bare() }.noting(self.conditions.notes));
-        }
-        if closed_to_all(policy, self.identity, self.now).is_some() {
-            return Err(self.closed("the settings"));
-        }
-        let mut allowing = self.allowing();
-        let groups: Vec<String> = allowing.iter().flat_map(|one| one.groups.iter().cloned()).collect();
-        if guard::check(self.identity, policy, &cluster.labels, Reached::Kubernetes(&groups))?.by_request_only {
-            allowing.retain(|one| one.one.by.is_some());
-        }
-        let Some(first) = allowing.first() else { return Err(self.not_allowed()) };
+        self.permitted().map_err(|denial| denial.noting(self.conditions.told()))
+    }
+
+    fn permitted(&mut self) -> Result<Yes<KubeDuties>, Denial> {
+        let (policy, allowing) = (self.policy, self.allowed()?);
+        let first = allowing.first();
         let roles = allowing.iter().map(|one| Demanding { word: format!("role {}", one.one.role), options: &one.one.spec.options });
         let demanding: Vec<Demanding<'_>> =
             roles.chain([Demanding { word: "settings".to_owned(), options: &policy.others().settings.options }]).collect();
@@ -106,12 +96,49 @@ impl<'a> Here<'a> {
         let minute = Timestamp::from_secs(self.now.as_secs().div_euclid(60) * 60).plus(std::time::Duration::from_secs(60));
         let until = [hours_change(all, self.now), granted, self.conditions.timely.then_some(minute)].into_iter().flatten().min();
         Ok(Yes {
-            rule: format!("{}/allow.kubernetes[{}]", first.one.role, first.place),
-            by: first.one.by.map(|grant| grant.request.clone()),
+            rule: first.map(|first| format!("{}/allow.kubernetes[{}]", first.one.role, first.place)).unwrap_or_default(),
+            by: first.and_then(|first| first.one.by).map(|grant| grant.request.clone()),
             duties: KubeDuties { user, groups: groups.into_iter().collect(), obligations },
             until,
-            notes: self.conditions.notes,
+            notes: self.conditions.told(),
         })
+    }
+
+    /// The rules that allow it, for now but for what has to be shown first; none where a guardrail leaves none.
+    fn allowed(&mut self) -> Result<Vec<Allowing<'a>>, Denial> {
+        let (policy, cluster) = (self.policy, &self.asked.cluster);
+        locks::install(policy, self.now)?;
+        if !self.roles.iter().any(|one| one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule))) {
+            return Err(self.unreachable());
+        }
+        locks::target(policy, self.now, Reach::Cluster, cluster.name.as_str(), cluster.agent.as_ref(), None)?;
+        if let Some(rule) = self.denied() {
+            let role = rule.split('/').next().unwrap_or_default();
+            let sentence = format!("{} is denied: role {role} denies it by its rule {rule}", self.words());
+            let hint = "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned();
+            return Err(
+                Denial { code: Denial::DENIED, rule, sentence, hint, ..Denial::bare() }.noting(std::mem::take(&mut self.conditions.notes))
+            );
+        }
+        if closed_to_all(policy, self.identity, self.now).is_some() {
+            return Err(self.closed("the settings"));
+        }
+        let mut allowing = self.allowing();
+        let groups: Vec<String> = allowing.iter().flat_map(|one| one.groups.iter().cloned()).collect();
+        if !allowing.is_empty() && guard::check(self.identity, policy, &cluster.labels, Reached::Kubernetes(&groups))?.by_request_only {
+            allowing.retain(|one| one.one.by.is_some());
+            if allowing.is_empty() {
+                let sentence = format!("{} is allowed by an approved access request only: a guardrail says so", self.words());
+                return Err(Denial {
+                    code: Denial::GUARDRAIL,
+                    rule: "guardrail".to_owned(),
+                    sentence,
+                    hint: "Ask for access.".to_owned(),
+                    ..Denial::bare()
+                });
+            }
+        }
+        if allowing.is_empty() { Err(self.not_allowed()) } else { Ok(allowing) }
     }
 
     fn reaches(&self, rule: &KubeRule) -> bool {
@@ -123,9 +150,9 @@ impl<'a> Here<'a> {
         for one in self.roles.clone() {
             for (i, rule) in one.spec.deny.kubernetes.iter().enumerate() {
                 let name = || format!("{}/deny.kubernetes[{i}]", one.role);
-                let verb = rule.verbs.is_empty() || rule.verbs.contains(&self.asked.verb);
-                let fits = selects(&rule.labels, &self.asked.cluster.labels, true) && verb && speaks_of(rule, self.asked);
-                if !fits || !self.conditions.hold(rule.condition.as_ref(), name, true) {
+                let spoken_of = verb_fits(rule, self.asked.verb, true) && speaks_of(rule, &self.asked.what());
+                let fits = selects(&rule.labels, &self.asked.cluster.labels, true) && spoken_of;
+                if !fits || !self.conditions.deny(rule.condition.as_ref(), name) {
                     continue;
                 }
                 if one.spec.dry_run {
@@ -143,18 +170,20 @@ impl<'a> Here<'a> {
     fn allowing(&mut self) -> Vec<Allowing<'a>> {
         let mut all = Vec::new();
         for one in self.roles.clone() {
-            if closed(&one.spec.options, self.identity, self.now).is_some() && !one.spec.dry_run {
+            let shut = closed(&one.spec.options, self.identity, self.now);
+            if shut.is_some() && !one.spec.dry_run {
                 continue;
             }
             for (place, rule) in one.spec.allow.kubernetes.iter().enumerate() {
-                let unnamed = rule.verbs.is_empty() && self.asked.verb != KubeVerb::Proxy;
-                let verb = unnamed || rule.verbs.contains(&self.asked.verb);
-                if !(self.reaches(rule) && verb && speaks_of(rule, self.asked)) {
+                if !(self.reaches(rule) && verb_fits(rule, self.asked.verb, false) && speaks_of(rule, &self.asked.what())) {
                     continue;
                 }
                 let groups: Vec<String> = rule.groups.iter().flat_map(|group| group.expand(&self.identity.traits)).collect();
                 let name = || format!("{}/allow.kubernetes[{place}]", one.role);
-                if !groups.is_empty() && self.conditions.hold(rule.condition.as_ref(), name, false) {
+                if !groups.is_empty() && self.conditions.allow(rule.condition.as_ref(), rule.agent_labels, name) {
+                    if let Some(shut) = shut {
+                        self.conditions.notes.push(Note::closed(one.role, shut));
+                    }
                     let user = rule.user.as_ref().and_then(|user| user.expand(&self.identity.traits).into_iter().next());
                     all.push(Allowing { one, place, groups, user });
                 }
@@ -188,32 +217,53 @@ impl<'a> Here<'a> {
         }
     }
 
-    fn not_allowed(self) -> Denial {
+    fn not_allowed(&self) -> Denial {
         let words = self.words();
         let shut = self.roles.iter().find(|one| {
-            let fits = one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule) && speaks_of(rule, self.asked));
+            let fits = one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule) && speaks_of(rule, &self.asked.what()));
             fits && closed(&one.spec.options, self.identity, self.now).is_some()
         });
         if let Some(one) = shut {
-            return self.closed(&format!("role {}", one.role)).noting(self.conditions.notes.clone());
+            return self.closed(&format!("role {}", one.role));
         }
         let sentence = format!("{words} is not allowed: no role of {} allows it there", self.identity.name);
         let hint = "A role would have to allow that verb on that resource in that namespace.";
-        Denial::by_default(Denial::KUBERNETES, sentence, hint).noting(self.conditions.notes)
+        Denial::by_default(Denial::KUBERNETES, sentence, hint)
+    }
+}
+
+/// Whether a rule speaks of a verb: one that names none allows all but `proxy`, and denies all.
+pub(crate) fn verb_fits(rule: &KubeRule, verb: KubeVerb, deny: bool) -> bool {
+    rule.verbs.contains(&verb) || (rule.verbs.is_empty() && (deny || verb != KubeVerb::Proxy))
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct What<'a> {
+    namespace: Option<&'a str>,
+    api_group: &'a str,
+    resource: &'a str,
+    name: Option<&'a str>,
+}
+
+impl KubeRequest {
+    fn what(&self) -> What<'_> {
+        let (namespace, name) = (self.namespace.as_deref(), self.name.as_deref());
+        What { namespace, api_group: &self.api_group, resource: &self.resource, name }
     }
 }
 
 /// Whether namespace, group, resource and name fit.
-fn speaks_of(rule: &KubeRule, asked: &KubeRequest) -> bool {
+pub(crate) fn speaks_of(rule: &KubeRule, what: &What<'_>) -> bool {
     let any = |patterns: &[Pattern], text: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(text));
-    let namespace = match &asked.namespace {
+    let namespace = match what.namespace {
         Some(namespace) => rule.namespaces.iter().any(|pattern| pattern.matches(namespace)),
         None => rule.namespaces.iter().any(Pattern::is_any),
     };
-    let name = match &asked.name {
+    let name = match what.name {
         Some(name) => any(&rule.names, name),
         // A list shows every name.
         None => rule.names.is_empty() || rule.names.iter().any(Pattern::is_any),
     };
-    namespace && name && any(&rule.api_groups, &asked.api_group) && any(&rule.resources, &asked.resource)
+    namespace && name && any(&rule.api_groups, what.api_group) && any(&rule.resources, what.resource)
 }

@@ -10,7 +10,7 @@ use crate::words::{AgentId, Login};
 ///
 /// # Errors
 /// The denial of the first such lock.
-pub(super) fn person(identity: &Identity, policy: &PolicySet, now: Timestamp) -> Result<(), Denial> {
+pub(crate) fn person(identity: &Identity, policy: &PolicySet, now: Timestamp) -> Result<(), Denial> {
     let roles = || identity.roles.iter().chain(identity.granted.iter().filter(|grant| grant.until > now).map(|grant| &grant.role));
     let is_bot = identity.auth.method == Method::Bot;
     let hits = |target: &LockTarget| {
@@ -26,7 +26,7 @@ pub(super) fn person(identity: &Identity, policy: &PolicySet, now: Timestamp) ->
 ///
 /// # Errors
 /// The denial.
-pub(super) fn install(policy: &PolicySet, now: Timestamp) -> Result<(), Denial> {
+pub(crate) fn install(policy: &PolicySet, now: Timestamp) -> Result<(), Denial> {
     first(policy, now, |target| target.all)
 }
 
@@ -34,7 +34,7 @@ pub(super) fn install(policy: &PolicySet, now: Timestamp) -> Result<(), Denial> 
 ///
 /// # Errors
 /// The denial of the first such lock.
-pub(super) fn target(
+pub(crate) fn target(
     policy: &PolicySet,
     now: Timestamp,
     kind: Reach,

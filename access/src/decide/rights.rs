@@ -2,7 +2,7 @@
 
 use super::denial::Denial;
 use super::session::selects;
-use super::who::{Candidate, Conditions, candidates, closed, closed_to_all, standing};
+use super::who::{Candidate, Conditions, Note, candidates, closed, closed_to_all, standing};
 use super::{Administer, Audit, AuditAsk, Doing, Review, Yes, sealed};
 use crate::condition::Facts;
 use crate::identity::Identity;
@@ -28,16 +28,18 @@ impl sealed::Judge for Audit {
             speaks(rule) && self.of.as_ref().map_or(everybody, |of| is_about(rule, of, true))
         };
         let place = |rules: &[AuditRule], fits: &dyn Fn(&AuditRule) -> bool| rules.iter().position(fits);
-        let Roles { all, open } = Roles::of(&self.identity, policy, now);
+        let Roles { all, open, tried } = Roles::of(&self.identity, policy, now);
         let denied = all.iter().find_map(|one| Some(format!("{}/deny.audit[{}]", one.role, place(&one.spec.deny.audit, &denies)?)));
+        let noted = tried.iter().filter(|one| place(&one.spec.deny.audit, &denies).is_some());
+        let notes: Vec<Note> = noted.map(|one| would_deny(one, "audit", &format!("{} this", self.identity.name))).collect();
         let allowed = open.iter().find_map(|one| Some(format!("{}/allow.audit[{}]", one.role, place(&one.spec.allow.audit, &allows)?)));
         if let (None, Some(rule)) = (&denied, allowed) {
-            return Ok(Yes::plain(rule, ()));
+            return Ok(Yes { notes, ..Yes::plain(rule, ()) });
         }
         if self.own && self.action == AuditAsk::Sessions(AuditAction::List) {
-            return Ok(Yes::plain("own".to_owned(), ()));
+            return Ok(Yes { notes, ..Yes::plain("own".to_owned(), ()) });
         }
-        Err(self.denial(denied))
+        Err(self.denial(denied).noting(notes))
     }
 }
 
@@ -84,7 +86,7 @@ impl sealed::Judge for Administer {
 
     fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<()>, Denial> {
         let (kind, level) = (self.kind.as_str(), self.level.as_str());
-        let Roles { all, open } = Roles::of(&self.identity, policy, now);
+        let Roles { all, open, tried } = Roles::of(&self.identity, policy, now);
         let speaks = |rights: &Rights, deny: bool| {
             // What is denied takes what is above it along.
             let reaches = |of| if deny { of <= self.level } else { of >= self.level };
@@ -93,8 +95,10 @@ impl sealed::Judge for Administer {
         let denied = all.iter().find(|one| speaks(&one.spec.deny, true));
         let allowed = open.iter().find(|one| speaks(&one.spec.allow, false));
         let name = &self.identity.name;
+        let noted = tried.iter().filter(|one| speaks(&one.spec.deny, true));
+        let notes: Vec<Note> = noted.map(|one| would_deny(one, "administer", &format!("{name} to {level} {kind}s"))).collect();
         match (denied, allowed) {
-            (None, Some(one)) => Ok(Yes::plain(format!("{}/allow.administer", one.role), ())),
+            (None, Some(one)) => Ok(Yes { notes, ..Yes::plain(format!("{}/allow.administer", one.role), ()) }),
             (Some(one), _) => Err(Denial {
                 rule: format!("{}/deny.administer", one.role),
                 ..Denial::by_default(
@@ -126,14 +130,18 @@ impl sealed::Judge for Review {
         if *name == self.requester {
             return Err(no("nobody decides their own request".to_owned(), "Ask somebody else who may decide it."));
         }
-        let roles: Vec<Candidate<'_>> =
-            standing(&self.identity, policy).into_iter().filter(|one| closed(&one.spec.options, &self.identity, now).is_none()).collect();
+        let everywhere = closed_to_all(policy, &self.identity, now).is_none();
+        let open = |one: &Candidate<'_>| everywhere && closed(&one.spec.options, &self.identity, now).is_none();
+        let roles: Vec<Candidate<'_>> = standing(&self.identity, policy).into_iter().filter(open).collect();
         let facts = Facts { identity: &self.identity, target: None, kind: "review", command: None, now };
         let mut conditions = Conditions::new(facts);
-        let denying = standing(&self.identity, policy).into_iter().find(|one| {
+        let denying = standing(&self.identity, policy).into_iter().filter(|one| {
             let rights = &one.spec.deny.review;
-            rights.roles.contains(role) && conditions.hold(rights.condition.as_ref(), || format!("{}/deny.review", one.role), true)
+            rights.roles.contains(role) && conditions.deny(rights.condition.as_ref(), || format!("{}/deny.review", one.role))
         });
+        let (tried, denying): (Vec<_>, Vec<_>) = denying.partition(|one| one.spec.dry_run);
+        conditions.notes.extend(tried.iter().map(|one| would_deny(one, "review", &format!("{name} to decide requests for {role}"))));
+        let denying = denying.first();
         if let Some(one) = denying {
             let sentence = format!("{name} may not decide requests for {role}: role {} denies it", one.role);
             let rule = format!("{}/deny.review", one.role);
@@ -151,7 +159,7 @@ impl sealed::Judge for Review {
                 .find(|one| {
                     let rights = &one.spec.allow.review;
                     rights.roles.contains(role)
-                        && conditions.hold(rights.condition.as_ref(), || format!("{}/allow.review", one.role), false)
+                        && conditions.allow(rights.condition.as_ref(), true, || format!("{}/allow.review", one.role))
                 })
                 .map(|one| format!("{}/allow.review", one.role)),
         };
@@ -166,10 +174,16 @@ impl sealed::Judge for Review {
     }
 }
 
-/// The person's roles: those that deny, from wherever and whenever; and those that give something from here and now.
+/// What a role that is tried out would deny.
+fn would_deny(one: &Candidate<'_>, part: &str, what: &str) -> Note {
+    Note::WouldDeny { rule: format!("{}/deny.{part}", one.role), sentence: format!("role {} would deny {what}", one.role) }
+}
+
+/// The person's roles: those that deny, from wherever and whenever; those that give something from here and now; those that are tried out.
 struct Roles<'a> {
     all: Vec<Candidate<'a>>,
     open: Vec<Candidate<'a>>,
+    tried: Vec<Candidate<'a>>,
 }
 
 impl<'a> Roles<'a> {
@@ -178,6 +192,7 @@ impl<'a> Roles<'a> {
         let everywhere = closed_to_all(policy, identity, now).is_none();
         let open = |one: &&Candidate<'_>| everywhere && closed(&one.spec.options, identity, now).is_none();
         let open = all.iter().filter(open).copied().collect();
-        Self { all: all.into_iter().filter(|one| !one.spec.dry_run).collect(), open }
+        let (tried, all) = all.into_iter().partition(|one| one.spec.dry_run);
+        Self { all, open, tried }
     }
 }

@@ -18,7 +18,7 @@ use crate::words::{Login, RoleName};
 mod logins;
 mod words;
 
-pub use logins::allowed_logins;
+pub use logins::{Reacher, Reaching, allowed_logins};
 pub use words::unknown_node;
 
 /// What a session must keep to: the strictest of what the allowing roles demand.
@@ -81,13 +81,13 @@ impl Obligations {
 
 /// What is asked for on a node.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Act<'a> {
+pub(crate) enum Act<'a> {
     Open(ChannelKind, Option<&'a str>),
     Forward(&'a str, u16),
 }
 
 impl Act<'_> {
-    pub(super) const fn kind(self) -> ChannelKind {
+    pub(crate) const fn kind(self) -> ChannelKind {
         match self {
             Self::Open(kind, _) => kind,
             Self::Forward(..) => ChannelKind::Forward,
@@ -95,7 +95,7 @@ impl Act<'_> {
     }
 }
 
-pub(super) const fn channel(kind: SessionKind) -> ChannelKind {
+pub(crate) const fn channel(kind: SessionKind) -> ChannelKind {
     match kind {
         SessionKind::Shell => ChannelKind::Shell,
         SessionKind::Exec => ChannelKind::Exec,
@@ -112,11 +112,7 @@ impl sealed::Judge for OpenSession {
 
     fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<Obligations>, Denial> {
         let act = Act::Open(channel(self.kind), self.command.as_deref());
-        let mut here = Here::new(&self.identity, &self.node, &self.login, policy, now);
-        let answer = here.judge(act, self.begun.unwrap_or(now)).map(|mut yes| {
-            yes.duties.sftp_write = here.allowing(Act::Open(ChannelKind::SftpWrite, None)).next().is_some();
-            yes
-        });
+        let answer = Here::new(&self.identity, &self.node, &self.login, policy, now).judge(act, self.begun.unwrap_or(now));
         answer.map_err(|denial| {
             offer::add(denial, &self.identity, policy, now, &self.target(), |identity| {
                 OpenSession { identity, ..self.clone() }.judge_plain(policy, now)
@@ -142,7 +138,9 @@ impl OpenSession {
     fn judge_plain(&self, policy: &PolicySet, now: Timestamp) -> Result<(), Denial> {
         locks::person(&self.identity, policy, now)?;
         let act = Act::Open(channel(self.kind), self.command.as_deref());
-        Here::new(&self.identity, &self.node, &self.login, policy, now).judge(act, self.begun.unwrap_or(now)).map(|_| ())
+        let mut here = Here::new(&self.identity, &self.node, &self.login, policy, now);
+        here.plain = true;
+        here.permitted(act, self.begun.unwrap_or(now)).map(|_| ())
     }
 
     fn target(&self) -> crate::identity::OnlyTarget {
@@ -185,6 +183,8 @@ struct Here<'a> {
     conditions: Conditions<'a>,
     /// Rules that fit and give nothing for now.
     held: Vec<(&'a RoleName, Held)>,
+    /// Whether nobody reads the words of a no.
+    plain: bool,
 }
 
 impl<'a> Here<'a> {
@@ -193,15 +193,45 @@ impl<'a> Here<'a> {
         let facts = TargetFacts { kind: "node", name: node.name.as_str(), labels: &node.labels, login: login.as_str() };
         let facts = Facts { identity, target: Some(facts), kind: "", command: None, now };
         let roles = candidates(identity, policy, now, Some(target));
-        Self { identity, policy, now, roles, node, login, conditions: Conditions::new(facts), held: Vec::new() }
+        Self { identity, policy, now, roles, node, login, conditions: Conditions::new(facts), held: Vec::new(), plain: false }
     }
 
     fn judge(&mut self, act: Act<'a>, moment: Timestamp) -> Result<Yes<Obligations>, Denial> {
-        if let Act::Open(kind, command) = act {
-            (self.conditions.facts.kind, self.conditions.facts.command) = (kind.as_str(), command);
-        } else {
-            self.conditions.facts.kind = ChannelKind::Forward.as_str();
+        let allowing = self.permitted(act, moment)?;
+        // Writing by sftp is a question of its own, and what its roles demand holds of the whole session.
+        let write = match act {
+            Act::Open(ChannelKind::SftpRead, _) => self.permitted(Act::Open(ChannelKind::SftpWrite, None), moment),
+            _ => Ok(Vec::new()),
+        };
+        let write = write.unwrap_or_else(|denial| {
+            self.conditions.notes.extend(denial.notes);
+            Vec::new()
+        });
+        let all: Vec<Allowing<'a>> = allowing.iter().chain(&write).copied().collect();
+        let options: Vec<&RoleOptions> = all.iter().map(|one| &one.one.spec.options).collect();
+        let mut duties = Obligations::strictest(&options, &self.policy.others().settings.options);
+        duties.sftp_write = !write.is_empty();
+        if self.identity.auth.method == Method::BreakGlass {
+            duties.record_all();
         }
+        let first = allowing.first();
+        Ok(Yes {
+            rule: first.map(|first| format!("{}/allow.ssh[{}]", first.one.role, first.place)).unwrap_or_default(),
+            duties,
+            by: first.and_then(|first| first.one.by).map(|grant| grant.request.clone()),
+            until: self.until(&all),
+            notes: self.conditions.told(),
+        })
+    }
+
+    /// The rules that allow it, never none, when all that they demand is shown and said.
+    fn permitted(&mut self, act: Act<'a>, moment: Timestamp) -> Result<Vec<Allowing<'a>>, Denial> {
+        self.conditions.facts.kind = act.kind().as_str();
+        self.conditions.facts.command = if let Act::Open(_, command) = act { command } else { None };
+        self.allowed(act, moment).map_err(|denial| denial.noting(self.conditions.told()))
+    }
+
+    fn allowed(&mut self, act: Act<'a>, moment: Timestamp) -> Result<Vec<Allowing<'a>>, Denial> {
         locks::install(self.policy, self.now)?;
         // Whoever reaches no such node learns nothing from its deny rules either, not even that it exists.
         if !self.reached() {
@@ -211,35 +241,29 @@ impl<'a> Here<'a> {
         locks::target(self.policy, self.now, Reach::Node, node.as_str(), self.node.agent.as_ref(), Some(self.login))?;
         let guarded = guard::check(self.identity, self.policy, &self.node.labels, Reached::Ssh(self.login))?;
         if let Some(rule) = self.denied(act) {
-            return Err(self.denied_by(rule).noting(std::mem::take(&mut self.conditions.notes)));
+            return Err(self.denied_by(rule));
         }
         if let Some(shut) = closed_to_all(self.policy, self.identity, self.now) {
             return Err(self.closed_by("the settings", "settings/options", shut));
         }
-        let mut allowing: Vec<Allowing<'a>> = self.allowing(act).collect();
+        let mut allowing: Vec<Allowing<'a>> = self.allowing(act);
         if guarded.by_request_only {
             allowing.retain(|one| one.one.by.is_some());
         }
-        let Some(first) = allowing.first().copied() else {
-            let denial = if guarded.by_request_only { self.by_request_only() } else { self.not_allowed(act) };
-            return Err(denial.noting(std::mem::take(&mut self.conditions.notes)));
-        };
+        if allowing.is_empty() {
+            return Err(if self.plain {
+                Denial::bare()
+            } else if guarded.by_request_only {
+                self.by_request_only()
+            } else {
+                self.not_allowed(act)
+            });
+        }
         let demanding = self.demanding(&allowing);
         // Last, so that nobody is asked to show who they are for what they may not do anyway.
         step_up::check(&self.identity.auth, moment, &demanding)?;
         self.reasoned(&demanding)?;
-        let options: Vec<&RoleOptions> = allowing.iter().map(|one| &one.one.spec.options).collect();
-        let mut duties = Obligations::strictest(&options, &self.policy.others().settings.options);
-        if self.identity.auth.method == Method::BreakGlass {
-            duties.record_all();
-        }
-        Ok(Yes {
-            rule: format!("{}/allow.ssh[{}]", first.one.role, first.place),
-            duties,
-            by: first.one.by.map(|grant| grant.request.clone()),
-            until: self.until(&allowing),
-            notes: std::mem::take(&mut self.conditions.notes),
-        })
+        Ok(allowing)
     }
 
     /// What is demanded, role by role, and by the settings.
@@ -283,7 +307,7 @@ impl<'a> Here<'a> {
                 let name = || format!("{}/deny.ssh[{i}]", one.role);
                 let named = |pattern: &LoginPattern| pattern.matches(self.login, &self.identity.traits);
                 let spoken_of = deny_fits(rule, self.node) && denies(rule, act) && rule.logins.iter().any(named);
-                if !spoken_of || !self.conditions.hold(rule.condition.as_ref(), name, true) {
+                if !spoken_of || !self.conditions.deny(rule.condition.as_ref(), name) {
                     continue;
                 }
                 if one.spec.dry_run {
@@ -298,7 +322,7 @@ impl<'a> Here<'a> {
     }
 
     /// The roles that allow it: the first rule of each. What holds others back is kept for the words of a no.
-    fn allowing(&mut self, act: Act<'_>) -> std::vec::IntoIter<Allowing<'a>> {
+    fn allowing(&mut self, act: Act<'_>) -> Vec<Allowing<'a>> {
         let mut all = Vec::new();
         for one in self.roles.clone() {
             let shut = closed(&one.spec.options, self.identity, self.now);
@@ -308,24 +332,21 @@ impl<'a> Here<'a> {
                     continue;
                 }
                 match shut {
-                    Some(shut) if one.spec.dry_run => {
-                        let sentence = format!("role {} would give nothing {}", one.role, words::closed(shut));
-                        self.conditions.notes.push(Note::WouldDeny { rule: format!("{}/options", one.role), sentence });
-                    }
+                    Some(shut) if one.spec.dry_run => self.conditions.notes.push(Note::closed(one.role, shut)),
                     Some(shut) => {
                         self.held.push((one.role, Held::Closed(shut)));
                         break;
                     }
                     None => {}
                 }
-                if self.conditions.hold(rule.condition.as_ref(), || format!("{}/allow.ssh[{place}]", one.role), false) {
+                if self.conditions.allow(rule.condition.as_ref(), rule.agent_labels, || format!("{}/allow.ssh[{place}]", one.role)) {
                     all.push(Allowing { one, place });
                     break;
                 }
                 self.held.push((one.role, Held::Condition));
             }
         }
-        all.into_iter()
+        all
     }
 }
 
@@ -340,7 +361,7 @@ fn deny_fits(rule: &SshRule, node: &NodeFacts) -> bool {
 }
 
 /// Whether a selector fits these labels. Empty fits nothing.
-pub(super) fn selects(selector: &Selector, labels: &Labels, agent_labels: bool) -> bool {
+pub(crate) fn selects(selector: &Selector, labels: &Labels, agent_labels: bool) -> bool {
     let one = |key: &String, patterns: &Vec<crate::policy::Pattern>| {
         if key == "*" {
             return patterns.iter().any(crate::policy::Pattern::is_any);
@@ -357,7 +378,7 @@ fn logs_in(pattern: &LoginPattern, login: &Login, traits: &BTreeMap<String, Vec<
 }
 
 /// Whether an allow rule speaks of this. An exec of a rule with commands without one that fits is none; asked without a command, any may.
-fn allows(rule: &SshRule, act: Act<'_>) -> bool {
+pub(crate) fn allows(rule: &SshRule, act: Act<'_>) -> bool {
     let kind = act.kind();
     let forwards = kind == ChannelKind::Forward && rule.kinds.is_empty() && !rule.forwards.is_empty();
     let spoken_of = rule.kinds.contains(&kind) || forwards || (rule.kinds.is_empty() && ChannelKind::USUAL.contains(&kind));
@@ -372,7 +393,7 @@ fn allows(rule: &SshRule, act: Act<'_>) -> bool {
 }
 
 /// Whether a deny rule speaks of this: without kinds, of everything; without forwards, of every forward.
-fn denies(rule: &SshRule, act: Act<'_>) -> bool {
+pub(crate) fn denies(rule: &SshRule, act: Act<'_>) -> bool {
     let kind = act.kind();
     let spoken_of = rule.kinds.is_empty() || rule.kinds.contains(&kind);
     spoken_of

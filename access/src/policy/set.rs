@@ -118,6 +118,14 @@ impl PolicySet {
         Self { roles, others, digest: hash.finalize().to_hex().to_string() }
     }
 
+    /// The same policy with something left out of it, to ask what would be. It keeps its digest, since it is never in force.
+    pub(crate) fn supposing(&self, role: impl Fn(&mut RoleSpec), others: impl FnOnce(&mut Others)) -> Self {
+        let mut supposed = self.clone();
+        supposed.roles.values_mut().for_each(role);
+        others(&mut supposed.others);
+        supposed
+    }
+
     /// blake3 of the content, hex: the same for the same content in any order.
     pub fn digest(&self) -> &str {
         &self.digest

@@ -28,14 +28,6 @@ pub(super) fn no_reason(word: &str) -> Denial {
     }
 }
 
-/// After `gives nothing`.
-pub(super) const fn closed(shut: Closed) -> &'static str {
-    match shut {
-        Closed::Network => "from your network",
-        Closed::Hours => "at this time",
-    }
-}
-
 impl Here<'_> {
     pub(super) fn denied_by(&self, rule: String) -> Denial {
         let role = rule.split('/').next().unwrap_or_default();
@@ -89,9 +81,10 @@ impl Here<'_> {
             let sentence = format!("a forward to {host} port {port} as {login}@{name} is not allowed: no role allows it");
             return Denial::by_default(Denial::FORWARD, sentence, "A role would have to name it under forwards.");
         }
-        let kinds: std::collections::BTreeSet<&str> = self.kinds_left().into_iter().filter(|kind| *kind != act.kind()).map(word).collect();
+        let left = self.kinds_left();
+        let kinds: std::collections::BTreeSet<&str> = left.iter().copied().filter(|kind| *kind != act.kind()).map(word).collect();
         let kinds: Vec<String> = kinds.into_iter().map(str::to_owned).collect();
-        if matches!(act, Act::Open(ChannelKind::Exec, Some(_))) && self.kinds_left().contains(&ChannelKind::Exec) {
+        if matches!(act, Act::Open(ChannelKind::Exec, Some(_))) && left.contains(&ChannelKind::Exec) {
             let sentence = format!("this command on {login}@{name} is not allowed: only others are");
             return Denial::by_default(Denial::KIND, sentence, "A role would have to name it under commands.");
         }
@@ -106,14 +99,18 @@ impl Here<'_> {
         self.no_login()
     }
 
-    /// The kinds that are left to this login there.
+    /// The kinds that are left to this login there. What is noted on the way is about other questions, and told to nobody.
     fn kinds_left(&mut self) -> Vec<ChannelKind> {
+        let (kind, notes) = (self.conditions.facts.kind, std::mem::take(&mut self.conditions.notes));
         let kinds = ChannelKind::ALL.into_iter().filter(|kind| *kind != ChannelKind::Forward);
-        let left = |here: &mut Self, kind| {
-            let act = Act::Open(kind, None);
-            here.allowing(act).next().is_some() && here.denied(act).is_none()
-        };
-        kinds.filter(|kind| left(self, *kind)).collect()
+        let left = kinds.filter(|kind| {
+            let act = Act::Open(*kind, None);
+            self.conditions.facts.kind = kind.as_str();
+            !self.allowing(act).is_empty() && self.denied(act).is_none()
+        });
+        let left = left.collect();
+        (self.conditions.facts.kind, self.conditions.notes) = (kind, notes);
+        left
     }
 
     fn no_login(&self) -> Denial {
