@@ -107,6 +107,19 @@ impl Condition {
     }
 }
 
+/// Where a text stops being CEL, in bytes, and what is wrong there; none where its spelling is good, or where its size or depth is what
+/// is wrong. Only a better answer to a text that is no [`Condition`].
+pub fn misspelt(text: &str) -> Option<(usize, String)> {
+    bounds::check(text).ok()?;
+    let errors = Program::compile(text).err()?.errors;
+    let first = errors.iter().min_by_key(|error| error.pos)?;
+    let (line, column) = (usize::try_from(first.pos.0).ok()?, usize::try_from(first.pos.1).ok()?);
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let within = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+    Some((start + within, cut(first.msg.trim_start_matches("Syntax error: "))))
+}
+
 fn variable(name: &str, facts: &Facts<'_>) -> Value {
     let Facts { identity, target, kind, command, now } = facts;
     let text = |text: &str| Value::from(text.to_owned());

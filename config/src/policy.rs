@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::str::FromStr;
 
-use access::policy::{Resource, ResourceKind};
+use access::policy::{Resource, ResourceKind, Stated};
 use access::words::BadName;
 
 use crate::faults::{Fault, Source, meant};
@@ -13,19 +13,28 @@ use crate::read::Reader;
 use crate::secrets;
 use crate::tree::{Node, Value, documents};
 
+mod beside;
 mod bot;
+mod condition;
 mod connector;
+mod declared;
+mod options;
 mod parts;
+mod place;
 mod places;
 mod role;
+mod spec;
 mod user;
+
+pub use place::{place_fault, unknown_role};
+use spec::Spec;
 
 /// Reads all resources of a text. `known_traits` are the names of traits that people are known to have; with it, a
 /// template whose trait neither they nor the users of this text have is a fault. Without it only its spelling counts.
 ///
 /// # Errors
 /// Every fault in the order of the text, at most 100.
-pub fn resources(file: &str, text: &str, known_traits: Option<&BTreeSet<String>>) -> Result<Vec<Resource>, Vec<Fault>> {
+pub fn resources(file: &str, text: &str, known_traits: Option<&BTreeSet<String>>) -> Result<Vec<Stated>, Vec<Fault>> {
     let shown = secrets::hidden(text);
     let source = Source { file, text, shown: &shown };
     let mut faults = Vec::new();
@@ -33,44 +42,18 @@ pub fn resources(file: &str, text: &str, known_traits: Option<&BTreeSet<String>>
     let mut read = Reader::new(&source, faults);
     let (mut all, mut names, mut templates) = (Vec::new(), BTreeSet::new(), Vec::new());
     for tree in declared(&mut read, &trees) {
-        let Some((resource, name_at)) = resource(&mut read, tree, &mut templates) else { continue };
-        if !names.insert((resource.kind(), resource.name().to_owned())) {
-            let message = format!("{} {} is declared twice", resource.kind().as_str(), resource.name());
+        let Some((stated, name_at)) = stated(&mut read, tree, &mut templates) else { continue };
+        let (kind, name) = (stated.resource.kind(), stated.resource.name().to_owned());
+        if !names.insert((kind, name.clone())) {
+            let message = format!("{} {name} is declared twice", kind.as_str());
             read.fault(&name_at, message, "join the two, or rename one");
         }
-        all.push(resource);
+        all.push(stated);
     }
     if let Some(known) = known_traits {
         unknown_traits(&mut read, &all, known, &templates);
     }
     read.end(all)
-}
-
-/// That there is no such role, shown where the user of this name asks for it; none where this text does not.
-pub fn unknown_role(file: &str, text: &str, user: &str, role: &str, known: &[&str]) -> Option<Fault> {
-    let shown = secrets::hidden(text);
-    let source = Source { file, text, shown: &shown };
-    let trees = documents(&source, &mut Vec::new());
-    let mut read = Reader::new(&source, Vec::new());
-    for tree in declared(&mut read, &trees) {
-        let fields = read.fields(tree, "a resource", &["kind", "name", "spec"]);
-        let is =
-            |key: &str, wanted: &str| matches!(fields.get(key).map(|node| &node.value), Some(Value::Scalar { text, .. }) if text == wanted);
-        if !(is("kind", "user") && is("name", user)) {
-            continue;
-        }
-        let spec = fields.get("spec").map(|spec| read.fields(spec, "a user", &["roles", "traits"]));
-        let roles = spec.and_then(|spec| spec.get("roles")).map(|roles| read.list(roles, "roles")).unwrap_or_default();
-        let named = roles.iter().find(|item| matches!(&item.value, Value::Scalar { text, .. } if text == role));
-        if let Some(node) = named {
-            let remedy = match meant(role, known.iter().copied()) {
-                near if near.starts_with("did you mean") => near,
-                _ => "declare the role, or take it from the user".to_owned(),
-            };
-            return Some(source.fault(&node.at, format!("there is no role {role}, here or on the server"), remedy));
-        }
-    }
-    None
 }
 
 /// The resources of all documents: a document itself, or those of a list as `naru get --json` gives it.
@@ -91,55 +74,78 @@ fn declared<'n>(read: &mut Reader<'_>, trees: &'n [Node]) -> Vec<&'n Node> {
 type Template = (String, Range<usize>);
 
 /// One document; none when kind or name are missing or wrong. A spec with faults comes as far as it was read.
-fn resource(read: &mut Reader<'_>, tree: &Node, templates: &mut Vec<Template>) -> Option<(Resource, Range<usize>)> {
+fn stated(read: &mut Reader<'_>, tree: &Node, templates: &mut Vec<Template>) -> Option<(Stated, Range<usize>)> {
     let kinds = ResourceKind::DECLARED.map(|kind| (kind.as_str(), kind));
-    let fields = read.fields(tree, "a resource", &["kind", "name", "spec"]);
+    let fields = read.fields(tree, "a resource", &beside::FIELDS);
     let kind = match fields.get("kind") {
         Some(node) => read.word(node, "the kind", &kinds),
         None => {
-            read.fault(&tree.at, "this resource has no kind", "write kind: role, user, oidc_connector or bot");
+            let words = kinds.map(|(word, _)| word).join(", ");
+            read.fault(&tree.at, "this resource has no kind", format!("write kind: and one of {words}"));
             None
         }
     };
-    let Some(name) = fields.get("name") else {
+    let name = fields.get("name");
+    if name.is_none() {
         read.fault(&tree.at, "this resource has no name", "write name: and what it is called");
-        return None;
-    };
+    }
     let empty = Node { at: tree.at.clone(), value: Value::Null };
     let spec = fields.get("spec").unwrap_or(&empty);
-    let resource = match kind? {
-        ResourceKind::User => {
-            let (name, spec) = (named(read, name, "the name of a user"), user::read(read, spec));
-            Resource::User { name: name?, spec }
-        }
-        ResourceKind::OidcConnector => {
-            let (name, spec) = (named(read, name, "the name of a connector"), connector::read(read, spec));
-            Resource::OidcConnector { name: name?, spec }
-        }
-        ResourceKind::Bot => {
-            let (name, spec) = (named(read, name, "the name of a bot"), bot::read(read, spec));
-            Resource::Bot { name: name?, spec }
-        }
-        _ => {
-            let (name, spec) = (named(read, name, "the name of a role"), role::read(read, spec, templates));
-            Resource::Role { name: name?, spec }
-        }
-    };
-    Some((resource, name.at.clone()))
+    let resource = kind.zip(name).and_then(|(kind, name)| resource(read, kind, name, spec, templates));
+    let stated = beside::read(Spec::new(read, templates), tree, resource)?;
+    Some((stated, name?.at.clone()))
+}
+
+/// Kind, name and spec.
+fn resource(read: &mut Reader<'_>, kind: ResourceKind, name: &Node, node: &Node, templates: &mut Vec<Template>) -> Option<Resource> {
+    macro_rules! kinds {
+        ($($kind:ident: $what:literal, $read:expr;)*) => {
+            match kind {
+                $(ResourceKind::$kind => {
+                    let at = &name.at;
+                    let name = named(read, name, concat!("the name of ", $what));
+                    let mut spec = Spec::new(read, templates);
+                    spec.places.put("", at);
+                    let value = $read(&mut spec, node);
+                    // Without a good name nothing but the spec can be looked at, and its name is no part of that.
+                    let resource = Resource::$kind { name: name?, spec: value };
+                    spec.tell(node, resource.faults());
+                    Some(resource)
+                })*
+                // These are made and not declared, so that no text can name them.
+                ResourceKind::Link | ResourceKind::Request => None,
+            }
+        };
+    }
+    kinds! {
+        Role: "a role", role::read;
+        User: "a user", user::read;
+        OidcConnector: "a connector", connector::read;
+        Bot: "a bot", bot::read;
+        JoinToken: "a join token", declared::join_token;
+        Node: "a node", declared::node;
+        Cluster: "a cluster", declared::cluster;
+        Guardrail: "a guardrail", declared::guardrail;
+        AccessRule: "an access rule", declared::access_rule;
+        Messenger: "a messenger", |spec: &mut Spec<'_, '_>, node| declared::messenger(spec, node, "a messenger");
+        AuditSink: "an audit sink", |spec: &mut Spec<'_, '_>, node| declared::messenger(spec, node, "an audit sink");
+        Lock: "a lock", declared::lock;
+        Settings: "the settings", declared::settings;
+    }
 }
 
 fn named<T: FromStr<Err = BadName>>(read: &mut Reader<'_>, node: &Node, what: &str) -> Option<T> {
     read.parse(node, what, "choose a name of these characters")
 }
 
-fn unknown_traits(read: &mut Reader<'_>, all: &[Resource], known: &BTreeSet<String>, templates: &[Template]) {
+fn unknown_traits(read: &mut Reader<'_>, all: &[Stated], known: &BTreeSet<String>, templates: &[Template]) {
     let mut names: BTreeSet<&str> = known.iter().map(String::as_str).collect();
     for resource in all {
-        match resource {
+        match &resource.resource {
             Resource::User { spec, .. } => names.extend(spec.traits.keys().map(String::as_str)),
             Resource::OidcConnector { spec, .. } => names.extend(spec.traits.keys().map(String::as_str)),
             Resource::Bot { spec, .. } => names.extend(spec.traits.keys().map(String::as_str)),
-            Resource::Role { .. } => {}
+            _ => {}
         }
     }
     for (name, at) in templates.iter().filter(|(name, _)| !names.contains(name.as_str())) {

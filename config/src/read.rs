@@ -56,11 +56,23 @@ impl<'s> Reader<'s> {
 
     /// The entries of a map with a closed list of keys; others are faults.
     pub(crate) fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Fields<'n> {
+        self.fields_once(node, what, known, &[])
+    }
+
+    /// The same, where some fields had another name once: those are told what to write now.
+    pub(crate) fn fields_once<'n>(&mut self, node: &'n Node, what: &str, known: &[&str], old: &[(&str, &str)]) -> Fields<'n> {
         let entries = self.map(node, what);
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            self.fault(&entry.at, format!("{what} has no field {}", quoted(&entry.key)), meant(&entry.key, known.iter().copied()));
+            let now = old.iter().find(|(name, _)| *name == entry.key).map(|(_, remedy)| (*remedy).to_owned());
+            let remedy = now.unwrap_or_else(|| meant(&entry.key, known.iter().copied()));
+            self.fault(&entry.at, format!("{what} has no field {}", quoted(&entry.key)), remedy);
         }
         Fields(entries)
+    }
+
+    /// The entries of a map whose fields were told of already.
+    pub(crate) fn entries<'n>(&self, node: &'n Node) -> Fields<'n> {
+        if let Value::Map(entries) = &node.value { Fields(entries) } else { Fields(&[]) }
     }
 
     /// The items of a list.
@@ -134,7 +146,8 @@ impl<'s> Reader<'s> {
         };
         let good = read.filter(|count| (1..=most).contains(count));
         if good.is_none() {
-            self.fault(&node.at, format!("{what} is a whole number from 1 to {most}"), "write it in digits, without quotes");
+            let to = if most == u32::MAX { String::new() } else { format!(" to {most}") };
+            self.fault(&node.at, format!("{what} is a whole number from 1{to}"), "write it in digits, without quotes");
         }
         good
     }

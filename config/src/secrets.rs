@@ -29,7 +29,10 @@ fn is_secret(before: &str) -> bool {
     let word_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let start = before.char_indices().rev().take(KEY).take_while(|(_, c)| word_char(*c)).last().map_or(before.len(), |(at, _)| at);
     let key = before.get(start..).unwrap_or_default().to_ascii_lowercase().replace('-', "_");
-    key.contains("secret") || key.contains("password") || (key.len() > 8 && strsim::damerau_levenshtein(&key, "client_secret") <= 3)
+    // A number that is raised with the secret says nothing of it.
+    key != "secret_version" && key.contains("secret")
+        || key.contains("password")
+        || (key.len() > 8 && strsim::damerau_levenshtein(&key, "client_secret") <= 3)
 }
 
 /// Where the value that begins here ends, at the latest.

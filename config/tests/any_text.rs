@@ -1,14 +1,15 @@
 //! Any text is answered: no panic, every place inside the text, bounded answers; and what Naru prints it reads again.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
 
-use access::policy::Resource;
 use config::{agent::agent, faults::Fault, policy::resources, proxy::proxy};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+mod every;
+
 /// Pieces of which files are made, and what tears them.
-const PIECES: [&str; 42] = [
+const PIECES: [&str; 51] = [
     "kind: role\n",
     "kind: user\n",
     "kind: oidc_connector\n",
@@ -19,11 +20,20 @@ const PIECES: [&str; 42] = [
     "  options: {step_up: ",
     "name: kim\n",
     "spec:\n",
-    "  allow:\n",
-    "  deny:\n",
+    "  allow:\n    ssh:\n",
+    "  deny:\n    kubernetes:\n",
     "    - ",
-    "node_labels: ",
+    "labels: ",
     "logins: ",
+    "    where: ",
+    "user.name == ",
+    "kind: guardrail\n",
+    "kind: lock\nname: a\nspec:\n  target: ",
+    "  never: {reach: {",
+    "kind: settings\n",
+    "kind: access_rule\n",
+    "  webhook: {url: x, secret: ",
+    "  auto_review: ",
     "{",
     "}",
     "[",
@@ -75,45 +85,6 @@ fn read_by_all(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn resource() -> impl Strategy<Value = Resource> {
-    let word = || select(vec!["no", "1", "8h", "null", "~", "a: b", "# x", "*", "", "한\u{202e}", "'\"", "1e3", "{{", "true"]);
-    let user = vec((select(vec!["logins", "a.b", "x:y"]), vec(word(), 0..4)), 0..3).prop_map(|traits| {
-        let traits: serde_json::Map<_, _> = traits.into_iter().map(|(name, values)| (name.to_owned(), serde_json::json!(values))).collect();
-        serde_json::json!({"kind": "user", "name": "kim", "spec": {"roles": ["a", "b"], "traits": traits}})
-    });
-    let role = (vec(word(), 1..4), word(), vec(select(vec!["{{logins}}", "root", "no", "a-{{x:y}}"]), 0..3)).prop_map(
-        |(values, notice, logins)| {
-            let allow = serde_json::json!([{"node_labels": {"env": values}, "logins": logins, "kinds": ["sftp"]}]);
-            let options = serde_json::json!({"notice": notice, "idle": "90m", "max_output": "3MiB", "recording": "off"});
-            serde_json::json!({"kind": "role", "name": "a", "spec": {"allow": allow, "options": options, "audit": {"events": true}}})
-        },
-    );
-    let spec = |of: &str| serde_json::json!({"issuer": "https://sso.example.com/realms/a", of: "naru", "max_login": "90s", "algorithms": ["ES256"]});
-    let texts = (word(), word(), vec(word(), 1..4)).prop_filter("a secret is no blank", |(secret, ..)| !secret.trim().is_empty());
-    let connector = texts.clone().prop_map(move |(secret, value, scopes)| {
-        let mut spec = spec("client_id");
-        let scopes: Vec<String> =
-            scopes.iter().map(|scope| format!("s{}", scope.replace(|c: char| !c.is_ascii_alphanumeric(), ""))).collect();
-        spec["client_secret"] = secret.into();
-        spec["scopes"] = serde_json::json!(scopes);
-        spec["claims"] = serde_json::json!({"a.b": {value: ["ops", "no"]}, "no": {"*": ["1"]}});
-        spec["flows"] = serde_json::json!(["headless"]);
-        serde_json::json!({"kind": "oidc_connector", "name": "no", "spec": spec})
-    });
-    let bot = texts.prop_map(move |(secret, value, values)| {
-        let mut spec = spec("audience");
-        spec["claims"] = serde_json::json!({"sub": ["a", value, secret], "1": values, "https://a/b": ["x"]});
-        spec["roles"] = serde_json::json!(["1e3", "8h"]);
-        serde_json::json!({"kind": "bot", "name": "ci", "spec": spec})
-    });
-    let demands = (vec(select(vec!["no", "1", "8h", "gold"]), 0..3), 1_u32..9).prop_map(|(acr, most)| {
-        let step_up = serde_json::json!({"acr": acr, "amr": acr, "max_age": "90m"});
-        let options = serde_json::json!({"step_up": step_up, "max_logins": most, "when_full": "newest_refused"});
-        serde_json::json!({"kind": "role", "name": "a", "spec": {"options": options}})
-    });
-    prop_oneof![user, role, connector, bot, demands].prop_map(|json| serde_json::from_value(json).expect("a resource"))
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -128,8 +99,28 @@ proptest! {
     }
 
     #[test]
-    fn what_is_printed_as_json_is_read_again(resource in resource()) {
-        let json = serde_json::to_string_pretty(&resource).expect("writes");
-        prop_assert_eq!(resources("f", &json, None).map_err(|faults| config::faults::text(&faults)), Ok(vec![resource]));
+    fn what_is_printed_as_json_is_read_again(stated in every::stated()) {
+        let json = serde_json::to_string_pretty(&stated).expect("writes");
+        prop_assert_eq!(resources("f", &json, None).map_err(|faults| config::faults::text(&faults)), Ok(vec![stated]));
+    }
+
+    #[test]
+    fn what_no_type_takes_has_no_good_text_either(stated in every::stated(), piece in select(PIECES.to_vec()), at in any::<proptest::sample::Index>()) {
+        let mut json = serde_json::to_string(&stated).expect("writes");
+        let mut place = at.index(json.len() + 1);
+        while !json.is_char_boundary(place) {
+            place -= 1;
+        }
+        json.insert_str(place, piece);
+        read_by_all(&json)?;
+        // What is read without a fault has none, and what the types take as JSON is read alike.
+        if let Ok(all) = resources("f", &json, None) {
+            for one in &all {
+                prop_assert_eq!((one.resource.faults(), one.faults_beside()), (Vec::new(), Vec::new()));
+            }
+            if let Ok(typed) = serde_json::from_str::<access::policy::Stated>(&json) {
+                prop_assert_eq!(all, vec![typed]);
+            }
+        }
     }
 }

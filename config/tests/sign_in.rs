@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test may fail by panicking, in its helpers too")]
 
 use access::connector::{BotSpec, ConnectorSpec, WriteOnly};
-use access::policy::{Resource, WhenFull};
+use access::policy::{Resource, Stated, WhenFull};
 use config::faults::Fault;
 use config::policy::resources;
 
@@ -52,7 +52,7 @@ spec:
     step_up: {acr: [gold, "2"], amr: [otp], max_age: 15m}
     max_logins: 3
     when_full: newest_refused
-  administer: [oidc_connector, bot]
+  allow: {administer: {oidc_connector: write, bot: write}}
 "#;
 
 fn faults(text: &str) -> Vec<Fault> {
@@ -64,12 +64,14 @@ fn told(text: &str) -> Vec<String> {
     faults(text).iter().map(|f| format!("{}:{} {} | {}", f.line, f.column, f.message, f.remedy)).collect()
 }
 
-fn connector(all: &[Resource]) -> &ConnectorSpec {
-    all.iter().find_map(|one| if let Resource::OidcConnector { spec, .. } = one { Some(spec) } else { None }).expect("a connector")
+fn connector(all: &[Stated]) -> &ConnectorSpec {
+    all.iter()
+        .find_map(|one| if let Resource::OidcConnector { spec, .. } = &one.resource { Some(spec) } else { None })
+        .expect("a connector")
 }
 
-fn bot(all: &[Resource]) -> &BotSpec {
-    all.iter().find_map(|one| if let Resource::Bot { spec, .. } = one { Some(spec) } else { None }).expect("a bot")
+fn bot(all: &[Stated]) -> &BotSpec {
+    all.iter().find_map(|one| if let Resource::Bot { spec, .. } = &one.resource { Some(spec) } else { None }).expect("a bot")
 }
 
 #[test]
@@ -84,7 +86,7 @@ fn all_of_it_is_read_as_it_is_meant_and_read_again_as_it_is_printed() {
         serde_json::to_string(bot(&all)).expect("writes"),
         r#"{"issuer":"https://gitlab.example.com","audience":"https://naru.example.com","claims":{"ref_protected":["true"],"sub":["project_path:acme/shop:ref_type:branch:ref:*"]},"roles":["deployer"],"traits":{"logins":["deploy"]},"max_login":"15m"}"#
     );
-    let Some(Resource::Role { spec, .. }) = all.last() else { panic!("a role") };
+    let Some(Resource::Role { spec, .. }) = all.last().map(|one| &one.resource) else { panic!("a role") };
     let step_up = spec.options.step_up.clone().expect("a demand");
     assert_eq!((step_up.acr, step_up.amr, step_up.max_age), (vec!["gold".into(), "2".into()], vec!["otp".into()], "15m".parse().ok()));
     assert_eq!((spec.options.max_logins, spec.options.when_full), (Some(3), WhenFull::NewestRefused));
@@ -150,9 +152,9 @@ name: x
         "30:28 acr is a list, and this is a single value",
         "30:39 at most 16 words without spaces",
         "30:57 nobody can have signed in at most 0s ago",
-        "30:74 max_logins is a whole number from 1 to 1000",
+        "30:74 max_logins is a whole number from 1",
         r#"30:88 when_full cannot be "newest""#,
-        "32:1 this resource has no kind | write kind: role, user, oidc_connector or bot",
+        "32:1 this resource has no kind | write kind: and one of role, user, oidc_connector, bot, join_token, node, cluster, guardrail, access_rule, messenger, audit_sink, lock, settings",
     ];
     let told = told(text);
     let odd: Vec<_> = told.iter().zip(wanted).filter(|(told, wanted)| !told.starts_with(wanted)).collect();
@@ -161,7 +163,7 @@ name: x
 
 #[test]
 fn a_trait_that_a_connector_or_a_bot_gives_is_known() {
-    let role = "---\nkind: role\nname: a\nspec: {allow: [{node_labels: {\"*\": [\"*\"]}, logins: [\"{{posix}}\"]}]}\n";
+    let role = "---\nkind: role\nname: a\nspec: {allow: {ssh: [{labels: {\"*\": [\"*\"]}, logins: [\"{{posix}}\"]}]}}\n";
     let known = std::collections::BTreeSet::new();
     assert!(resources("f", role, Some(&known)).is_err());
     let connector = "kind: oidc_connector\nname: k\nspec: {issuer: https://a, client_id: naru, traits: {posix: x}}\n";

@@ -4,26 +4,25 @@ use access::connector::{BotSpec, ProviderSpec};
 
 use super::connector::period;
 use super::parts::{self, PROVIDER};
-use super::places::Places;
-use crate::read::Reader;
+use super::spec::Spec;
 use crate::tree::Node;
 
 /// Beside those of a provider.
 const FIELDS: [&str; 5] = ["audience", "claims", "roles", "traits", "max_login"];
 
-pub(super) fn read(read: &mut Reader<'_>, node: &Node) -> BotSpec {
+pub(super) fn read(spec: &mut Spec<'_, '_>, node: &Node) -> BotSpec {
+    let Spec { read, places, .. } = spec;
     let fields = read.fields(node, "a bot", &[PROVIDER.as_slice(), &FIELDS].concat());
-    let mut places = Places::default();
-    let ProviderSpec { issuer, ca, proxy, endpoint_hosts, algorithms } = parts::provider(read, &fields, &mut places);
+    let ProviderSpec { issuer, ca, proxy, endpoint_hosts, algorithms } = parts::provider(read, &fields, places);
     let mut spec = BotSpec {
         issuer,
         ca,
         proxy,
         endpoint_hosts,
         algorithms,
-        audience: parts::text(read, &fields, &mut places, "audience").unwrap_or_default(),
+        audience: parts::text(read, &fields, places, "audience").unwrap_or_default(),
         roles: fields.get("roles").map(|node| parts::roles(read, node)).unwrap_or_default(),
-        max_login: period(read, &fields, &mut places, "max_login", "write for example 30m"),
+        max_login: period(read, &fields, places, "max_login", "write for example 30m"),
         ..BotSpec::default()
     };
     if let Some(node) = fields.get("claims") {
@@ -39,8 +38,7 @@ pub(super) fn read(read: &mut Reader<'_>, node: &Node) -> BotSpec {
         });
     }
     if let Some(node) = fields.get("traits") {
-        spec.traits = parts::traits(read, node, &mut places);
+        spec.traits = parts::traits(read, node, places);
     }
-    places.tell(read, &node.at, spec.faults());
     spec
 }

@@ -8,6 +8,7 @@ use access::words::RoleName;
 
 use super::parts::{self, PROVIDER};
 use super::places::Places;
+use super::spec::Spec;
 use crate::read::{Fields, Reader};
 use crate::tree::{Node, Value};
 
@@ -27,13 +28,13 @@ const FIELDS: [&str; 12] = [
     "outage",
 ];
 
-pub(super) fn read(read: &mut Reader<'_>, node: &Node) -> ConnectorSpec {
+pub(super) fn read(spec: &mut Spec<'_, '_>, node: &Node) -> ConnectorSpec {
+    let Spec { read, places, .. } = spec;
     let fields = read.fields(node, "a connector", &[PROVIDER.as_slice(), &FIELDS].concat());
-    let mut places = Places::default();
-    let ProviderSpec { issuer, ca, proxy, endpoint_hosts, algorithms } = parts::provider(read, &fields, &mut places);
-    let (fields, at) = (&fields, &mut places);
+    let ProviderSpec { issuer, ca, proxy, endpoint_hosts, algorithms } = parts::provider(read, &fields, places);
+    let (fields, at) = (&fields, places);
     let flows = Flow::ALL.map(|flow| (flow.as_str(), flow));
-    let spec = ConnectorSpec {
+    ConnectorSpec {
         issuer,
         ca,
         proxy,
@@ -51,9 +52,7 @@ pub(super) fn read(read: &mut Reader<'_>, node: &Node) -> ConnectorSpec {
         max_login: period(read, fields, at, "max_login", "write for example 8h"),
         refresh: period(read, fields, at, "refresh", "write for example 60s"),
         outage: period(read, fields, at, "outage", "write for example 15m"),
-    };
-    places.tell(read, &node.at, spec.faults());
-    spec
+    }
 }
 
 /// Taken as it stands, also where YAML might see a number in it: no fault may repeat it.

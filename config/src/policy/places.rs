@@ -33,15 +33,36 @@ impl Places {
         self.put(path, &node.at);
         let value = with(read, node, self);
         if read.faults.len() > before {
-            self.broken.insert(path.to_owned());
+            self.mark_broken(path);
         }
         value
     }
 
-    /// Tells the faults that `access` found, each at its part, or at `whole`.
+    /// Remembers that this part had faults.
+    pub(super) fn mark_broken(&mut self, path: &str) {
+        self.broken.insert(path.to_owned());
+    }
+
+    /// Forgets an item that is left out: the next one has its path.
+    pub(super) fn forget(&mut self, path: &str) {
+        self.at.remove(path);
+        self.broken.remove(path);
+    }
+
+    /// Tells the faults that `access` found, each at its part or the nearest around it that is written, or at `whole`.
     pub(super) fn tell(&self, read: &mut Reader<'_>, whole: &Range<usize>, faults: Vec<SpecFault>) {
         for fault in faults.into_iter().filter(|fault| !self.broken.contains(&fault.path)) {
-            read.fault(self.at.get(&fault.path).unwrap_or(whole), fault.message, fault.remedy);
+            read.fault(self.nearest(&fault.path).unwrap_or(whole), fault.message, fault.remedy);
+        }
+    }
+
+    fn nearest(&self, path: &str) -> Option<&Range<usize>> {
+        let mut path = path;
+        loop {
+            if let Some(at) = self.at.get(path) {
+                return Some(at);
+            }
+            path = path.get(..path.rfind(['.', '['])?)?;
         }
     }
 }

@@ -1,120 +1,144 @@
 //! A role as people write it.
 
-use access::event::SessionKind;
+use std::collections::BTreeMap;
+
 use access::policy::{
-    AuditAction, AuditRights, LoginPattern, Pattern, RecordingMode, ResourceKind, RoleOptions, RoleSpec, SshRule, StepUp, WhenFull,
+    AuditAction, AuditRule, ChannelKind, KindOrAll, KubeRule, KubeVerb, Level, ResourceKind, ReviewRights, Rights, RoleSpec, SshRule,
 };
+use access::policy::{LoginPattern, pattern};
 
-use super::places::Places;
-use super::{Template, parts};
-use crate::read::Reader;
-use crate::tree::Node;
+use super::spec::{Old, Part, Spec, is_list};
+use super::{condition, options};
+use crate::faults::{meant, quoted};
+use crate::tree::{Node, Value};
 
-pub(super) fn read(read: &mut Reader<'_>, node: &Node, templates: &mut Vec<Template>) -> RoleSpec {
-    let fields = read.fields(node, "a role", &["allow", "deny", "options", "audit", "administer"]);
-    let mut places = Places::default();
-    let mut spec = RoleSpec::default();
-    for (part, rules) in [("allow", &mut spec.allow), ("deny", &mut spec.deny)] {
-        let Some(node) = fields.get(part) else { continue };
-        for item in read.list(node, part) {
-            let path = format!("{part}[{}]", rules.len());
-            rules.push(places.part(read, &path, item, |read, node, places| rule(read, node, &path, places, templates)));
-        }
-    }
-    if let Some(node) = fields.get("options") {
-        spec.options = options(read, node, &mut places);
-    }
-    if let Some(node) = fields.get("audit") {
-        spec.audit = audit(read, node);
-    }
-    if let Some(node) = fields.get("administer") {
-        let words = ResourceKind::ALL.map(|kind| (kind.as_str(), kind));
-        spec.administer = read.list(node, "administer").iter().filter_map(|item| read.word(item, "a kind of resource", &words)).collect();
-    }
-    places.tell(read, &node.at, spec.faults());
-    spec
-}
+const FIELDS: [&str; 6] = ["description", "allow", "deny", "may_request", "options", "dry_run"];
+const RIGHTS: [&str; 5] = ["ssh", "kubernetes", "review", "audit", "administer"];
+const SSH: [&str; 7] = ["labels", "logins", "kinds", "commands", "forwards", "agent_labels", "where"];
+const KUBERNETES: [&str; 10] =
+    ["labels", "groups", "user", "namespaces", "api_groups", "resources", "names", "verbs", "agent_labels", "where"];
 
-fn rule(read: &mut Reader<'_>, node: &Node, path: &str, places: &mut Places, templates: &mut Vec<Template>) -> SshRule {
-    let fields = read.fields(node, "a rule", &["node_labels", "logins", "kinds", "agent_labels"]);
-    let mut rule = SshRule::default();
-    if let Some(node) = fields.get("node_labels") {
-        for entry in read.map(node, "node_labels") {
-            places.put(format!("{path}.node_labels.{}", entry.key), &entry.at);
-            let items = read.list(&entry.value, "the set of values of a label").iter();
-            let patterns =
-                items.filter_map(|item| read.parse::<Pattern>(item, "a label's value", "shorten it, with * for any run of characters"));
-            rule.node_labels.insert(entry.key.clone(), patterns.collect());
-        }
-    }
-    if let Some(node) = fields.get("logins") {
-        for item in read.list(node, "logins") {
-            let remedy = "write a login such as ubuntu, or a template such as {{logins}}, in quotes";
-            let Some(login) = read.parse::<LoginPattern>(item, "a login", remedy) else { continue };
-            if let Some(name) = login.trait_name() {
-                templates.push((name.to_owned(), item.at.clone()));
-            }
-            places.put(format!("{path}.logins[{}]", rule.logins.len()), &item.at);
-            rule.logins.push(login);
-        }
-    }
-    if let Some(node) = fields.get("kinds") {
-        let words = SessionKind::ALL.map(|kind| (kind.as_str(), kind));
-        rule.kinds = read.list(node, "kinds").iter().filter_map(|item| read.word(item, "a kind of session", &words)).collect();
-    }
-    if let Some(node) = fields.get("agent_labels") {
-        rule.agent_labels = read.flag(node, "agent_labels").unwrap_or_default();
-    }
-    rule
-}
+/// How the first version of a role was written.
+const OLD_ROLE: [Old; 2] = [
+    ("audit", "write it below allow, as a list: allow: {audit: [{sessions: [list, play]}]}"),
+    ("administer", "write it below allow, with a level for each kind: allow: {administer: {role: write}}"),
+];
+const OLD_RULE: [Old; 1] = [("node_labels", "it is called labels now")];
 
-fn options(read: &mut Reader<'_>, node: &Node, places: &mut Places) -> RoleOptions {
-    const FIELDS: [&str; 9] =
-        ["recording", "record_input", "max_session", "idle", "notice", "max_output", "step_up", "max_logins", "when_full"];
-    let fields = read.fields(node, "options", &FIELDS);
-    for (name, node) in FIELDS.iter().filter_map(|name| fields.get(name).map(|node| (name, node))) {
-        places.put(format!("options.{name}"), &node.at);
-    }
-    let modes = RecordingMode::ALL.map(|mode| (mode.as_str(), mode));
-    let when_full = WhenFull::ALL.map(|when| (when.as_str(), when));
-    RoleOptions {
-        recording: fields.get("recording").and_then(|node| read.word(node, "recording", &modes)).unwrap_or_default(),
-        record_input: fields.get("record_input").and_then(|node| read.flag(node, "record_input")).unwrap_or_default(),
-        max_session: fields.get("max_session").and_then(|node| read.parse(node, "max_session", "write for example 8h")),
-        idle: fields.get("idle").and_then(|node| read.parse(node, "idle", "write for example 30m")),
-        notice: fields.get("notice").and_then(|node| read.text(node, "notice").map(str::to_owned)),
-        max_output: fields.get("max_output").and_then(|node| read.parse(node, "max_output", "write for example 1GiB")),
-        step_up: fields.get("step_up").map(|node| step_up(read, node, places)),
-        max_logins: fields
-            .get("max_logins")
-            .and_then(|node| places.part(read, "options.max_logins", node, |read, node, _| read.count(node, "max_logins", 1_000))),
-        when_full: fields.get("when_full").and_then(|node| read.word(node, "when_full", &when_full)).unwrap_or_default(),
+pub(super) fn read(spec: &mut Spec<'_, '_>, node: &Node) -> RoleSpec {
+    let part = spec.whole(node, "a role", &FIELDS, &OLD_ROLE);
+    RoleSpec {
+        description: spec.text(&part, "description").unwrap_or_default(),
+        allow: rights(spec, &part, "allow"),
+        deny: rights(spec, &part, "deny"),
+        may_request: spec.roles(&part, "may_request"),
+        options: options::read(spec, &part),
+        dry_run: spec.flag(&part, "dry_run"),
     }
 }
 
-fn step_up(read: &mut Reader<'_>, node: &Node, places: &mut Places) -> StepUp {
-    let fields = read.fields(node, "step_up", &["acr", "amr", "max_age"]);
-    let mut words = |name: &str, what: &str| {
-        let node = fields.get(name)?;
-        Some(places.part(read, &format!("options.step_up.{name}"), node, |read, node, _| parts::texts(read, node, name, what)))
-    };
-    let (acr, amr) = (words("acr", "a level").unwrap_or_default(), words("amr", "a method").unwrap_or_default());
-    let max_age = fields.get("max_age").and_then(|node| {
-        places.put("options.step_up.max_age", &node.at);
-        read.parse(node, "max_age", "write for example 15m")
+fn rights(spec: &mut Spec<'_, '_>, part: &Part<'_>, side: &str) -> Rights {
+    if is_list(part, side) {
+        spec.field(part, side, |spec, node, _| {
+            let message = format!("{side} is a map of {}, and this is a list", RIGHTS.join(", "));
+            spec.read.fault(&node.at, message, format!("write the rules for nodes below {side}: ssh:, with labels for node_labels"));
+        });
+        return Rights::default();
+    }
+    let read = spec.part(part, side, &RIGHTS, |spec, part| Rights {
+        ssh: spec.parts(part, ("ssh", "a rule"), (&SSH, &OLD_RULE), ssh),
+        kubernetes: spec.parts(part, ("kubernetes", "a rule"), (&KUBERNETES, &[]), kubernetes),
+        review: review(spec, part),
+        audit: audit(spec, part),
+        administer: administer(spec, part),
     });
-    StepUp { acr, amr, max_age }
+    read.unwrap_or_default()
 }
 
-fn audit(read: &mut Reader<'_>, node: &Node) -> AuditRights {
-    let fields = read.fields(node, "audit", &["sessions", "events"]);
-    let words = AuditAction::ALL.map(|action| (action.as_str(), action));
-    let mut rights = AuditRights::default();
-    if let Some(node) = fields.get("sessions") {
-        rights.sessions = read.list(node, "sessions").iter().filter_map(|item| read.word(item, "an audit action", &words)).collect();
+fn ssh(spec: &mut Spec<'_, '_>, part: &Part<'_>) -> SshRule {
+    SshRule {
+        labels: spec.pattern_map(part, "labels", "the set of values of a label"),
+        logins: spec.items(part, "logins", |spec, node, _| {
+            let remedy = "write a login such as ubuntu, or a template such as {{logins}}, in quotes";
+            let login = spec.read.parse::<LoginPattern>(node, "a login", remedy)?;
+            spec.template(login.trait_name(), node);
+            Some(login)
+        }),
+        kinds: spec.items(part, "kinds", |spec, node, _| kind(spec, node)),
+        commands: spec.parses(part, "commands", "write the command as it is run, such as systemctl status *"),
+        forwards: spec.parses(part, "forwards", "write for example \"localhost:5432\""),
+        agent_labels: spec.flag(part, "agent_labels"),
+        condition: condition::read(spec, part, "where"),
     }
-    if let Some(node) = fields.get("events") {
-        rights.events = read.flag(node, "events").unwrap_or_default();
+}
+
+fn kind(spec: &mut Spec<'_, '_>, node: &Node) -> Option<ChannelKind> {
+    if matches!(&node.value, Value::Scalar { text, .. } if text == "sftp") {
+        spec.read.fault(&node.at, "sftp is two kinds of session now", "write sftp_read, and sftp_write where files may be changed");
+        return None;
     }
-    rights
+    spec.read.word(node, "a kind of session", &ChannelKind::ALL.map(|kind| (kind.as_str(), kind)))
+}
+
+fn kubernetes(spec: &mut Spec<'_, '_>, part: &Part<'_>) -> KubeRule {
+    const NAME: &str = "write a name such as developers, or a template such as team:{{team}}, in quotes";
+    let verbs = KubeVerb::ALL.map(|verb| (verb.as_str(), verb));
+    let template = |spec: &mut Spec<'_, '_>, node: &Node, what: &str| {
+        let name = spec.read.parse::<pattern::Template>(node, what, NAME)?;
+        spec.template(name.trait_name(), node);
+        Some(name)
+    };
+    KubeRule {
+        labels: spec.pattern_map(part, "labels", "the set of values of a label"),
+        groups: spec.items(part, "groups", |spec, node, _| template(spec, node, "a group")),
+        user: spec.field(part, "user", |spec, node, _| template(spec, node, "the user")).flatten(),
+        namespaces: spec.patterns(part, "namespaces"),
+        api_groups: spec.patterns(part, "api_groups"),
+        resources: spec.patterns(part, "resources"),
+        names: spec.patterns(part, "names"),
+        verbs: spec.words(part, ("verbs", "a verb"), &verbs),
+        agent_labels: spec.flag(part, "agent_labels"),
+        condition: condition::read(spec, part, "where"),
+    }
+}
+
+fn review(spec: &mut Spec<'_, '_>, part: &Part<'_>) -> ReviewRights {
+    let read = spec.part(part, "review", &["roles", "where"], |spec, part| ReviewRights {
+        roles: spec.roles(part, "roles"),
+        condition: condition::read(spec, part, "where"),
+    });
+    read.unwrap_or_default()
+}
+
+fn audit(spec: &mut Spec<'_, '_>, part: &Part<'_>) -> Vec<AuditRule> {
+    const FIELDS: [&str; 5] = ["sessions", "events", "users", "roles", "labels"];
+    let actions = AuditAction::ALL.map(|action| (action.as_str(), action));
+    spec.parts(part, ("audit", "a rule"), (&FIELDS, &[]), |spec, part| AuditRule {
+        sessions: spec.words(part, ("sessions", "an audit action"), &actions),
+        events: spec.flag(part, "events"),
+        users: spec.patterns(part, "users"),
+        roles: spec.roles(part, "roles"),
+        labels: spec.pattern_map(part, "labels", "the set of values of a label"),
+    })
+}
+
+/// Kinds of resource and how far each.
+fn administer(spec: &mut Spec<'_, '_>, part: &Part<'_>) -> BTreeMap<KindOrAll, Level> {
+    let levels = Level::ALL.map(|level| (level.as_str(), level));
+    let read = spec.field(part, "administer", |spec, node, _| {
+        let mut all = BTreeMap::new();
+        for entry in spec.read.map(node, "administer") {
+            let kind = KindOrAll::try_from(entry.key.clone());
+            if kind.is_err() {
+                let known = ResourceKind::ALL.map(ResourceKind::as_str);
+                let message = format!("there is no kind of resource {}", quoted(&entry.key));
+                let old = (entry.key == "token").then(|| "it is called join_token now".to_owned());
+                spec.read.fault(&entry.at, message, old.unwrap_or_else(|| meant(&entry.key, known.into_iter())));
+            }
+            let level = spec.read.word(&entry.value, "a level", &levels);
+            all.extend(kind.ok().zip(level));
+        }
+        all
+    });
+    read.unwrap_or_default()
 }

@@ -2,19 +2,14 @@
 
 use access::policy::UserSpec;
 
-use super::places::Places;
-use super::{named, parts};
-use crate::read::Reader;
+use super::parts;
+use super::spec::Spec;
 use crate::tree::Node;
 
-pub(super) fn read(read: &mut Reader<'_>, node: &Node) -> UserSpec {
-    let fields = read.fields(node, "a user", &["roles", "traits"]);
-    let mut spec = UserSpec::default();
-    if let Some(node) = fields.get("roles") {
-        spec.roles = read.list(node, "roles").iter().filter_map(|item| named(read, item, "a role")).collect();
-    }
-    if let Some(node) = fields.get("traits") {
-        spec.traits = parts::traits(read, node, &mut Places::default());
-    }
-    spec
+pub(super) fn read(spec: &mut Spec<'_, '_>, node: &Node) -> UserSpec {
+    let part = spec.whole(node, "a user", &["roles", "traits", "notes"], &[]);
+    let roles = spec.roles(&part, "roles");
+    let notes = spec.text(&part, "notes").unwrap_or_default();
+    let traits = part.fields.get("traits").map(|node| parts::traits(spec.read, node, &mut spec.places)).unwrap_or_default();
+    UserSpec { roles, traits, notes }
 }

@@ -1,10 +1,11 @@
 //! The faults of what is declared beside roles and providers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Found, SpecFault, is_key, options, trait_name, tried};
+use super::{Found, ITEMS, SpecFault, is_key, options, trait_name, tried};
 use crate::amount::Period;
-use crate::policy::{AccessRuleSpec, GuardrailSpec, JoinTokenSpec, LockSpec, MessengerSpec, Resource, SETTINGS, UserSpec};
+use crate::policy::{AccessRuleSpec, GuardrailSpec, JoinTokenSpec, LockSpec, MessengerSpec, Resource, SETTINGS, Stated, UserSpec};
 
 /// Most machines that one secret lets join.
 const USES: u32 = 100_000;
@@ -57,23 +58,43 @@ fn period(found: &mut Found, path: &str, period: Option<Period>, most: Duration)
 
 fn join_token(found: &mut Found, spec: &JoinTokenSpec) {
     if spec.kinds.is_empty() {
-        found.add("", "this token lets nothing join", "write kinds: [ssh] or [kubernetes]");
+        found.add("kinds", "this token lets nothing join", "write kinds: [ssh] or [kubernetes]");
     }
     if spec.names.is_empty() {
-        found.add("", "this token gives no name", "write names: [web-*] for all that begin so, or the one name");
+        found.add("names", "this token gives no name", "write names: [web-*] for all that begin so, or the one name");
     }
     found.few("names", spec.names.len());
-    found.few("labels", spec.labels.len());
-    for (key, value) in &spec.labels {
-        if !is_key(key) || value.len() > 256 || value.chars().any(|c| c.is_control() || crate::condition::is_bidi(c)) {
-            found.add(format!("labels.{key}"), "keys have 1 to 128 bytes and values at most 256, without control characters", "shorten it");
-        }
-    }
+    labels(found, &spec.labels);
     if spec.uses.is_some_and(|uses| uses == 0 || uses > USES) {
         found.add("uses", format!("a secret can be used 1 to {USES} times"), "write a whole number");
     }
     period(found, "ttl", spec.ttl, Period::MAX.duration());
     period(found, "gone_after", spec.gone_after, Period::MAX.duration());
+}
+
+/// Labels that something has.
+fn labels(found: &mut Found, labels: &BTreeMap<String, String>) {
+    found.few("labels", labels.len());
+    for (key, value) in labels.iter().take(ITEMS) {
+        if !is_key(key) || value.len() > 256 || value.chars().any(|c| c.is_control() || crate::condition::is_bidi(c)) {
+            found.add(format!("labels.{key}"), "keys have 1 to 128 bytes and values at most 256, without control characters", "shorten it");
+        }
+    }
+}
+
+impl Stated {
+    /// What is wrong in what stands beside the spec; [`Resource::faults`] has the rest. The paths are those of the whole resource.
+    pub fn faults_beside(&self) -> Vec<SpecFault> {
+        let mut found = Found::default();
+        labels(&mut found, &self.labels);
+        let words = [("id", self.id.as_deref()), ("managed_by", self.managed_by.as_deref())];
+        for (path, word) in words.into_iter().filter_map(|(path, word)| Some((path, word?))) {
+            if word.is_empty() || word.len() > 256 || word.chars().any(|c| c.is_control() || crate::condition::is_bidi(c)) {
+                found.add(path, format!("{path} has 1 to 256 bytes without control characters and marks of direction"), "leave it out");
+            }
+        }
+        found.0
+    }
 }
 
 fn guardrail(found: &mut Found, spec: &GuardrailSpec) {
@@ -118,7 +139,7 @@ fn access_rule(found: &mut Found, spec: &AccessRuleSpec) {
 fn messenger(found: &mut Found, spec: &MessengerSpec) {
     found.few("events", spec.events.len());
     let Some(webhook) = &spec.webhook else {
-        return found.add("", "this says not how to reach it", "write webhook: {url: https://…}");
+        return found.add("webhook", "this says not how to reach it", "write webhook: {url: https://…}");
     };
     let http = webhook.url.starts_with("https://") || webhook.url.starts_with("http://");
     let plain = webhook.url.bytes().all(|b| b.is_ascii_graphic());
