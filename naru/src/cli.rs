@@ -2,21 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use ::access::amount::Period;
+use clap::{Parser, Subcommand};
 
 mod access;
 mod events;
+mod resources;
 mod server;
 mod sessions;
 mod sign_in;
 mod tokens;
 
-pub(crate) use self::access::Can;
+pub(crate) use self::access::{Access, Around, Can, Lock, Look, Request, State, There};
 pub(crate) use events::{Audit, Events};
+pub(crate) use resources::{Apply, Delete, Diff, Form, Get};
 pub(crate) use server::{Agent, Proxied, Proxy, Server};
 pub(crate) use sessions::{Config, Format, Play, Recording, Sessions, Ssh};
 pub(crate) use sign_in::{Doctor, Login, LoginLink};
-pub(crate) use tokens::{Kind, Token};
+pub(crate) use tokens::{Create, Kind, Token};
 
 /// Naru: a zero-trust access proxy with session recording.
 #[derive(Debug, Parser)]
@@ -71,15 +74,40 @@ pub(crate) enum Command {
     },
     /// List the nodes that you may reach, and as whom.
     Ls,
-    /// Ask whether something is allowed, and which rule decides. Exit 4 when it is not.
-    #[command(after_help = "Example:\n  naru can ssh root@db-1")]
+    /// Ask whether something is allowed, which rule decides, and what would help. Exit 4 when it is not, 6 when a request would help, 9 when locked.
+    #[command(after_help = "Examples:\n  naru can ssh root@db-1\n  naru can kube get pods -n shop --cluster seoul")]
     Can {
         #[command(subcommand)]
         what: Can,
     },
+    /// Access requests: ask for a role for a time, and decide what others ask for.
+    Request {
+        #[command(subcommand)]
+        what: Request,
+    },
+    /// Who reaches what, and what a plan would change of it.
+    Access {
+        #[command(subcommand)]
+        what: Access,
+    },
+    /// Keep somebody or something out, at once.
+    Lock {
+        #[command(subcommand)]
+        what: Lock,
+    },
+    /// Give a live session of yours more time, as far as its role allows.
+    #[command(after_help = "Example:\n  naru extend --for 30m")]
+    Extend {
+        /// The session, or the beginning of its id; without it your only live one.
+        #[arg(value_parser = sessions::session)]
+        session: Option<String>,
+        /// How much longer.
+        #[arg(long = "for", value_name = "TIME")]
+        by: Period,
+    },
     /// Open a session on a node, or run a command there.
     #[command(
-        after_help = "At the beginning of a line ~. leaves, ~? lists the escapes, and ~~ types a ~.\n\nExamples:\n  naru ssh demo\n  naru ssh ubuntu@db-1 -- uptime\n  naru ssh db-1 'tar c /etc' > etc.tar"
+        after_help = "At the beginning of a line ~. leaves, ~? lists the escapes, and ~~ types a ~.\n\nExamples:\n  naru ssh demo\n  naru ssh ubuntu@db-1 -- uptime\n  naru ssh db-1 'tar c /etc' > etc.tar\n  naru ssh --reason INC-123 --wait root@db-1    asks for access where it is needed, and goes on"
     )]
     Ssh(Ssh),
     /// Write the configuration that other programs need.
@@ -113,33 +141,22 @@ pub(crate) enum Command {
         what: Audit,
     },
     /// Write resources from YAML: all of them or, when one has a fault, none.
-    #[command(after_help = "Example:\n  naru apply -f roles.yaml")]
-    Apply {
-        /// The file; `-` is stdin. May be given again.
-        #[arg(short, long = "file", required = true, value_name = "FILE")]
-        file: Vec<PathBuf>,
-        /// Only say what would change.
-        #[arg(long)]
-        dry_run: bool,
-    },
+    #[command(
+        after_help = "Examples:\n  naru apply -f roles.yaml\n  naru apply -f policy.yaml --managed-by https://git.example/ops/policy"
+    )]
+    Apply(Apply),
+    /// Show what files of resources would change, and who would gain and lose what.
+    #[command(
+        after_help = "Examples:\n  naru diff -f roles.yaml\n  naru diff -f roles.yaml --exit-code    in CI: 2 when somebody gains, 3 when a guardrail would break"
+    )]
+    Diff(Diff),
     /// Show resources of a kind, or one as `naru apply` takes it.
-    #[command(after_help = "Examples:\n  naru get role\n  naru get role engineer > engineer.yaml")]
-    Get {
-        /// `role`, `user` or `node`.
-        kind: String,
-        /// Its name.
-        name: Option<String>,
-        /// Show it so; of one resource YAML when absent.
-        #[arg(short, long, value_enum, value_name = "FORM")]
-        output: Option<Form>,
-    },
+    #[command(
+        after_help = "Examples:\n  naru get role\n  naru get role engineer > engineer.yaml\n  naru get all > everything.yaml    as an empty install takes it; no secrets"
+    )]
+    Get(Get),
     /// Delete a resource. A node's host is cut off at once.
-    Delete {
-        /// `role`, `user` or `node`.
-        kind: String,
-        /// Its name.
-        name: String,
-    },
+    Delete(Delete),
     /// Join tokens.
     Token {
         #[command(subcommand)]
@@ -166,14 +183,6 @@ pub(crate) enum Command {
     },
     #[command(flatten)]
     Server(Server),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
-    /// As people write it.
-    Yaml,
-    /// Indented.
-    Json,
 }
 
 #[cfg(test)]
@@ -262,6 +271,57 @@ mod tests {
             "naru login --device --no-browser",
             "naru login --bot ci --link x",
             "naru login --token-file f",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn words_of_who_may_do_what_are_those_of_the_table() {
+        for line in [
+            "naru ssh --reason INC-1 --wait --request-for 1h demo uptime",
+            "naru can ssh root@db-1 --exec uptime --as bob --at 2026-11-28T22:00:00Z --from 10.1.2.3 --reason x",
+            "naru can ssh root@db-1 --sftp",
+            "naru can exec -n shop pod/x --cluster seoul",
+            "naru can kube deletecollection pods -n shop --cluster seoul --api-group x",
+            "naru can forward db:5432 --via root@db-1",
+            "naru request create production --on cluster/seoul --for 1h --reason x --uses 2 --wait",
+            "naru request create root@db-1",
+            "naru request ls --state used_up --mine",
+            "naru request ls --watch",
+            "naru request show abcd2345",
+            "naru request approve abcd2345 --comment ok --for 30m --yes",
+            "naru request deny abcd2345",
+            "naru request revoke abcd2345",
+            "naru lock add user/kim --reason x --for 1h --name n --allow-self-lockout",
+            "naru lock ls",
+            "naru lock rm user/kim",
+            "naru access list --user kim",
+            "naru access list --target node/db-1",
+            "naru access diff --plan - --markdown --exit-code",
+            "naru diff -f a -f b --lines 5 --exit-code",
+            "naru extend --for 30m",
+            "naru extend 01933b6c --for 30m",
+            "naru apply -f a --allow-self-lockout --managed-by ops",
+            "naru get all -o yaml",
+            "naru delete role x --if-revision 7",
+            "naru token create --from web --uses 5 --ttl 30m",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "naru can ssh root@db-1 --sftp --exec ls",
+            "naru can kube eat pods --cluster seoul",
+            "naru can exec pod/x",
+            "naru request show x",
+            "naru request create r --uses 0",
+            "naru lock add user/kim",
+            "naru access list",
+            "naru access list --user kim --target node/x",
+            "naru extend",
+            "naru diff",
+            "naru token create --from web --node x",
+            "naru token create --uses 5",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use access::amount::Period;
 use access::words::{NodeName, SessionId, UserName};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -13,6 +14,15 @@ pub(crate) struct Ssh {
     /// Ask for no terminal.
     #[arg(short = 'T')]
     pub no_terminal: bool,
+    /// Why, where a role wants to know; for the session and for an access request.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: Option<String>,
+    /// Where an access request would open it, make it and go on when it is approved, without a question.
+    #[arg(long)]
+    pub wait: bool,
+    /// For how long to ask; as long as may be when absent.
+    #[arg(long, value_name = "TIME")]
+    pub request_for: Option<Period>,
     // Known so that who types them reads that they are not there, not that a word is odd.
     #[arg(short = 'L', hide = true, value_name = "FORWARD")]
     pub local: Vec<String>,
@@ -93,12 +103,12 @@ pub(crate) enum Sessions {
 }
 
 /// What may be a session's id or the beginning of one; which it is, the list of sessions says.
-fn session(text: &str) -> Result<String, String> {
+pub(super) fn session(text: &str) -> Result<String, String> {
     let fits = (8..=36).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
     if fits { Ok(text.to_owned()) } else { Err("give the whole id, or its first 8 characters or more".to_owned()) }
 }
 
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("give a reason: it is said to the user and in the log".to_owned()) } else { Ok(text.to_owned()) }
 }
 
