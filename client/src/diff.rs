@@ -114,6 +114,7 @@ fn markdown(diff: &Diff, lines: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::fake::Fake;
 
     fn diff(gained: u64, forbidden: bool) -> Diff {
         let line = json!({"users": ["alice"], "how": "ssh", "as": ["root"], "targets": ["db-1"], "text": "alice: ssh root on db-1 ```"});
@@ -149,5 +150,21 @@ mod tests {
         let marked = markdown(&diff(1, true), &said);
         assert_eq!(marked.iter().filter(|line| line.contains("```")).count(), 2, "{marked:?}");
         assert!(marked[0].contains("1 gained, 0 lost, **and a guardrail"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_and_a_broken_guardrail_is_no_failure_here() {
+        let fake = Fake::start(Box::new(|path, _| match path {
+            "/v1/access/diff" => Some((200, json!(diff(1, true)))),
+            _ => Some((409, json!({"code": "NARU-C042", "title": "No.", "exit": 8}))),
+        }))
+        .await;
+        let role = json!({"kind": "role", "name": "dba", "spec": {}});
+        let look = Look { exit_code: true, lines: Some(5), ..Look::default() };
+        let answer = resources(&fake.api(), vec![role.clone()], look).await.expect("a diff");
+        assert_eq!((answer.exit, &answer.json["resources"]), (BREAKS, &json!([])));
+        let asked = fake.asked("/v1/access/diff");
+        assert_eq!(asked, [json!({"changes": [{"kind": "role", "name": "dba", "object": role}], "lines": 5})]);
+        assert!(fake.asked("/v1/apply").iter().all(|asked| asked["dry_run"] == true));
     }
 }

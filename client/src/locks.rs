@@ -120,6 +120,7 @@ fn named(which: &str, locks: &[Value]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::fake::Fake;
 
     fn new(target: &str) -> New {
         New { target: target.into(), reason: "r".into(), length: None, name: None, allow_self_lockout: false }
@@ -156,5 +157,22 @@ mod tests {
         assert_eq!(named("all", &locks), ["all"]);
         assert_eq!(named("user/lee", &locks), Vec::<String>::new());
         assert_eq!(columns(&locks[2])[1], "all");
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_written_as_a_resource_and_removed_by_whom_it_keeps_out() {
+        let there = json!({"kind": "lock", "name": "user-kim", "spec": {"target": {"user": "kim"}, "reason": "r"}});
+        let fake = Fake::start(Box::new(move |path, _| match path {
+            LOCKS => Some((200, json!({"items": [there]}))),
+            _ => Some((200, json!({"items": []}))),
+        }))
+        .await;
+        let made = add(&fake.api(), New { length: "1h".parse().ok(), ..new("user/kim") }).await.expect("made");
+        assert_eq!(made.json["name"], "user-kim-2");
+        let spec = json!({"target": {"user": "kim"}, "reason": "r", "for": "1h"});
+        assert_eq!(fake.asked("/v1/apply")[0]["resources"], json!([{"kind": "lock", "name": "user-kim-2", "spec": spec}]));
+        assert_eq!(rm(&fake.api(), "user/kim").await.expect("removed").json, json!({"removed": ["user-kim"]}));
+        assert_eq!(fake.asked("/v1/resources/lock/user-kim").len(), 1);
+        assert_eq!(rm(&fake.api(), "user/lee").await.map_err(|e| e.exit), Err(exit::NOT_FOUND));
     }
 }

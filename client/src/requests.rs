@@ -233,6 +233,7 @@ fn gives(row: &RequestRow, shorter: Option<Period>) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::login::fake::Fake;
 
     pub(crate) fn row(state: &str) -> RequestRow {
         serde_json::from_value(json!({
@@ -263,5 +264,45 @@ pub(crate) mod tests {
         assert_eq!(columns(&row("used_up"))[4], "used up");
         let rows = facts(&row("pending")).table.rows;
         assert!(rows.iter().any(|row| row[0] == "approved" && row[1].starts_with("by olga, ") && row[1].ends_with(": ok")), "{rows:?}");
+    }
+
+    #[tokio::test]
+    async fn a_place_is_asked_for_by_what_its_denial_offers() {
+        let fake = Fake::start(Box::new(|path, asked| match path {
+            "/v1/can" => {
+                assert_eq!(asked["ssh"], json!({"node": "db-1", "login": "root"}));
+                let offer = json!(offer::tests::production(true));
+                Some((200, json!({"allowed": false, "rule": "default", "sentence": "no", "offer": offer, "exit": 6})))
+            }
+            _ => Some((200, json!(row("pending")))),
+        }))
+        .await;
+        let wish = Wish { what: "root@db-1".into(), length: "1h".parse().ok(), reason: Some("INC-1".into()), ..Wish::default() };
+        let answer = create(&fake.api(), wish, false).await.expect("made");
+        assert_eq!((answer.exit, answer.below.len()), (0, 1));
+        let only = json!({"kind": "node", "name": "db-1", "login": "root"});
+        assert_eq!(fake.asked("/v1/requests"), [json!({"role": "production", "only": only, "for": "1h", "reason": "INC-1"})]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_asked_for_is_a_denial_and_what_is_allowed_needs_no_request() {
+        let fake = Fake::start(Box::new(|_, asked| {
+            let allowed = asked["ssh"]["login"] == "lee";
+            Some((200, json!({"allowed": allowed, "code": "NARU-P202", "rule": "dev/deny[0]", "sentence": "no", "exit": 4})))
+        }))
+        .await;
+        let ask = |what: &str| Wish { what: what.into(), ..Wish::default() };
+        let denied = create(&fake.api(), ask("root@db-1"), true).await.expect_err("denied");
+        assert_eq!((denied.code.as_str(), denied.exit), ("NARU-P202", 4));
+        assert_eq!(create(&fake.api(), ask("lee@db-1"), true).await.map(|answer| answer.exit), Ok(0));
+        assert!(fake.asked("/v1/requests").is_empty());
+    }
+
+    #[tokio::test]
+    async fn every_page_is_read_and_a_page_that_repeats_itself_ends() {
+        let fake = Fake::start(Box::new(|_, _| Some((200, json!({"items": [row("approved")], "next": "x"}))))).await;
+        let all = ls(&fake.api(), RequestQuery::default(), None).await.expect("rows");
+        assert_eq!(all.table.rows.len(), 2);
+        assert_eq!(ls(&fake.api(), RequestQuery::default(), Some(1)).await.expect("rows").table.rows.len(), 1);
     }
 }

@@ -102,6 +102,7 @@ pub fn refused(row: &RequestRow) -> Option<Failure> {
 mod tests {
     use super::super::tests::row;
     use super::*;
+    use crate::login::fake::Fake;
 
     #[test]
     fn the_end_of_a_wait_has_an_exit_code_and_a_sentence() {
@@ -117,5 +118,18 @@ mod tests {
         assert_eq!(waits(&row), "waits for somebody with role lead (1 of 2 approvals): naru request approve abcd2345");
         (row.from, row.required) = (Vec::new(), 1);
         assert_eq!(waits(&row), "waits for somebody who may review it: naru request approve abcd2345");
+    }
+
+    #[tokio::test]
+    async fn it_asks_until_it_is_decided_and_not_once_more() {
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let fake = Fake::start(Box::new(move |path, _| {
+            assert_eq!(path, "/v1/requests/abcd2345");
+            let before = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Some((200, serde_json::json!(row(if before < 2 { "pending" } else { "denied" }))))
+        }))
+        .await;
+        let row = until_decided(&fake.api(), row("pending")).await.expect("decided");
+        assert_eq!((row.state, fake.asked("/v1/requests/abcd2345").len()), (RequestState::Denied, 3));
     }
 }

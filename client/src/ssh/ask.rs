@@ -74,6 +74,7 @@ fn with_command(denied: Failure, command: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::fake::Fake;
 
     #[test]
     fn the_denial_names_the_command_and_whoever_said_yes_is_named() {
@@ -84,5 +85,36 @@ mod tests {
             said.hint.is_some_and(|hint| hint.starts_with("naru request create production --on root@db-1\n") && hint.contains("--wait"))
         );
         assert_eq!(by(&crate::requests::tests::row("approved")), " by olga");
+    }
+
+    fn denied(reason: bool) -> Failure {
+        let offer = Some(Box::new(offer::tests::production(reason)));
+        let (code, title) = ("NARU-P201".to_owned(), "root@db-1 is not allowed".to_owned());
+        let problem = wire::api::Problem { code, title, detail: None, hint: None, offer, fields: Vec::new(), exit: exit::NEEDS_APPROVAL };
+        Failure::from_problem(problem, 403)
+    }
+
+    #[tokio::test]
+    async fn with_wait_it_asks_waits_and_goes_on() {
+        let fake = Fake::start(Box::new(|path, _| {
+            let state = if path == "/v1/requests" { "pending" } else { "approved" };
+            Some((200, serde_json::json!(crate::requests::tests::row(state))))
+        }))
+        .await;
+        let asking = Asking { wait: true, length: "1h".parse().ok() };
+        let missing = through(&fake.api(), denied(true), &asking, None).await.expect_err("a reason is missing");
+        assert!(missing.hint.is_some_and(|hint| hint.contains("--reason")) && fake.asked("/v1/requests").is_empty());
+        let went_on = through(&fake.api(), denied(true), &asking, Some("INC-1".into())).await;
+        assert_eq!(went_on, Ok(Some("INC-1".into())));
+        let asked = fake.asked("/v1/requests");
+        assert_eq!((asked.len(), &asked[0]["role"], &asked[0]["for"]), (1, &"production".into(), &"1h".into()));
+    }
+
+    #[tokio::test]
+    async fn a_no_is_the_end_of_it() {
+        let fake = Fake::start(Box::new(|_, _| Some((200, serde_json::json!(crate::requests::tests::row("denied")))))).await;
+        let asking = Asking { wait: true, length: None };
+        let refused = through(&fake.api(), denied(false), &asking, None).await.expect_err("refused");
+        assert_eq!((refused.code.as_str(), refused.exit), ("NARU-C032", exit::DENIED));
     }
 }
