@@ -24,11 +24,12 @@ pub async fn line(question: &str) -> Result<String, Failure> {
     let _ = write!(err, "{} ", plain(question));
     let _ = err.flush();
     drop(err);
-    // Only one line is taken: what is typed behind it is the session's.
-    let read = tokio::task::spawn_blocking(|| {
+    // Only one line is taken: what is typed behind it is the session's. A thread of its own, which nobody waits for when Ctrl-C ends the program.
+    let (to, read) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
         let mut text = String::new();
         let taken = std::io::BufRead::read_line(&mut std::io::Read::take(std::io::stdin().lock(), MOST), &mut text);
-        taken.map(|taken| (taken > 0).then_some(text))
+        let _ = to.send(taken.map(|taken| (taken > 0).then_some(text)));
     });
     let nothing = |exit| Failure::new("NARU-C030", exit, "there was no answer, so nothing was done");
     tokio::select! {

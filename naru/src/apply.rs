@@ -17,9 +17,9 @@ use wire::api::{FieldFault, exit};
 const MOST: u64 = 1024 * 1024 + 1;
 
 /// A file as it was named, and its text.
-struct Text {
-    name: String,
-    text: String,
+pub(crate) struct Text {
+    pub name: String,
+    pub text: String,
 }
 
 impl Text {
@@ -126,8 +126,8 @@ fn missing_roles(texts: &[Text], failure: Failure) -> Failure {
     Failure { cause: None, ..failure }.shown(blocks)
 }
 
-/// The texts of all files; that they declare nothing at all is a mistake, not a change.
-fn read(files: &[PathBuf]) -> Result<Vec<Text>, Failure> {
+/// The texts of all files.
+pub(crate) fn texts(files: &[PathBuf]) -> Result<Vec<Text>, Failure> {
     let mut texts = Vec::new();
     for path in files {
         let mut text = String::new();
@@ -139,6 +139,12 @@ fn read(files: &[PathBuf]) -> Result<Vec<Text>, Failure> {
         }
         texts.push(Text { name: path.to_string_lossy().into_owned(), text });
     }
+    Ok(texts)
+}
+
+/// The same; that they declare nothing at all is a mistake, not a change.
+fn read(files: &[PathBuf]) -> Result<Vec<Text>, Failure> {
+    let texts = texts(files)?;
     if texts.iter().all(|text| text.resources().is_some_and(|found| found.is_empty())) {
         let names: Vec<&str> = texts.iter().map(|text| text.name.as_str()).collect();
         let title = match names.as_slice() {

@@ -15,7 +15,7 @@ mod tokens;
 
 pub(crate) use self::access::{Access, Around, Can, Lock, Look, Request, State, There};
 pub(crate) use events::{Audit, Events};
-pub(crate) use resources::{Apply, Delete, Diff, Form, Get};
+pub(crate) use resources::{Apply, Delete, Diff, Form, Get, Policy};
 pub(crate) use server::{Agent, Proxied, Proxy, Server};
 pub(crate) use sessions::{Config, Format, Play, Recording, Sessions, Ssh};
 pub(crate) use sign_in::{Doctor, Login, LoginLink};
@@ -150,6 +150,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  naru diff -f roles.yaml\n  naru diff -f roles.yaml --exit-code    in CI: 2 when somebody gains, 3 when a guardrail would break"
     )]
     Diff(Diff),
+    /// Policies that are not in force yet.
+    Policy {
+        #[command(subcommand)]
+        what: Policy,
+    },
     /// Show resources of a kind, or one as `naru apply` takes it.
     #[command(
         after_help = "Examples:\n  naru get role\n  naru get role engineer > engineer.yaml\n  naru get all > everything.yaml    as an empty install takes it; no secrets"
@@ -301,6 +306,7 @@ mod tests {
             "naru access diff --plan - --markdown --exit-code",
             "naru diff -f a -f b --lines 5 --exit-code",
             "naru extend --for 30m",
+            "naru policy test -f tests.yaml -f more.yaml --policy roles.yaml --policy users.yaml",
             "naru extend 01933b6c --for 30m",
             "naru apply -f a --allow-self-lockout --managed-by ops",
             "naru get all -o yaml",
@@ -319,6 +325,7 @@ mod tests {
             "naru access list",
             "naru access list --user kim --target node/x",
             "naru extend",
+            "naru policy test",
             "naru diff",
             "naru token create --from web --node x",
             "naru token create --uses 5",

@@ -98,6 +98,7 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
             crate::apply::run(place.api(), &files.file, resources::How { dry_run, allow_self_lockout, managed_by }).await?
         }
         Command::Diff(cli::Diff { files, look }) => crate::apply::diff(place.api(), &files.file, policy::look(&look, false)).await?,
+        Command::Policy { what: cli::Policy::Test { files, policy } } => crate::policy_test::run(place.api(), &files.file, &policy).await?,
         Command::Get(words) => get(&place.api()?, words).await?,
         Command::Delete(cli::Delete { kind, name, if_revision: None }) if client::nodes::is_kind(&kind) => {
             client::nodes::delete(&place.api()?, &name).await?

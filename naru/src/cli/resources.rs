@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::access::Look;
 
@@ -35,6 +35,21 @@ pub(crate) struct Diff {
     pub files: Files,
     #[command(flatten)]
     pub look: Look,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Hold tables of who may do what against a policy. Exit 1 when one does not hold.
+    #[command(
+        after_help = "tests.yaml:\n  tests:\n    - name: developers reach staging\n      as: {user: alice}\n      can: ssh alice@web-1\n      target: {labels: {env: staging}}\n      expect: allow            # allow, deny, or request: a no that an access request would lift\n\nExample, in CI:\n  naru policy test -f tests.yaml --policy policy.yaml"
+    )]
+    Test {
+        #[command(flatten)]
+        files: Files,
+        /// The policy: files of resources, and no server is asked. May be given again. Without it what is in force.
+        #[arg(long, value_name = "FILE")]
+        policy: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
