@@ -8,7 +8,7 @@ use wire::api::{Can, CanAnswer, Decide, NewRequest, Page, RequestQuery, RequestR
 
 use crate::failure::Failure;
 use crate::http::{Api, with_query};
-use crate::out::{Answer, Out, Table, print, tsv_row};
+use crate::out::{Answer, Out, Table, print, say, tsv_row};
 use crate::{can, offer, prompt, when};
 
 pub mod wait;
@@ -61,12 +61,11 @@ pub async fn create(api: &Api, wish: Wish, wait: bool) -> Result<Answer, Failure
         let row = wait::until_decided(api, row).await?;
         return Ok(Answer { exit: wait::exit_of(&row), ..facts(&row) });
     }
-    let next = match row.state {
-        RequestState::Pending => vec![format!("{}; naru request show {} says what became of it", wait::waits(&row), row.id)],
-        _ => Vec::new(),
-    };
+    if row.state == RequestState::Pending {
+        say(&format!("request {} {}", row.id, wait::waits(&row)));
+    }
     let exit = if row.state == RequestState::Denied { wire::api::exit::DENIED } else { wire::api::exit::OK };
-    Ok(Answer { exit, ..facts(&row).below(next) })
+    Ok(Answer { exit, ..facts(&row) })
 }
 
 /// The request that would open this place, or the answer that none is needed.
@@ -203,7 +202,7 @@ pub enum Word {
 pub async fn decide(api: &Api, id: &RequestId, word: Word, said: Decide, sure: bool) -> Result<Answer, Failure> {
     if word == Word::Approve && !sure && prompt::possible() {
         let row = get(api, id).await?;
-        crate::out::say(&gives(&row, said.length));
+        say(&gives(&row, said.length));
         if !prompt::yes("approve?").await? {
             return Err(Failure::new("NARU-C030", wire::api::exit::FAILED, "nothing was approved: the request stays as it is"));
         }
@@ -214,11 +213,10 @@ pub async fn decide(api: &Api, id: &RequestId, word: Word, said: Decide, sure: b
         Word::Revoke => "revoke",
     };
     let row: RequestRow = api.post(&format!("/v1/requests/{id}/{verb}"), &said).await?;
-    let next = match (word, row.state) {
-        (Word::Approve, RequestState::Pending) => vec![format!("counted; {}", wait::waits(&row))],
-        _ => Vec::new(),
-    };
-    Ok(facts(&row).below(next))
+    if (word, row.state) == (Word::Approve, RequestState::Pending) {
+        say(&format!("counted; request {} still {}", row.id, wait::waits(&row)));
+    }
+    Ok(facts(&row))
 }
 
 /// What a yes would give, in a sentence.
@@ -279,7 +277,7 @@ pub(crate) mod tests {
         .await;
         let wish = Wish { what: "root@db-1".into(), length: "1h".parse().ok(), reason: Some("INC-1".into()), ..Wish::default() };
         let answer = create(&fake.api(), wish, false).await.expect("made");
-        assert_eq!((answer.exit, answer.below.len()), (0, 1));
+        assert_eq!((answer.exit, &answer.json["id"]), (0, &"abcd2345".into()));
         let only = json!({"kind": "node", "name": "db-1", "login": "root"});
         assert_eq!(fake.asked("/v1/requests"), [json!({"role": "production", "only": only, "for": "1h", "reason": "INC-1"})]);
     }
