@@ -19,7 +19,7 @@ use crate::words::{BadName, as_text, cut};
 
 mod bounds;
 
-pub(crate) use bounds::is_bidi;
+pub use bounds::is_bidi;
 
 /// Longest source, in bytes.
 pub const MAX_SOURCE: usize = 1024;

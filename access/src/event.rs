@@ -1,17 +1,18 @@
 //! Every event kind of the audit log, one enum: the envelope `naru.event/v1` without what the log adds
 //! (`v`, `id`, `stream`, `seq`, `prev`, `hash`, `logged_time`). No I/O; the recorder writes.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
+mod envelope;
 mod parts;
 
-pub use parts::{Damage, Lost, Text};
+pub use envelope::{
+    AccessRef, Actor, ActorKind, Client, Decision, Outcome, OutcomeResult, SessionKind, SessionRef, Severity, Target, TargetKind,
+};
+pub use parts::{Damage, FieldChange, FieldChanges, Lost, RequestFacts, Text};
 
-use crate::identity::{Identity, Labels};
 use crate::time::Timestamp;
-use crate::words::{AgentId, Login, RoleName, SessionId};
+use crate::words::{RequestId, RoleName};
 
 /// Something that happened. Serialises as the envelope's fields `time`, `severity`, `outcome`, `actor`, `client`, `target`, `session`, `access`, `type`, `data`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,206 +57,6 @@ impl Event {
             what,
         }
     }
-}
-
-/// As in the envelope; ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum Severity {
-    Debug,
-    Info,
-    Notice,
-    Warning,
-    Critical,
-}
-
-/// How it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// In one word.
-    pub result: OutcomeResult,
-    /// A stable code such as `NARU-P201`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// The exit code of what ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit: Option<i32>,
-    /// One sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
-impl Outcome {
-    /// It worked.
-    pub fn success() -> Self {
-        Self { result: OutcomeResult::Success, code: None, exit: None, message: None }
-    }
-    /// We said no.
-    pub fn denied(code: &str, message: impl Into<String>) -> Self {
-        Self { result: OutcomeResult::Denied, code: Some(code.to_owned()), exit: None, message: Some(message.into()) }
-    }
-    /// The world said no.
-    pub fn failed(code: &str, message: impl Into<String>) -> Self {
-        Self { result: OutcomeResult::Failed, code: Some(code.to_owned()), exit: None, message: Some(message.into()) }
-    }
-}
-
-/// `denied` is our decision, `failed` is the world's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum OutcomeResult {
-    Success,
-    Denied,
-    Failed,
-    Unknown,
-}
-
-/// Who did it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Actor {
-    /// What kind of being.
-    pub kind: ActorKind,
-    /// `issuer|subject` of a user, the id of an agent, empty for nobody.
-    pub id: String,
-    /// The handle, as people know it.
-    pub name: String,
-    /// Roles at that moment.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<RoleName>,
-}
-
-impl Actor {
-    /// A person.
-    pub fn user(identity: &Identity) -> Self {
-        Self { kind: ActorKind::User, id: identity.user.to_string(), name: identity.name.to_string(), roles: identity.roles.clone() }
-    }
-    /// An agent.
-    pub fn agent(id: &AgentId) -> Self {
-        Self { kind: ActorKind::Agent, id: id.to_string(), name: id.to_string(), roles: Vec::new() }
-    }
-    /// Naru itself.
-    pub fn system() -> Self {
-        Self { kind: ActorKind::System, id: "naru".to_owned(), name: "naru".to_owned(), roles: Vec::new() }
-    }
-    /// Nobody that we know.
-    pub fn anonymous() -> Self {
-        Self { kind: ActorKind::Anonymous, id: String::new(), name: String::new(), roles: Vec::new() }
-    }
-}
-
-/// What kind of being acted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum ActorKind {
-    User,
-    Bot,
-    Agent,
-    Service,
-    System,
-    Anonymous,
-}
-
-/// From where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Client {
-    /// The address that connected.
-    pub ip: IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// What the program calls itself, cut to 256 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<String>,
-}
-
-/// To what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// What kind.
-    pub kind: TargetKind,
-    /// Its name, or what was asked for where no such thing exists.
-    pub name: String,
-    /// Its labels with their origin.
-    #[serde(default, skip_serializing_if = "Labels::is_empty")]
-    pub labels: Labels,
-    /// The agent that serves it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_id: Option<AgentId>,
-    /// The account there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub login: Option<Login>,
-}
-
-/// What kind of target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum TargetKind {
-    Ssh,
-    Kube,
-    Tcp,
-    Naru,
-}
-
-/// In which session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionRef {
-    /// The session.
-    pub id: SessionId,
-    /// What kind.
-    pub kind: SessionKind,
-    /// Which client connection carried it: channels of one SSH connection share it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connection: Option<String>,
-    /// Milliseconds since the session began: a link into the replay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offset_ms: Option<u64>,
-}
-
-/// What kind of session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum SessionKind {
-    Shell,
-    Exec,
-    Sftp,
-}
-
-impl SessionKind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Shell, Self::Exec, Self::Sftp];
-
-    /// As written in policies and events.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Shell => "shell",
-            Self::Exec => "exec",
-            Self::Sftp => "sftp",
-        }
-    }
-}
-
-/// Why it was allowed or denied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccessRef {
-    /// `allow` or `deny`.
-    pub decision: Decision,
-    /// The rule that decided: `role/allow[0]`, or `default` where none matched.
-    pub rule: String,
-    /// Hash of the policy that decided, so that it can be found again.
-    pub policy: String,
-}
-
-/// What was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum Decision {
-    Allow,
-    Deny,
 }
 
 /// What happened, with the facts that only this kind has. The names are the closed list of the published schema.
@@ -393,6 +194,12 @@ pub enum What {
         terminal: Option<(u16, u16)>,
         /// `strict`, `best_effort`, `off`.
         recording: String,
+        /// Why, in the person's own words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Text>,
+        /// The access request without which it would have been refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
     },
     /// A session ended.
     #[serde(rename = "session.end")]
@@ -527,6 +334,67 @@ pub enum What {
         change: String,
         /// Hash of the policy after it.
         policy: String,
+        /// What became other of it; never a secret.
+        #[serde(default, skip_serializing_if = "FieldChanges::is_empty")]
+        diff: FieldChanges,
+    },
+    /// A lock was made: it holds from here on. The lock is in here whole, so that it outlives a store that is older than the log.
+    #[serde(rename = "lock.created")]
+    LockCreated {
+        /// Its name.
+        lock: String,
+        /// Whom or what it keeps out: `user/kim`.
+        target: String,
+        /// The resource as stored.
+        resource: serde_json::Value,
+    },
+    /// A lock was removed.
+    #[serde(rename = "lock.removed")]
+    LockRemoved {
+        /// Its name.
+        lock: String,
+        /// Whom or what it kept out.
+        target: String,
+    },
+    /// Somebody asked for access.
+    #[serde(rename = "request.created")]
+    RequestCreated(RequestFacts),
+    /// Somebody, or the rule itself, said yes to a request.
+    #[serde(rename = "request.approved")]
+    RequestApproved(RequestFacts),
+    /// Somebody, or the rule itself, said no to a request.
+    #[serde(rename = "request.denied")]
+    RequestDenied(RequestFacts),
+    /// A request waited too long, or its time is over.
+    #[serde(rename = "request.expired")]
+    RequestExpired(RequestFacts),
+    /// A request was taken back.
+    #[serde(rename = "request.revoked")]
+    RequestRevoked(RequestFacts),
+    /// A session was opened by a request.
+    #[serde(rename = "request.used")]
+    RequestUsed(RequestFacts),
+    /// A role that is tried out would have said no.
+    #[serde(rename = "access.would_deny")]
+    AccessWouldDeny {
+        /// The rule.
+        rule: String,
+        /// What it would have said.
+        sentence: String,
+    },
+    /// A condition could not be answered: an allow with it gave nothing, a deny with it denied.
+    #[serde(rename = "access.condition_failed")]
+    ConditionFailed {
+        /// The rule.
+        rule: String,
+        /// Why.
+        cause: String,
+    },
+    /// A person made their session longer.
+    #[serde(rename = "session.extended")]
+    SessionExtended {
+        /// By how many seconds.
+        by_s: u64,
     },
     /// A sink cannot deliver.
     #[serde(rename = "sink.failed")]
@@ -571,7 +439,7 @@ pub enum What {
 
 impl What {
     /// The name of every kind.
-    pub const TYPES: [&str; 37] = [
+    pub const TYPES: [&str; 48] = [
         "server.started",
         "server.stopped",
         "auth.login",
@@ -605,6 +473,17 @@ impl What {
         "agent.left",
         "agent.removed",
         "policy.changed",
+        "lock.created",
+        "lock.removed",
+        "request.created",
+        "request.approved",
+        "request.denied",
+        "request.expired",
+        "request.revoked",
+        "request.used",
+        "access.would_deny",
+        "access.condition_failed",
+        "session.extended",
         "sink.failed",
         "sink.recovered",
         "store.restored",
@@ -623,7 +502,16 @@ impl What {
             | Self::PolicyChanged { .. }
             | Self::SinkFailed { .. } => Severity::Warning,
             Self::Login { method, .. } if method == "break_glass" => Severity::Critical,
-            Self::BreakGlass { .. } => Severity::Critical,
+            Self::BreakGlass { .. } | Self::LockCreated { .. } => Severity::Critical,
+            Self::ConditionFailed { .. } | Self::AccessWouldDeny { .. } => Severity::Warning,
+            Self::RequestCreated(_)
+            | Self::RequestApproved(_)
+            | Self::RequestDenied(_)
+            | Self::RequestExpired(_)
+            | Self::RequestRevoked(_)
+            | Self::RequestUsed(_)
+            | Self::LockRemoved { .. }
+            | Self::SessionExtended { .. } => Severity::Notice,
             // The role says so: it is to be seen, and nothing is broken.
             Self::RecordingLost { cause } if cause == Lost::MAX_OUTPUT => Severity::Warning,
             Self::RecordingLost { .. } | Self::AuditGap { .. } | Self::StoreRestored { .. } => Severity::Critical,
@@ -663,7 +551,13 @@ mod tests {
         let mut event = Event::new(
             Timestamp::from_secs(1),
             Actor::system(),
-            What::SessionStart { command: Some(Text::of(b"echo \xff")), terminal: Some((80, 24)), recording: "strict".into() },
+            What::SessionStart {
+                command: Some(Text::of(b"echo \xff")),
+                terminal: Some((80, 24)),
+                recording: "strict".into(),
+                reason: None,
+                request: None,
+            },
         );
         event.outcome = Outcome::denied("NARU-P201", "no");
         let json = serde_json::to_value(&event).expect("serialises");

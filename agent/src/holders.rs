@@ -29,11 +29,13 @@ impl Holders {
     /// A holder for an admitted session, and its socket.
     pub(crate) async fn open(&self, admitted: &Admitted) -> Result<UnixStream, Refusal> {
         let request = admitted.request();
-        let How::Open { kind, command, terminal, env, grace_s } = &request.how else { return self.attach(request.session).await };
+        let How::Open { kind, command, terminal, env, grace_s, read_only } = &request.how else {
+            return self.attach(request.session).await;
+        };
         let kind = match (kind, command) {
             (SessionKind::Shell, None) => Kind::Shell,
             (SessionKind::Exec, Some(command)) => Kind::Exec { command: command.clone() },
-            (SessionKind::Sftp, None) => Kind::Sftp,
+            (SessionKind::Sftp, None) => Kind::Sftp { read_only: *read_only },
             _ => return Err(refusal(code::BAD_REQUEST, "the request's kind and command do not fit")),
         };
         let pty = terminal.clone().map(|terminal| Pty { term: terminal.term, size: terminal.size, modes: terminal.modes });

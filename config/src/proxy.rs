@@ -1,5 +1,7 @@
 //! The proxy's file. Every default stands in one table, which also prints the reference; what is absent is read from there.
 
+mod balancers;
+
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -9,6 +11,8 @@ use access::amount::Period;
 use crate::faults::{Fault, Source, quoted};
 use crate::read::{Fields, Reader};
 use crate::tree::{Node, Value};
+
+pub use balancers::{Balancers, By};
 
 /// Longest life of a user's certificate.
 const CERTIFICATE: u64 = 12 * 3_600;
@@ -27,9 +31,10 @@ pub struct Setting {
 }
 
 /// Every field of the file.
-pub const DEFAULTS: [Setting; 7] = [
+pub const DEFAULTS: [Setting; 8] = [
     Setting { field: "listen", value: "0.0.0.0:8443", says: "Address and port that everything comes in by." },
     Setting { field: "public", value: "", says: "Names under which people and agents reach this proxy." },
+    Setting { field: "balancers", value: "{}", says: "Load balancers that say who their client is: peers, by." },
     Setting { field: "webhook", value: "", says: "Receivers of events: name, url, secret_file, allow_private." },
     Setting { field: "certificate_life", value: "12h", says: "How long a user's certificate lasts, at most 12h." },
     Setting { field: "link_life", value: "15m", says: "How long a sign-in link can be used, at most 24h." },
@@ -44,6 +49,8 @@ pub struct ProxyFile {
     pub listen: SocketAddr,
     /// Names under which it is reached: DNS names or addresses, without a port.
     pub public: Vec<String>,
+    /// Peers that say who their client is; none where everybody comes directly.
+    pub balancers: Option<Balancers>,
     /// Receivers of events.
     pub webhook: Vec<Webhook>,
     /// Life of a user's certificate.
@@ -92,12 +99,13 @@ pub fn proxy(file: &str, text: &str) -> Result<ProxyFile, Vec<Fault>> {
     );
     let public = fields.get("public").map(|node| read.list(node, "public")).unwrap_or_default();
     let public = public.iter().filter_map(|item| host(&mut read, item)).collect();
+    let balancers = balancers::balancers(&mut read, &fields);
     let webhook = webhooks(&mut read, &fields);
     let (Some(listen), Some(certificate_life), Some(link_life), Some(max_connections), Some(max_sessions)) = written else {
         // A field without a value was a fault, since every default parses (tested), so this list is not empty.
         return Err(read.end(()).err().unwrap_or_default());
     };
-    read.end(ProxyFile { listen, public, webhook, certificate_life, link_life, max_connections, max_sessions })
+    read.end(ProxyFile { listen, public, balancers, webhook, certificate_life, link_life, max_connections, max_sessions })
 }
 
 /// The reference of the file, one line for each field.

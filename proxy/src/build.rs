@@ -31,11 +31,12 @@ use crate::authority::people::People;
 use crate::authority::tls::Subject;
 use crate::clock;
 use crate::listen::tls::{Tls, TlsError};
-use crate::listen::{Arrived, Connections, Fronts, Seat, Ticket};
+use crate::listen::{Arrived, Connections, Fronts, Port, Seat, Ticket};
 use crate::live::{Live, LiveError};
 use crate::notify::{NotifyError, Sinks};
 use crate::oidc::Oidc;
 use crate::refusals::{Refusals, SUMMARY_EVERY};
+use crate::requests::Requests;
 use crate::session::lost::{LostError, finish_lost};
 use crate::session::open::Sessions;
 use crate::session::table::{Stop, Table};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Names by which people and agents reach it, without a port; the first is used in links.
     pub public: Vec<String>,
+    /// Peers that say who their client is; none where everybody comes directly.
+    pub balancers: Option<config::proxy::Balancers>,
     /// Sessions at once.
     pub max_sessions: usize,
     /// Connections at once.
@@ -114,11 +117,9 @@ pub enum BuildError {
 /// A proxy that is ready to serve: port and keys held, nothing served yet.
 pub struct Proxy {
     pub(crate) app: App,
-    listener: TcpListener,
+    port: Port,
     control: UnixListener,
-    tls: Arc<Tls>,
     fronts: AllFronts,
-    max_connections: usize,
     commits: Commits,
     log: Log,
     sinks: Sinks,
@@ -146,13 +147,15 @@ impl Proxy {
         let tls = Arc::new(server_tls(&keys, &names)?);
 
         let agents = Agents::new();
-        let nodes = Nodes { store: store.clone(), agents: agents.clone() };
+        let nodes = Nodes { store: store.clone(), agents: agents.clone(), live: live.clone() };
         let dialler = Dialler { agents: agents.clone(), keys: keys.clone(), install, own_pin: tls.own_pin.clone() };
         let people = People::new(store.clone(), live.clone(), settings.certificate_life);
         let refusals = Refusals::new(log.clone());
         let url = format!("https://{}", authority(&server_name, address.port()));
         let oidc = Oidc::new(&live, &people, &keys, &log, &refusals, &table, &url);
+        let requests = Requests::new(store.clone(), log.clone(), live.clone());
         let sessions = Sessions {
+            requests,
             live,
             people,
             oidc: oidc.clone(),
@@ -166,6 +169,7 @@ impl Proxy {
             seats: Default::default(),
             max_sessions: settings.max_sessions,
         };
+        let balancers = settings.balancers.map(Arc::new);
         let app = Arc::new(Parts {
             sessions: sessions.clone(),
             keys: keys.clone(),
@@ -181,16 +185,14 @@ impl Proxy {
         });
         let fronts = AllFronts {
             ssh: SshFront::new(keys.clone(), names, sessions),
-            http: HttpFront::new(app.clone()),
+            http: HttpFront::new(app.clone(), balancers.clone()),
             tunnels: Tunnels { agents, nodes, keys, log: log.clone() },
         };
         Ok(Self {
             app,
-            listener,
+            port: Port { listener, tls, balancers, most: settings.max_connections },
             control,
-            tls,
             fronts,
-            max_connections: settings.max_connections,
             commits,
             log,
             sinks,
@@ -223,7 +225,7 @@ impl Proxy {
     /// Serves until `stop`, then drains: no new connections, live sessions are told, then recordings and log are closed,
     /// and receivers take what is left.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { app, listener, control, tls, fronts, max_connections, commits, log, sinks, table, connections, _state } = self;
+        let Self { app, port, control, fronts, commits, log, sinks, table, connections, _state } = self;
         let leases = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -243,13 +245,14 @@ impl Proxy {
         let kept = tokio::spawn(app.sessions.live.clone().keep());
         let notifying = sinks.start();
         tokio::select! {
-            () = crate::listen::run(listener, tls, fronts.clone(), connections.clone(), max_connections) => {}
+            () = crate::listen::run(port, fronts.clone(), connections.clone()) => {}
             never = crate::listen::control::run(control, |ask, uid| crate::break_glass::answer(&app, ask, uid)) => match never {},
             () = leases => {}
             never = sweeping => match never {},
             () = summaries => {}
             never = crate::heap::keep_small() => match never {},
             never = app.oidc.clone().keep_asking() => match never {},
+            never = app.sessions.requests.clone().sweep() => match never {},
             () = stop => {}
         }
         table.stop_all(&Stop { reason: "proxy_stopped", sentence: "the proxy is being stopped".to_owned() });
@@ -419,7 +422,7 @@ impl Fronts for AllFronts {
     fn seat(&self, subject: &Subject) -> Option<Seat> {
         let sessions = &self.ssh.sessions;
         let known = match subject {
-            Subject::User { name, sign_in } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
+            Subject::User { name, sign_in, .. } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
             Subject::Agent { id } => self.tunnels.node_of(id).is_ok_and(|node| node.is_some()),
         };
         known.then(|| sessions.seats.take(subject)).flatten()
@@ -446,6 +449,7 @@ mod tests {
             state: dir.path().join("state"),
             listen: taken.local_addr().expect("an address"),
             public: vec!["127.0.0.1".to_owned()],
+            balancers: None,
             webhooks: Vec::new(),
             accept_restored_store: false,
             max_sessions: 10,

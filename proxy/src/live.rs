@@ -3,35 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use access::connector::{BotSpec, ConnectorSpec, Kept};
-use access::identity::{Auth, Identity, UserId};
-use access::policy::{PolicySet, RoleSpec, UserSpec};
+use access::connector::Kept;
+use access::identity::{Auth, Granted, Identity, Traits, UserId};
+use access::policy::PolicySet;
 use access::time::Timestamp;
 use access::words::{ConnectorName, InstallId, RoleName, UserName};
 use serde::{Deserialize, Serialize};
 use store::kv::{Entry, Kv, KvError};
 use tokio::sync::watch;
 
-use crate::authority::sealed::Sealed;
+use crate::declared::{self, All, DECLARED, StoredUser};
 
-/// Where roles are.
-pub(crate) const ROLES: &str = "role/";
-/// Where people are.
-pub(crate) const USERS: &str = "user/";
 /// Where people of identity providers are, since their first sign-in.
 pub(crate) const PEOPLE: &str = "person/";
-/// Where connectors are.
-pub(crate) const CONNECTORS: &str = "connector/";
-/// Where bots are.
-pub(crate) const BOTS: &str = "bot/";
-
-/// A person as stored. The subject is given once, so that a name that is deleted and made again is another person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StoredUser {
-    pub(crate) subject: String,
-    pub(crate) spec: UserSpec,
-}
+/// Where access requests are.
+pub(crate) const REQUESTS: &str = "request/";
 
 /// A person of an identity provider, as they last signed in or were asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,54 +29,42 @@ pub(crate) struct StoredPerson {
     pub(crate) kept: Kept,
 }
 
-/// A connector as stored: what is secret of it is sealed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StoredConnector {
-    /// Without its secret.
-    pub(crate) spec: ConnectorSpec,
-    /// The client secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) secret: Option<Sealed>,
-    /// Our key for `private_key_jwt`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) key: Option<ClientKey>,
-}
-
-/// A key pair of ours that a provider knows the public half of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ClientKey {
-    /// PKCS#8, P-256.
-    pub(crate) private: Sealed,
-    /// The public point, uncompressed (SEC 1), hex.
-    pub(crate) public: String,
-}
-
 /// Everything that decides, at one revision.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) policy: PolicySet,
-    pub(crate) users: BTreeMap<UserName, StoredUser>,
+    /// What is declared.
+    pub(crate) all: All,
     pub(crate) people: BTreeMap<UserName, StoredPerson>,
-    pub(crate) connectors: BTreeMap<ConnectorName, StoredConnector>,
-    pub(crate) bots: BTreeMap<UserName, BotSpec>,
+    /// What access requests gave, by the person's principal: those that are over may be among them.
+    granted: BTreeMap<String, Vec<Granted>>,
     install: InstallId,
 }
 
+impl std::ops::Deref for View {
+    type Target = All;
+    fn deref(&self) -> &All {
+        &self.all
+    }
+}
+
 impl View {
+    /// What requests gave somebody.
+    pub(crate) fn granted(&self, user: &UserId) -> Vec<Granted> {
+        self.granted.get(&user.principal()).cloned().unwrap_or_default()
+    }
+
+    /// A person or machine with what requests gave them.
+    fn person(&self, user: UserId, name: &UserName, roles: Vec<RoleName>, traits: Traits, expires: Timestamp) -> Identity {
+        let granted = self.granted(&user);
+        Identity { user, name: name.clone(), roles, traits, expires, auth: Auth::default(), context: Default::default(), granted }
+    }
+
     /// The person of this handle, as of now, signed in until `expires`: somebody declared here, or somebody of a provider with what
     /// was last known of them.
     pub(crate) fn identity(&self, name: &UserName, expires: Timestamp) -> Option<Identity> {
         if let Some(user) = self.users.get(name) {
-            return Some(Identity {
-                user: self.user_id(user),
-                name: name.clone(),
-                roles: user.spec.roles.clone(),
-                traits: user.spec.traits.clone(),
-                expires,
-                auth: Auth::default(),
-            });
+            return Some(self.person(self.user_id(user), name, user.spec.roles.clone(), user.spec.traits.clone(), expires));
         }
         let person = self.people.get(name)?;
         self.of_provider(name, person, expires)
@@ -100,27 +74,15 @@ impl View {
     pub(crate) fn of_provider(&self, name: &UserName, person: &StoredPerson, expires: Timestamp) -> Option<Identity> {
         let StoredPerson { issuer, subject, connector, kept } = person;
         let spec = &self.connectors.get(connector).filter(|stored| stored.spec.issuer == *issuer)?.spec;
-        Some(Identity {
-            user: UserId { issuer: issuer.clone(), subject: subject.clone() },
-            name: name.clone(),
-            roles: spec.roles(kept).into_keys().collect(),
-            traits: spec.traits(kept),
-            expires,
-            auth: Auth::default(),
-        })
+        let user = UserId { issuer: issuer.clone(), subject: subject.clone() };
+        Some(self.person(user, name, spec.roles(kept).into_keys().collect(), spec.traits(kept), expires))
     }
 
     /// The machine of this handle.
     pub(crate) fn of_bot(&self, name: &UserName, issuer: &str, subject: &str, expires: Timestamp) -> Option<Identity> {
         let spec = self.bots.get(name).filter(|spec| spec.issuer == issuer)?;
-        Some(Identity {
-            user: UserId { issuer: issuer.to_owned(), subject: subject.to_owned() },
-            name: name.clone(),
-            roles: spec.roles.clone(),
-            traits: spec.traits.clone(),
-            expires,
-            auth: Auth::default(),
-        })
+        let user = UserId { issuer: issuer.to_owned(), subject: subject.to_owned() };
+        Some(self.person(user, name, spec.roles.clone(), spec.traits.clone(), expires))
     }
 
     /// The handle under which a person of a provider is known.
@@ -169,15 +131,12 @@ impl Live {
     /// Follows the store for as long as it is polled: another proxy may write too.
     pub(crate) async fn keep(self) {
         let watch = |prefix| self.0.store.watch(prefix);
-        let (Ok(mut roles), Ok(mut users), Ok(mut people)) = (watch(ROLES), watch(USERS), watch(PEOPLE)) else { return };
-        let (Ok(mut connectors), Ok(mut bots)) = (watch(CONNECTORS), watch(BOTS)) else { return };
+        let (Ok(mut declared), Ok(mut people), Ok(mut requests)) = (watch(DECLARED), watch(PEOPLE), watch(REQUESTS)) else { return };
         loop {
             tokio::select! {
-                Ok(()) = roles.changed() => {}
-                Ok(()) = users.changed() => {}
+                Ok(()) = declared.changed() => {}
                 Ok(()) = people.changed() => {}
-                Ok(()) = connectors.changed() => {}
-                Ok(()) = bots.changed() => {}
+                Ok(()) = requests.changed() => {}
                 else => return,
             }
             // The last good view stays in force: a write that cannot be read back was refused before it was made.
@@ -191,11 +150,7 @@ impl Live {
     pub(crate) fn refresh(&self) -> Result<(), LiveError> {
         let new = read(self.0.store.as_ref(), &self.0.install)?;
         self.0.view.send_if_modified(|view| {
-            let changed = view.policy.digest() != new.policy.digest()
-                || view.users != new.users
-                || view.people != new.people
-                || view.connectors != new.connectors
-                || view.bots != new.bots;
+            let changed = view.all != new.all || view.people != new.people || view.granted != new.granted;
             if changed {
                 *view = Arc::new(new);
             }
@@ -229,23 +184,15 @@ pub(crate) fn scan(store: &dyn Kv, prefix: &str) -> Result<Vec<Entry>, KvError> 
 }
 
 fn read(store: &dyn Kv, install: &InstallId) -> Result<View, LiveError> {
-    let bad = |key: &str, why: &dyn std::fmt::Display| LiveError::Stored { key: key.to_owned(), why: why.to_string() };
-    let mut roles: Vec<(RoleName, RoleSpec)> = Vec::new();
-    for entry in scan(store, ROLES)? {
-        let name = entry.key.trim_start_matches(ROLES).parse().map_err(|e| bad(&entry.key, &e))?;
-        roles.push((name, serde_json::from_slice(&entry.at.value).map_err(|e| bad(&entry.key, &e))?));
-    }
-    let policy = PolicySet::build(roles).map_err(|faults| {
-        let why = faults.first().map(|fault| fault.to_string()).unwrap_or_default();
-        bad("roles", &why)
-    })?;
-    let (users, people) = (all(store, USERS)?, all(store, PEOPLE)?);
-    let (connectors, bots) = (all(store, CONNECTORS)?, all(store, BOTS)?);
-    Ok(View { policy, users, people, connectors, bots, install: install.clone() })
+    let mut all = declared::read(store)?;
+    let policy = declared::policy(std::mem::take(&mut all.parts))?;
+    let granted = crate::requests::granted(store)?;
+    // What the parts came to is in the policy; whether they changed shows in the resources.
+    Ok(View { policy, all, people: below(store, PEOPLE)?, granted, install: install.clone() })
 }
 
 /// Every value below a prefix by its name.
-fn all<N, T>(store: &dyn Kv, prefix: &str) -> Result<BTreeMap<N, T>, LiveError>
+fn below<N, T>(store: &dyn Kv, prefix: &str) -> Result<BTreeMap<N, T>, LiveError>
 where
     N: std::str::FromStr<Err: std::fmt::Display> + Ord,
     T: serde::de::DeserializeOwned,

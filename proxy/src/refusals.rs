@@ -179,7 +179,7 @@ mod tests {
             actor = Actor { kind: ActorKind::User, id: user.to_owned(), name: user.to_owned(), roles: Vec::new() };
         }
         let mut event = Event::new(Timestamp::from_secs(1), actor, What::LoginFailed { method: "link".into() });
-        event.client = Some(Client { ip: IpAddr::V4(ip.into()), port: 1, user_agent: None });
+        event.client = Some(Client { ip: IpAddr::V4(ip.into()), port: 1, user_agent: None, run: None });
         event
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use access::event::{Actor, Event, What};
-use access::policy::{Resource, ResourceKind};
+use access::event::{Actor, Event, FieldChanges, What};
+use access::policy::{Resource, Stated};
 use access::words::UserName;
 use store::kv::{Change, Expect, KvError};
 use wire::link::{Address, SignInLink};
@@ -12,7 +12,7 @@ use crate::api::pin_of;
 use crate::authority::one_time::Purpose;
 use crate::build::Proxy;
 use crate::clock;
-use crate::live::{ROLES, StoredUser, USERS};
+use crate::declared::{Stored, key_of};
 
 /// A new install could not be seeded.
 #[derive(Debug, thiserror::Error)]
@@ -32,29 +32,28 @@ pub struct Seeded(pub String);
 
 impl Proxy {
     /// Writes those of these resources that do not exist yet.
-    pub async fn seed(&self, resources: Vec<Resource>) -> Result<(), SeedError> {
+    pub async fn seed(&self, resources: Vec<Stated>) -> Result<(), SeedError> {
         let mut writes = Vec::new();
         let mut last = None;
-        for resource in resources {
-            let (key, value) = match &resource {
-                Resource::Role { name, spec } => (format!("{ROLES}{name}"), serde_json::to_vec(spec)),
-                Resource::User { name, spec } => {
-                    let stored = StoredUser { subject: uuid::Uuid::new_v4().to_string(), spec: spec.clone() };
-                    (format!("{USERS}{name}"), serde_json::to_vec(&stored))
-                }
-                other => return Err(SeedError::Other(format!("a {} is not seeded", kind(other.kind())))),
-            };
+        for Stated { resource, labels, managed_by, .. } in resources {
+            let key = key_of(resource.kind(), resource.name());
+            if matches!(resource, Resource::OidcConnector { .. }) {
+                return Err(SeedError::Other("a connector is not seeded: its provider is to be tried".into()));
+            }
             if self.app.store.get(&key)?.is_some() {
                 continue;
             }
+            let new = Stored::new(uuid::Uuid::new_v4().to_string(), clock::now(), resource.spec());
+            let stored = Stored { labels, managed_by, ..new };
             let what = What::PolicyChanged {
-                kind: kind(resource.kind()).to_owned(),
+                kind: resource.kind().as_str().to_owned(),
                 name: resource.name().to_owned(),
                 change: "created".to_owned(),
                 policy: String::new(),
+                diff: FieldChanges::between(None, Some(&stored.spec)),
             };
             last = Some(self.app.sessions.log.append(&Event::new(clock::now(), Actor::system(), what))?);
-            writes.push(Change::put(key, value.map_err(|error| SeedError::Other(error.to_string()))?, Expect::Absent));
+            writes.push(Change::put(key, stored.bytes(), Expect::Absent));
         }
         if let Some(logged) = last {
             let _durable = self.app.sessions.log.durable(logged).await?;
@@ -88,10 +87,6 @@ impl Proxy {
         let _durable = self.app.sessions.log.durable(logged).await?;
         Ok(made.secret)
     }
-}
-
-fn kind(kind: ResourceKind) -> &'static str {
-    kind.as_str()
 }
 
 impl Proxy {

@@ -17,7 +17,7 @@ use wire::frames::{Size, Stream};
 use wire::proof::MemoryKey;
 
 fn permit() -> Permit<OpenSession> {
-    let role = r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["root"]}]}"#;
+    let role = r#"{"allow":{"ssh":[{"labels":{"*":["*"]},"logins":["root"]}]}}"#;
     let policy = PolicySet::build(vec![("any".parse().unwrap(), serde_json::from_str(role).unwrap())]).unwrap();
     let identity = Identity {
         user: UserId { issuer: "i".into(), subject: "alice".into() },

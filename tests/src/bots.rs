@@ -251,7 +251,7 @@ fn a_bot_has_its_roles_for_a_short_time_and_no_others() {
     for (path, body) in [
         ("/v1/tokens", json!({"kind": "node", "node": "*"})),
         ("/v1/links", json!({"user": "ci"})),
-        ("/v1/apply", json!({"resources": [{"kind": "role", "name": "mine", "spec": {"administer": ["role"]}}]})),
+        ("/v1/apply", json!({"resources": [{"kind": "role", "name": "mine", "spec": {"allow": {"administer": {"role": "write"}}}}]})),
     ] {
         let said = me.post_as(&one, path, &body);
         assert!(matches!(said.status, 400..=403), "{path}: {} {}", said.status, said.text);

@@ -40,7 +40,7 @@ fn a_second_agent_on_the_same_state_is_refused() {
 fn what_is_not_kept_of_a_transfer_is_told_everywhere_and_a_terminal_is_kept() {
     let demo = Demo::start(&[]).unwrap();
     let (alice, olga, admin) = (demo.sign_in("alice").unwrap(), demo.sign_in("olga").unwrap(), demo.sign_in("admin").unwrap());
-    let role = "kind: role\nname: engineer\nspec:\n  allow:\n    - {node_labels: {env: [demo]}, logins: ['{{logins}}']}\n  options: {recording: strict, max_output: 1KiB}\n";
+    let role = "kind: role\nname: engineer\nspec:\n  allow:\n    ssh:\n      - {labels: {env: [demo]}, logins: ['{{logins}}']}\n  options: {recording: strict, max_output: 1KiB}\n";
     std::fs::write(admin.home().join("role.yaml"), role).unwrap();
     assert!(admin.naru(&["apply", "-f", "role.yaml"]).status.success());
     let out = alice.naru(&["ssh", "demo", "--", "head -c 3000 /dev/zero | tr '\\0' x"]);

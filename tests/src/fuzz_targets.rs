@@ -13,12 +13,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::BytesMut;
 use wire::asciicast::Reader;
+use wire::forwarded;
 use wire::frames::{Frame, HEAD, MAX_PAYLOAD};
 use wire::grant::{Gate, GrantKeys};
 use wire::journal::JournalCheck;
 use wire::link::SignInLink;
 use wire::oidc::{self, Algorithm, Discovery, Expected, KeySet, Nonce};
 use wire::preface::{First, MAX_PREFACE, first, line};
+use wire::proxy_header::{self, MAX_V2};
 
 /// Takes hostile bytes and panics when a promise is broken.
 pub type Target = fn(&[u8]);
@@ -27,6 +29,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("frames", frames),
     ("first_bytes", first_bytes),
+    ("behind_balancer", behind_balancer),
     ("grant", grant),
     ("cast", cast),
     ("journal", journal),
@@ -77,6 +80,24 @@ fn first_bytes(data: &[u8]) {
     assert!(told.is_some() || data.len() < MAX_PREFACE, "undecided at the bound");
     if let Some(First::Preface { node, len }) = told {
         assert_eq!(data.get(..len), Some(line(&node).as_bytes()), "one spelling of a preface");
+    }
+}
+
+/// What a balancer says of its client: told within the bound, the same however it arrives, and nothing left of an address counts.
+fn behind_balancer(data: &[u8]) {
+    let most = data.len().min(MAX_V2);
+    let told = (0..=most).map(|end| proxy_header::read(data.get(..end).unwrap_or_default())).find(|told| *told != Ok(None));
+    assert!(told.is_some() || data.len() < MAX_V2, "undecided at the bound");
+    assert_eq!(proxy_header::read(data), told.clone().unwrap_or(Ok(None)), "pieces read differently");
+    if let Some(Ok(Some(header))) = told {
+        assert!(header.len <= most && header.client.is_none_or(|from| from.ip() == from.ip().to_canonical()), "{header:?}");
+    }
+    let named = |ip: std::net::IpAddr| ip.is_loopback();
+    if let Ok(Some(client)) = forwarded::client([data].into_iter(), named) {
+        assert_eq!(client.ip(), client.ip().to_canonical(), "IPv4 in two spellings");
+        let after = client.to_string();
+        let again = forwarded::client([data, after.as_bytes()].into_iter(), |ip| named(ip) && ip != client.ip());
+        assert_eq!(again, Ok(Some(client)), "an address changed what stands right of it");
     }
 }
 

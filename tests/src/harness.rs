@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -43,23 +44,28 @@ pub struct Demo {
 impl Demo {
     /// Starts `naru demo` and waits for the ready line; the error holds what the program said on stderr.
     pub fn start(args: &[&str]) -> Result<Self, String> {
-        Self::launch("demo", args, |_| Ok(()))
+        Self::launch("demo", args, "", |_| Ok(()))
     }
 
     /// Starts `naru demo` in a state directory that `prepare` has made for it.
     pub fn start_in(prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
-        Self::launch("demo", &[], prepare)
+        Self::launch("demo", &[], "", prepare)
     }
 
     /// Starts `naru up` on a free port of loopback.
     pub fn up() -> Result<Self, String> {
-        Self::launch("up", &["--config", "up.yaml"], |_| Ok(()))
+        Self::up_with(Ipv4Addr::LOCALHOST, "")
     }
 
-    fn launch(verb: &str, args: &[&str], prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
+    /// The same at another address of loopback, by which nobody is told to come, and with more lines in the server's file.
+    pub fn up_with(listen: Ipv4Addr, more: &str) -> Result<Self, String> {
+        let settings = format!("listen: {listen}:{}\npublic: [127.0.0.1]\n{more}", free_port());
+        Self::launch("up", &["--config", "up.yaml"], &settings, |_| Ok(()))
+    }
+
+    fn launch(verb: &str, args: &[&str], settings: &str, prepare: impl FnOnce(&Path) -> Result<(), String>) -> Result<Self, String> {
         let binary = naru_binary().ok_or("there is no naru binary; NARU_BIN names one")?;
         let folder = tempfile::Builder::new().prefix("naru-").tempdir().map_err(|e| e.to_string())?;
-        let settings = format!("listen: 127.0.0.1:{}\npublic: [127.0.0.1]\n", free_port());
         std::fs::write(folder.path().join("up.yaml"), settings).map_err(|e| e.to_string())?;
         let mut words: Vec<OsString> = vec![verb.into(), "--json".into(), "--state".into(), folder.path().join("state").into()];
         words.extend(args.iter().map(OsString::from));

@@ -46,7 +46,7 @@ fn a_host_joins_once_and_serves() {
     let login = String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
     let login = login.trim();
     let roles = format!(
-        "kind: role\nname: ops\nspec:\n  allow:\n    - {{node_labels: {{env: [test]}}, logins: [{login}]}}\n---\n\
+        "kind: role\nname: ops\nspec:\n  allow:\n    ssh:\n      - {{labels: {{env: [test]}}, logins: [{login}]}}\n---\n\
          kind: user\nname: admin\nspec: {{roles: [admin, auditor, ops]}}\n"
     );
     std::fs::write(admin.home().join("roles.yaml"), roles).unwrap();

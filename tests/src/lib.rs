@@ -13,6 +13,8 @@ pub mod pty;
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod balancers;
+#[cfg(test)]
 mod bots;
 #[cfg(test)]
 mod corpus;

@@ -65,6 +65,11 @@ impl Door {
 
     /// The same with keys of somebody else.
     pub(crate) fn named(demo: &Demo, name: &str) -> Self {
+        Self::to(demo, name, demo.ready("url"), Path::new(demo.ready("ca")))
+    }
+
+    /// The same at another address that leads to the proxy, whose certificates `ca` signs.
+    pub(crate) fn to(demo: &Demo, name: &str, url: &str, ca: &Path) -> Self {
         let folder = demo.folder().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
@@ -75,8 +80,7 @@ impl Door {
             &[&["req", "-new", "-nodes"], &curve[..], &["-subj", "/CN=naru", "-keyout", &at("key.pem"), "-out", &at("csr.pem")]].concat(),
         );
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-        let (url, ca) = (demo.ready("url").to_owned(), demo.ready("ca").into());
-        Self { url, ca, ssh_public_key: read("ssh.pub").trim().to_owned(), csr_pem: read("csr.pem"), folder }
+        Self { url: url.to_owned(), ca: ca.into(), ssh_public_key: read("ssh.pub").trim().to_owned(), csr_pem: read("csr.pem"), folder }
     }
 
     /// Somebody at an address of loopback.
@@ -104,7 +108,8 @@ impl Stranger<'_> {
         command
     }
 
-    fn ask(&self, path: &str, words: &[&str], body: &[u8]) -> Said {
+    /// Asks with more words for curl, and a body.
+    pub(crate) fn ask(&self, path: &str, words: &[&str], body: &[u8]) -> Said {
         let mut command = self.curl(path, &[&["-w", "\n%{http_code}"], words].concat());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();

@@ -633,6 +633,14 @@ pub struct StepUpAsked {
     pub code: String,
 }
 
+/// Something that the person is to read while the session goes on, as text between the frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionNote {
+    /// A sentence.
+    pub note: String,
+}
+
 /// The session is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {

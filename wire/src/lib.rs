@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod asciicast;
+pub mod forwarded;
 pub mod frames;
 pub mod grant;
 pub mod journal;
@@ -15,4 +16,5 @@ pub mod pinned;
 pub mod plain;
 pub mod preface;
 pub mod proof;
+pub mod proxy_header;
 pub mod tunnel;

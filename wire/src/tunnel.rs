@@ -113,6 +113,9 @@ pub enum How {
         env: Vec<(String, String)>,
         /// Seconds for which the session waits without a proxy.
         grace_s: u64,
+        /// Of sftp: nothing may be written.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        read_only: bool,
     },
     /// Take up the session that a holder keeps.
     Resume {},

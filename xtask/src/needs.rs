@@ -4,8 +4,8 @@ use crate::run;
 use std::process::Command;
 
 /// (a program that shows it is there, the Debian package that brings it)
-const PROGRAMS: [(&str, &str); 5] =
-    [("sshd", "openssh-server"), ("ssh", "openssh-client"), ("rsync", "rsync"), ("zstd", "zstd"), ("tmux", "tmux")];
+const PROGRAMS: [(&str, &str); 6] =
+    [("sshd", "openssh-server"), ("ssh", "openssh-client"), ("rsync", "rsync"), ("zstd", "zstd"), ("tmux", "tmux"), ("haproxy", "haproxy")];
 
 /// The same for a real Keycloak.
 const KEYCLOAK: [(&str, &str); 4] = [("mvn", "maven"), ("java", "default-jre-headless"), ("curl", "curl"), ("unzip", "unzip")];

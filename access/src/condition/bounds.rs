@@ -64,7 +64,7 @@ pub(super) fn loop_names(text: &str) -> Vec<String> {
 }
 
 /// Marks of Unicode's bidirectional algorithm: they show a text as what it is not.
-pub(crate) fn is_bidi(c: char) -> bool {
+pub fn is_bidi(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -1,8 +1,114 @@
 //! What several kinds of event have in common: texts with a cap, what a recording lacks. No kind of event lives here.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::words::SessionId;
+use crate::identity::OnlyTarget;
+use crate::time::Timestamp;
+use crate::words::{RequestId, RoleName, SessionId};
+
+/// An access request, as its events tell of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFacts {
+    /// Its id.
+    pub request: RequestId,
+    /// Who asked: the handle.
+    pub requester: String,
+    /// For which role.
+    pub role: RoleName,
+    /// For which target alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<OnlyTarget>,
+    /// Why; cut, see [`Text`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    /// What who decided said; cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<Text>,
+    /// Until when it waits, or gives its role.
+    pub until: Timestamp,
+    /// How many have said yes, and how many have to.
+    pub approvals: (u32, u32),
+}
+
+/// What became other of a resource, field by field, at most [`FieldChanges::MOST`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FieldChanges {
+    /// The fields.
+    pub fields: Vec<FieldChange>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: usize,
+}
+
+/// One field of a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Where: a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+impl FieldChanges {
+    /// Most fields that are told.
+    pub const MOST: usize = 64;
+    /// Longest value that is told, as JSON, in bytes; a longer one is told by its length.
+    const VALUE: usize = 512;
+
+    /// Between what was and what is; none where it was or is not there.
+    pub fn between(before: Option<&Value>, after: Option<&Value>) -> Self {
+        let mut all = Self::default();
+        all.walk(String::new(), before, after);
+        all
+    }
+
+    /// Whether nothing is other.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Tells of a field whose values are not told.
+    pub fn secret(&mut self, field: &str) {
+        self.add(format!("/{field}"), None, Some(&Value::from("(changed)")));
+    }
+
+    fn add(&mut self, pointer: String, before: Option<&Value>, after: Option<&Value>) {
+        if self.fields.len() == Self::MOST {
+            self.more += 1;
+            return;
+        }
+        let short = |value: &Value| {
+            let length = value.to_string().len();
+            if length <= Self::VALUE { value.clone() } else { Value::from(format!("({length} bytes)")) }
+        };
+        self.fields.push(FieldChange { pointer, before: before.map(short), after: after.map(short) });
+    }
+
+    fn walk(&mut self, at: String, before: Option<&Value>, after: Option<&Value>) {
+        let members = |value: Option<&Value>| value.and_then(Value::as_object).map(|map| map.keys().cloned().collect::<Vec<_>>());
+        if before == after {
+            return;
+        }
+        let (Some(mut keys), Some(more)) = (members(before), members(after)) else { return self.add(at, before, after) };
+        keys.extend(more);
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            let of = |value: Option<&Value>| value.and_then(|value| value.get(&key)).cloned();
+            let step = key.replace('~', "~0").replace('/', "~1");
+            self.walk(format!("{at}/{step}"), of(before).as_ref(), of(after).as_ref());
+        }
+    }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
 
 /// Where a start found that recordings of live sessions were changed or removed since HEAD was signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,5 +178,28 @@ impl Text {
         let text = String::from_utf8_lossy(kept).into_owned();
         let exact = text.as_bytes() == whole;
         Self { text, bytes: (!exact).then_some(whole.len() as u64), blake3: (!exact).then(|| blake3::hash(whole).to_hex().to_string()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_field_by_field_and_bounded() {
+        let before = serde_json::json!({"a": {"b": 1, "c/d": [1]}, "e": "x"});
+        let after = serde_json::json!({"a": {"b": 2, "c/d": [1]}, "f": "y".repeat(1000)});
+        let told = FieldChanges::between(Some(&before), Some(&after));
+        let short: Vec<String> = told
+            .fields
+            .iter()
+            .map(|one| {
+                format!("{} {:?} {:?}", one.pointer, one.before.as_ref().map(Value::to_string), one.after.as_ref().map(Value::to_string))
+            })
+            .collect();
+        assert_eq!(short, ["/a/b Some(\"1\") Some(\"2\")", "/e Some(\"\\\"x\\\"\") None", "/f None Some(\"\\\"(1002 bytes)\\\"\")"]);
+        let many: Value = (0..200).map(|i| (format!("k{i}"), Value::from(i))).collect::<serde_json::Map<_, _>>().into();
+        let told = FieldChanges::between(Some(&serde_json::json!({})), Some(&many));
+        assert_eq!((told.fields.len(), told.more), (FieldChanges::MOST, 200 - FieldChanges::MOST));
     }
 }

@@ -49,7 +49,11 @@ impl Program {
             }
             Kind::Exec { command } => vec!["-c".into(), checked(command)?.into()],
             // Through the shell, as sshd does it: an account's start files and restrictions apply here too.
-            Kind::Sftp => vec!["-c".into(), format!("exec {}", sftp_server()?).into()],
+            Kind::Sftp { read_only } => {
+                // `-R` is OpenSSH's own: every request that would write is refused (sftp-server(8)).
+                let flag = if *read_only { " -R" } else { "" };
+                vec!["-c".into(), format!("exec {}{flag}", sftp_server()?).into()]
+            }
         };
         Ok(Self { path: account.shell.clone(), argv0, args, env: environment(account, spec, tty) })
     }

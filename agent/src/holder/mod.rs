@@ -61,7 +61,11 @@ pub enum Kind {
         command: String,
     },
     /// The host's own sftp server.
-    Sftp,
+    Sftp {
+        /// Nothing may be written.
+        #[serde(default)]
+        read_only: bool,
+    },
 }
 
 /// A terminal as RFC 4254 6.2 asks for it.

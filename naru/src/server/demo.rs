@@ -74,6 +74,7 @@ pub(crate) async fn run(state: Option<PathBuf>, talk: Talk) -> Result<(), Failur
         state: place.state.clone(),
         listen: (std::net::Ipv4Addr::LOCALHOST, place.port()).into(),
         public: vec!["127.0.0.1".to_owned()],
+        balancers: None,
         max_sessions: MAX_SESSIONS,
         max_connections: MAX_SESSIONS,
         certificate_life: CERTIFICATE_LIFE,

@@ -1,18 +1,25 @@
 //! What a new install begins with, as the resources that people would write.
 
-use access::policy::Resource;
+use access::policy::Stated;
 
 /// Roles and the first administrator of every install.
 pub(crate) const BASE: &str = "
 kind: role
 name: admin
 spec:
-  administer: [role, user, bot, oidc_connector, token, link, node]
+  description: Whoever has this role may change everything, and gives it away with care.
+  allow:
+    administer: {'*': write}
 ---
 kind: role
 name: auditor
 spec:
-  audit: {sessions: [list, play, watch, export, kill], events: true}
+  description: Sees what everybody does, live and later, and ends sessions.
+  allow:
+    audit:
+      - sessions: [list, play, watch, join, export, kill]
+        events: true
+    administer: {request: read}
 ---
 kind: user
 name: admin
@@ -27,8 +34,9 @@ kind: role
 name: engineer
 spec:
   allow:
-    - node_labels: {{env: [demo]}}
-      logins: ['{{{{logins}}}}']
+    ssh:
+      - labels: {{env: [demo]}}
+        logins: ['{{{{logins}}}}']
   options: {{recording: strict, notice: This session is recorded.}}
 ---
 kind: user
@@ -43,7 +51,7 @@ spec: {{roles: [auditor]}}
 }
 
 /// The resources of a text of ours.
-pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Resource>, client::failure::Failure> {
+pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Stated>, client::failure::Failure> {
     config::policy::resources(name, text, None).map_err(|faults| {
         client::failure::Failure::new("NARU-C111", 1, config::faults::count(&faults)).shown(config::faults::text(&faults))
     })

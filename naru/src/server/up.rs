@@ -45,6 +45,7 @@ fn settings(config: Option<&Path>, state: PathBuf) -> Result<proxy::Settings, Fa
         state,
         listen,
         public,
+        balancers: meant.balancers,
         webhooks: meant.webhook,
         certificate_life: meant.certificate_life.duration(),
         link_life: meant.link_life.duration(),

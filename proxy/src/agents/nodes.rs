@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use access::identity::{LabelValue, Labels, NodeFacts, Origin};
+use access::identity::{ClusterFacts, LabelValue, Labels, NodeFacts, Origin};
+use access::policy::ResourceKind;
 use access::time::Timestamp;
-use access::words::{AgentId, NodeName};
+use access::words::{AgentId, NodeName, ResourceName};
 use serde::{Deserialize, Serialize};
 use store::kv::{Expect, Kv, KvError};
 use wire::tunnel::HelloBack;
 
-use crate::live::scan;
+use crate::live::{Live, View, scan};
 
 /// Where nodes are.
 pub(crate) const NODES: &str = "node/";
@@ -31,7 +32,7 @@ pub(crate) struct StoredNode {
 }
 
 impl StoredNode {
-    /// The labels that rules match.
+    /// The labels that its join token fixed.
     pub(crate) fn labels(&self) -> Labels {
         let fixed = |value: &String| LabelValue { value: value.clone(), origin: Origin::Token };
         self.labels.iter().map(|(key, value)| (key.clone(), fixed(value))).collect()
@@ -43,6 +44,14 @@ impl StoredNode {
 pub(crate) struct Nodes {
     pub(crate) store: Arc<dyn Kv>,
     pub(crate) agents: super::Agents,
+    pub(crate) live: Live,
+}
+
+/// Labels of an administrator win over those of the same key that were there.
+fn with_authority(mut labels: Labels, given: Option<&BTreeMap<String, String>>) -> Labels {
+    let given = given.into_iter().flatten();
+    labels.extend(given.map(|(key, value)| (key.clone(), LabelValue { value: value.clone(), origin: Origin::Authority })));
+    labels
 }
 
 impl Nodes {
@@ -57,8 +66,27 @@ impl Nodes {
     /// One, as `decide` sees it.
     pub(crate) fn facts(&self, name: &NodeName) -> Result<Option<(NodeFacts, AgentId)>, KvError> {
         let Some((node, _)) = self.get(name)? else { return Ok(None) };
-        let labels = self.agents.with_own_labels(name, &node.agent, node.labels());
-        Ok(Some((NodeFacts { name: name.clone(), labels }, node.agent)))
+        Ok(Some((self.known(&self.live.now(), name, &node), node.agent)))
+    }
+
+    fn known(&self, view: &View, name: &NodeName, node: &StoredNode) -> NodeFacts {
+        let fixed = with_authority(node.labels(), view.labels(ResourceKind::Node, name.as_str()));
+        let labels = self.agents.with_own_labels(name, &node.agent, fixed);
+        NodeFacts { name: name.clone(), labels, agent: Some(node.agent.clone()) }
+    }
+
+    /// A cluster that is declared.
+    pub(crate) fn cluster(&self, name: &ResourceName) -> Option<ClusterFacts> {
+        let view = self.live.now();
+        let given = view.labels(ResourceKind::Cluster, name.as_str())?;
+        Some(ClusterFacts { name: name.clone(), labels: with_authority(Labels::new(), Some(given)), agent: None })
+    }
+
+    /// All clusters, by name.
+    pub(crate) fn clusters(&self) -> Vec<ClusterFacts> {
+        let view = self.live.now();
+        let names = view.resources.keys().filter(|(kind, _)| *kind == ResourceKind::Cluster);
+        names.filter_map(|(_, name)| self.cluster(&name.parse().ok()?)).collect()
     }
 
     /// What its agent said of itself, while that is connected.
@@ -88,12 +116,12 @@ impl Nodes {
     /// All, by name.
     pub(crate) fn all(&self) -> Result<Vec<(NodeFacts, AgentId)>, KvError> {
         let mut all = Vec::new();
+        let view = self.live.now();
         for entry in scan(self.store.as_ref(), NODES)? {
             let damaged = || KvError::Damaged(entry.key.clone());
             let name: NodeName = entry.key.trim_start_matches(NODES).parse().map_err(|_| damaged())?;
             let node: StoredNode = serde_json::from_slice(&entry.at.value).map_err(|_| damaged())?;
-            let labels = self.agents.with_own_labels(&name, &node.agent, node.labels());
-            all.push((NodeFacts { name, labels }, node.agent));
+            all.push((self.known(&view, &name, &node), node.agent));
         }
         Ok(all)
     }

@@ -86,15 +86,15 @@ async fn strangers_send_small_bodies_only() {
 const PEOPLE: &str = "
 kind: role
 name: auditor
-spec: {audit: {events: true}}
+spec: {allow: {audit: [{events: true}]}}
 ---
 kind: role
 name: helpdesk
-spec: {administer: [link, user]}
+spec: {allow: {administer: {link: write, user: write}}}
 ---
 kind: role
 name: chief
-spec: {administer: [role, user, link]}
+spec: {allow: {administer: {role: write, user: write, link: write}}}
 ---
 kind: user
 name: ann
@@ -192,15 +192,16 @@ async fn guesses_are_told_to_wait_and_fill_no_log() {
 
 #[tokio::test]
 async fn a_session_that_has_ended_is_not_ended_again_in_the_log() {
-    let stage =
-        stage_of("kind: role\nname: guard\nspec: {audit: {sessions: [list, kill]}}\n---\nkind: user\nname: gil\nspec: {roles: [guard]}\n")
-            .await;
+    let stage = stage_of(
+        "kind: role\nname: guard\nspec: {allow: {audit: [{sessions: [list, kill]}]}}\n---\nkind: user\nname: gil\nspec: {roles: [guard]}\n",
+    )
+    .await;
     let (gil, table) = (stage.signed_in("gil"), &stage.proxy.app.sessions.table);
     let id = "01933b6c-8b3e-7000-8000-000000000001";
     let row = serde_json::json!({"id": id, "user": "eve", "node": "demo", "login": "eve", "kind": "shell", "started": "2026-01-01T00:00:00Z",
         "output_bytes": 0, "recording": "strict", "live": true});
     let row: wire::api::SessionRow = serde_json::from_value(row).expect("a row");
-    let reserved = table.reserve(&row.user, 10).expect("room");
+    let reserved = table.reserve(&row.user, 10, None).expect("room");
     let place = table.enter(row.clone(), 1, reserved);
     let kill = || request(Some(gil.clone()), "POST", &format!("/v1/sessions/{id}/kill"), r#"{"reason":"x"}"#);
     let before = stage.mark();
@@ -235,9 +236,9 @@ async fn a_body_that_comes_after_the_sign_out_does_nothing() {
 async fn a_session_is_decided_with_who_one_is_now() {
     let stage = stage_of(PEOPLE).await;
     let sessions = &stage.proxy.app.sessions;
-    let Subject::User { name, sign_in } = stage.signed_in("eve") else { panic!("a person") };
+    let Subject::User { name, sign_in, .. } = stage.signed_in("eve") else { panic!("a person") };
     let identity = sessions.people.identity(&name, sign_in, clock::now()).expect("signed in");
-    let client = access::event::Client { ip: [127, 0, 0, 1].into(), port: 1, user_agent: None };
+    let client = access::event::Client { ip: [127, 0, 0, 1].into(), port: 1, user_agent: None, run: None };
     let asker = crate::session::open::Asker { identity, sign_in, client, connection: "c".into() };
     sessions.people.sign_out(sign_in, "a test").expect("signed out");
     let wanted = crate::session::open::Wanted {
@@ -247,6 +248,7 @@ async fn a_session_is_decided_with_who_one_is_now() {
         command: None,
         terminal: None,
         env: Vec::new(),
+        reason: None,
     };
     let refused = sessions.open(asker, wanted).await.err().expect("refused");
     assert_eq!(refused.code, "NARU-A104");
@@ -254,7 +256,7 @@ async fn a_session_is_decided_with_who_one_is_now() {
 
 #[tokio::test]
 async fn what_has_ended_is_played_and_not_watched() {
-    let people = "kind: role\nname: guard\nspec: {audit: {sessions: [list, watch]}}\n---\nkind: user\nname: gil\nspec: {roles: [guard]}\n";
+    let people = "kind: role\nname: guard\nspec: {allow: {audit: [{sessions: [list, watch]}]}}\n---\nkind: user\nname: gil\nspec: {roles: [guard]}\n";
     let stage = stage_of(people).await;
     let gil = stage.signed_in("gil");
     let id = "01933b6c-8b3e-7000-8000-000000000001";
@@ -277,7 +279,7 @@ async fn anybody_may_take_the_key_that_the_log_is_checked_with() {
 
 #[tokio::test]
 async fn who_may_not_ask_for_others_is_told_what_it_needs() {
-    let stage = stage_of("kind: role\nname: helpdesk\nspec: {administer: [link]}\n---\nkind: user\nname: henry\nspec: {roles: [helpdesk]}\n---\nkind: user\nname: eve\n").await;
+    let stage = stage_of("kind: role\nname: helpdesk\nspec: {allow: {administer: {link: write}}}\n---\nkind: user\nname: henry\nspec: {roles: [helpdesk]}\n---\nkind: user\nname: eve\n").await;
     let asked = r#"{"node":"demo","login":"root","as_user":"eve"}"#;
     let answer = stage.send(request(Some(stage.signed_in("henry")), "POST", "/v1/can", asked)).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
@@ -290,15 +292,15 @@ async fn a_trait_that_gives_logins_is_given_like_a_role() {
     let people = "
 kind: role
 name: dev
-spec: {allow: [{node_labels: {env: ['*']}, logins: ['{{logins}}']}]}
+spec: {allow: {ssh: [{labels: {env: ['*']}, logins: ['{{logins}}']}]}}
 ---
 kind: role
 name: keeper
-spec: {administer: [bot, oidc_connector]}
+spec: {allow: {administer: {bot: write, oidc_connector: write}}}
 ---
 kind: role
 name: chief
-spec: {administer: [role, user, bot, oidc_connector]}
+spec: {allow: {administer: {role: write, user: write, bot: write, oidc_connector: write}}}
 ---
 kind: user
 name: kim
@@ -334,7 +336,7 @@ spec: {roles: [chief]}
 #[tokio::test]
 async fn a_login_that_ends_while_a_provider_is_tried_changes_nothing() {
     let stage = stage_of(
-        "kind: role\nname: chief\nspec: {administer: [role, user, oidc_connector]}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n",
+        "kind: role\nname: chief\nspec: {allow: {administer: {role: write, user: write, oidc_connector: write}}}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n",
     )
     .await;
     let admin = stage.signed_in("admin");
@@ -359,7 +361,7 @@ async fn whoever_came_in_by_break_glass_repairs_what_broke() {
     let made = app.once.make(purpose, LINK_LIFE, None, now).expect("a link");
     let redeemed = app.once.redeem(BREAK_GLASS, &made.secret, "k", now).expect("redeemed");
     let user = app.sessions.people.sign_in(&redeemed, now).expect("signed in");
-    let eve = Subject::User { name, sign_in: user.sign_in() };
+    let eve = Subject::User { name, sign_in: user.sign_in(), serial: String::new() };
     let answer = stage.send(request(Some(eve), "POST", "/v1/apply", resource(r#"{"kind":"role","name":"new"}"#))).await;
     assert_eq!(answer.status(), StatusCode::OK);
 }

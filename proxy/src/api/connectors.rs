@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use access::connector::{ConnectorSpec, ProviderSpec, WriteOnly};
-use access::policy::Resource;
+use access::policy::{Resource, ResourceKind};
 use access::words::ConnectorName;
 use aws_lc_rs::signature::KeyPair as _;
 use rcgen::KeyPair;
@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use super::App;
 use super::problem::No;
-use super::resources::Id;
-use crate::authority::sealed::{Seal, Unseal};
-use crate::live::{CONNECTORS, ClientKey, StoredConnector, View};
+use crate::authority::sealed::{Seal, Sealed, Unseal};
+use crate::declared::{ClientKey, Id, StoredConnector};
+use crate::live::View;
 
 /// Takes the secret out of a connector: what is compared, kept and shown is without it.
 pub(super) fn without_secret(resource: Resource) -> (Resource, Option<WriteOnly>) {
@@ -23,16 +23,33 @@ pub(super) fn without_secret(resource: Resource) -> (Resource, Option<WriteOnly>
             let secret = spec.client_secret.take();
             (Resource::OidcConnector { name, spec }, secret)
         }
+        Resource::Messenger { name, mut spec } => {
+            let secret = spec.webhook.as_mut().and_then(|webhook| webhook.secret.take());
+            (Resource::Messenger { name, spec }, secret)
+        }
+        Resource::AuditSink { name, mut spec } => {
+            let secret = spec.webhook.as_mut().and_then(|webhook| webhook.secret.take());
+            (Resource::AuditSink { name, spec }, secret)
+        }
         other => (other, None),
     }
 }
 
+/// Where a secret of a resource is sealed: it opens nowhere else.
+pub(crate) fn place_of(id: &Id) -> String {
+    let kind = if id.0 == ResourceKind::OidcConnector { "connector" } else { id.0.as_str() };
+    format!("{kind}/{}", id.1)
+}
+
+/// Seals a secret of a resource.
+pub(super) fn sealed(app: &App, id: &Id, secret: &WriteOnly) -> Result<Sealed, No> {
+    app.keys.ask(Seal { place: &place_of(id), secret: secret.reveal().as_bytes() }).map_err(No::ours)
+}
+
 /// Whether this is the secret that is kept.
-pub(super) fn has_secret(app: &App, view: &View, name: &str, secret: &WriteOnly) -> bool {
-    let stored = name.parse::<ConnectorName>().ok().and_then(|name| view.connectors.get(&name));
-    let Some(sealed) = stored.and_then(|stored| stored.secret.as_ref()) else { return false };
-    let place = format!("{CONNECTORS}{name}");
-    app.keys.ask(Unseal { place: &place, sealed }).is_ok_and(|kept| *kept == secret.reveal())
+pub(super) fn has_secret(app: &App, view: &View, id: &Id, secret: &WriteOnly) -> bool {
+    let Some(sealed) = view.resources.get(id).and_then(|there| there.stored.secrets.values().next()) else { return false };
+    app.keys.ask(Unseal { place: &place_of(id), sealed }).is_ok_and(|kept| *kept == secret.reveal())
 }
 
 /// The connectors among what changes, as they will be kept. Their providers are tried first: one that people could not sign in by is
@@ -46,7 +63,7 @@ pub(super) async fn made<'a>(
     let mut made = BTreeMap::new();
     for (id, resource) in changed {
         let Resource::OidcConnector { name, spec } = resource else { continue };
-        let place = format!("{CONNECTORS}{name}");
+        let place = place_of(id);
         let seal = |text: &str| app.keys.ask(Seal { place: &place, secret: text.as_bytes() }).map_err(No::ours);
         let before = view.connectors.get(name);
         let secret = match secrets.get(id) {

@@ -25,6 +25,7 @@ pub(super) async fn person(app: &App, view: &View, asker: &Person, name: &UserNa
         name: name.to_string(),
         change: "deleted".to_owned(),
         policy: view.policy.digest().to_owned(),
+        diff: Default::default(),
     };
     let logged = app.sessions.log.append(&asker.event(what))?;
     let _durable = app.sessions.log.durable(logged).await?;

@@ -28,7 +28,7 @@ pub(crate) async fn join(
     axum::Extension(peer): axum::Extension<Peer>,
     Body(asked): Body<Join>,
 ) -> Result<Json<Joined>, No> {
-    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent: None };
+    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent: None, run: None };
     let now = clock::now();
     let refused = |code: &str, why: String| refuse(&app, &client, code, why);
     // Who used a token may use it again with the same key: a crash in the middle of joining locks nobody out.
@@ -209,8 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_that_is_removed_is_gone_at_once() {
-        let people =
-            "kind: role\nname: chief\nspec: {administer: [node, role, user]}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n";
+        let people = "kind: role\nname: chief\nspec: {allow: {administer: {node: write, role: write, user: write}}}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n";
         let stage = stage_of(people).await;
         let (admin, sessions) = (stage.signed_in("admin"), &stage.proxy.app.sessions);
         let (token, key) = (stage.token("web-*", false), KeyPair::generate().expect("key"));

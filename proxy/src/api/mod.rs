@@ -1,11 +1,15 @@
 //! The HTTP API: routes, who asks, and how a no looks. One file per subject; a handler parses, holds its right as a value, makes one
 //! call, answers. INVARIANT: the right that a route demands is a type in its handler's arguments.
 
+mod access;
 #[cfg(test)]
 mod attacks;
+mod change;
 mod connectors;
 mod events;
 mod forget;
+mod guarded;
+mod forwarded;
 mod joins;
 mod lasting;
 mod links;
@@ -18,10 +22,12 @@ mod privilege;
 mod problem;
 #[cfg(test)]
 mod refusals;
+mod requests;
 mod resources;
 mod secrets;
 mod sessions;
 mod sign_in;
+mod whole;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +36,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
+use config::proxy::Balancers;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -100,10 +107,10 @@ pub(crate) fn pin_of(app: &App) -> Result<wire::link::Pin, String> {
 
 /// The HTTP front.
 #[derive(Clone)]
-pub(crate) struct HttpFront(Router);
+pub(crate) struct HttpFront(Router, Option<Arc<Balancers>>);
 
 impl HttpFront {
-    pub(crate) fn new(app: App) -> Self {
+    pub(crate) fn new(app: App, balancers: Option<Arc<Balancers>>) -> Self {
         let router = Router::new()
             .route("/", get(sign_in::landing))
             .route("/sign-in", get(sign_in::landing))
@@ -123,16 +130,22 @@ impl HttpFront {
             .route("/v1/status", get(sign_in::status))
             .route("/v1/nodes", get(nodes::list))
             .route("/v1/nodes/{name}", get(nodes::show).delete(nodes::delete))
-            .route("/v1/can", post(nodes::can))
+            .route("/v1/can", post(access::can))
+            .route("/v1/access", get(access::list))
+            .route("/v1/access/diff", post(access::diff))
+            .route("/v1/requests", get(requests::list).post(requests::create))
+            .route("/v1/requests/{id}", get(requests::show))
+            .route("/v1/requests/{id}/{word}", post(requests::say))
             .route("/v1/sessions", get(sessions::list))
             .route("/v1/sessions/{id}", get(sessions::show))
             .route("/v1/sessions/{id}/kill", post(sessions::kill))
+            .route("/v1/sessions/{id}/extend", post(sessions::extend))
             .route("/v1/sessions/{id}/cast", get(sessions::cast))
             .route("/v1/sessions/{id}/verify", get(sessions::verify))
             .route("/v1/events", get(events::read))
             .route("/v1/apply", post(resources::apply))
             .route("/v1/resources/{kind}", get(resources::list))
-            .route("/v1/resources/{kind}/{name}", get(resources::show).delete(resources::delete))
+            .route("/v1/resources/{kind}/{name}", get(resources::show).put(resources::put).delete(resources::delete))
             .route("/v1/tokens", get(secrets::tokens).post(links::token))
             .route("/v1/tokens/{id}", delete(secrets::remove_token))
             .route("/v1/links", get(secrets::links).post(links::link))
@@ -143,13 +156,17 @@ impl HttpFront {
             .fallback(problem::no_route)
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(app);
-        Self(router)
+        Self(router, balancers)
     }
 
     /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in.
     pub(crate) async fn serve(&self, stream: TlsStream<Incoming>, subject: Option<Subject>, from: SocketAddr, ticket: Option<Ticket>) {
-        let stranger = ticket.is_some();
-        let router = self.0.clone().layer(axum::Extension(Peer { from, subject }));
+        let peer = Peer { from, subject };
+        let balancers = forwarded::trusted(self.1.as_ref(), &peer);
+        // A balancer keeps its connections for whoever comes next.
+        let stranger = ticket.is_some() && balancers.is_none();
+        let router = balancers.map_or_else(|| self.0.clone(), |balancers| forwarded::read(self.0.clone(), balancers));
+        let router = router.layer(axum::Extension(peer));
         let mut server = Builder::new(TokioExecutor::new());
         server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
         server

@@ -87,7 +87,7 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 }
 
 fn refusal(code: &str, title: String) -> Box<Problem> {
-    Box::new(Problem { code: code.to_owned(), title, detail: None, hint: None, exit: exit::TRANSPORT })
+    Box::new(Problem { code: code.to_owned(), title, detail: None, hint: None, offer: None, fields: Vec::new(), exit: exit::TRANSPORT })
 }
 
 /// Tells the client what its person has to do before there is a session; completes when the client goes away.
@@ -121,11 +121,24 @@ async fn start(
     let kind = if asked.command.is_some() { SessionKind::Exec } else { SessionKind::Shell };
     let terminal = asked.pty.map(|pty| Terminal { term: crate::ssh::tame(&pty.term), size: pty.size, modes: Vec::new() });
     let env = asked.env.into_iter().filter(|(name, value)| crate::ssh::is_env_allowed(name) && value.len() <= 8192).take(64).collect();
-    let wanted = Wanted { node: asked.node, login: login.clone(), kind, command: asked.command, terminal, env };
+    let wanted = Wanted {
+        node: asked.node,
+        login: login.clone(),
+        kind,
+        command: asked.command,
+        terminal,
+        env,
+        reason: asked.reason.as_deref().map(crate::ssh::reason),
+    };
     let asker = person.asker(uuid::Uuid::new_v4().simple().to_string());
     let problem = |not: NotOpened| {
-        let exit = if not.code.starts_with("NARU-P") { exit::DENIED } else { exit::TRANSPORT };
-        Box::new(Problem { code: not.code, title: not.sentence, detail: None, hint: not.hint, exit })
+        let exit = match &not.offer {
+            Some(_) => exit::NEEDS_APPROVAL,
+            None if not.code == access::decide::Denial::LOCKED => exit::LOCKED,
+            None if not.code.starts_with("NARU-P") => exit::DENIED,
+            None => exit::TRANSPORT,
+        };
+        Box::new(Problem { code: not.code, title: not.sentence, detail: None, hint: not.hint, offer: not.offer, fields: Vec::new(), exit })
     };
     let not_opened = match app.sessions.open(asker.clone(), wanted.clone()).await {
         Ok(opened) => return Ok((opened, login)),
@@ -319,9 +332,9 @@ impl NearWrite for WsWrite {
         self.frame(&Frame::OutputEof { offset, stream }).await
     }
 
-    async fn note(&mut self, _text: &str) -> Result<(), NearGone> {
-        // The exit carries the sentence.
-        Ok(())
+    async fn note(&mut self, text: &str) -> Result<(), NearGone> {
+        let note = json(&api::SessionNote { note: text.to_owned() });
+        self.send.send(Message::Text(note.into())).await.map_err(|_| NearGone)
     }
 
     async fn exit(&mut self, exit: &Exit, offset: u64) -> Result<(), NearGone> {

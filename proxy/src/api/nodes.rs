@@ -1,19 +1,18 @@
-//! Nodes: what a person reaches, and a dry run of the decision, which call `decide` and nothing else; and what an administrator of nodes
-//! sees of all of them, and takes away.
+//! Nodes: what a person reaches, and what an administrator of nodes sees of all of them, and takes away.
 
 use std::time::Duration;
 
-use access::decide::{Denial, OpenSession, allowed_logins, decide, unknown_node};
-use access::event::{Outcome, SessionKind, Target, TargetKind, What};
+use access::decide::allowed_logins;
+use access::event::{Outcome, Target, TargetKind, What};
 use access::identity::NodeFacts;
 use access::words::{AgentId, Login, NodeName};
 use axum::Json;
 use axum::extract::{Path, State};
 use store::kv::{Change, Expect};
-use wire::api::{Can, CanAnswer, Done, Items, LabelRow, NodeQuery, NodeRow, exit};
+use wire::api::{Done, Items, LabelRow, NodeQuery, NodeRow};
 
 use super::App;
-use super::person::{AskForOthers, KeepNodes, May, Person, Right as _, Told};
+use super::person::{KeepNodes, May, Person, Right as _};
 use super::problem::{Asked, No};
 use crate::agents::nodes::{NODES, SEEN};
 use crate::agents::serve::AGENTS;
@@ -113,53 +112,4 @@ pub(crate) async fn delete(State(app): State<App>, may: May<KeepNodes>, Path(nam
     let _ = tokio::time::timeout(LAST_WORDS, over).await;
     nodes.agents.cut_all(&name);
     Ok(Json(Done {}))
-}
-
-/// The same no, of what was asked here.
-fn for_others(denial: Denial, person: &Person) -> Denial {
-    if denial.code != Denial::ADMINISTER {
-        return denial;
-    }
-    let sentence = format!("{} may not ask what others may do: that needs a role with user in administer", person.identity.name);
-    Denial { sentence, hint: "Ask an administrator, or ask about yourself without --as.".to_owned(), ..denial }
-}
-
-/// `POST /v1/can`, for whoever is signed in, about oneself; about others for whoever may administer users.
-pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person, Can>) -> Result<Json<CanAnswer>, No> {
-    let (view, now) = (app.sessions.live.now(), clock::now());
-    let identity = match asked.as_user {
-        Some(name) if name != person.identity.name => {
-            let may = decide(AskForOthers::question(person.identity.clone()), &view.policy, now);
-            let _permit = may.map_err(|denial| person.denied(&app, for_others(denial, &person), AskForOthers::ASKED))?;
-            let there = view.identity(&name, person.identity.expires);
-            there.ok_or_else(|| No::not_found(format!("there is no user {name}")))?
-        }
-        _ => person.identity,
-    };
-    let decided = match app.sessions.nodes.facts(&asked.node)? {
-        Some((node, _)) => {
-            let question =
-                OpenSession { identity: identity.clone(), node, login: asked.login.clone(), kind: SessionKind::Shell, begun: None };
-            decide(question, &view.policy, now)
-        }
-        None => Err(unknown_node(&identity, &asked.login, &asked.node, now)),
-    };
-    Ok(Json(match decided {
-        Ok(permit) => CanAnswer {
-            allowed: true,
-            code: None,
-            rule: permit.rule().to_owned(),
-            sentence: format!("{} may reach {}@{}", identity.name, asked.login, asked.node),
-            hint: None,
-            exit: exit::OK,
-        },
-        Err(denial) => CanAnswer {
-            allowed: false,
-            code: Some(denial.code.to_owned()),
-            rule: denial.rule,
-            sentence: denial.sentence,
-            hint: Some(denial.hint),
-            exit: exit::DENIED,
-        },
-    }))
 }

@@ -27,7 +27,7 @@ use crate::refusals::Told;
 const COOKIE: &str = "__Host-naru-sign-in";
 
 fn client_of(peer: &Peer) -> Client {
-    Client { ip: peer.from.ip(), port: peer.from.port(), user_agent: None }
+    Client { ip: peer.from.ip(), port: peer.from.port(), user_agent: None, run: None }
 }
 
 /// A refusal as a client reads it, once it is in the log.
@@ -51,7 +51,7 @@ fn no(app: &App, refusal: Refusal, method: &str, client: &Client) -> No {
 /// `GET /v1/connectors`, for everybody: what `naru login` can choose from.
 pub(super) async fn connectors(State(app): State<App>) -> Json<Items<ConnectorRow>> {
     let view = app.sessions.live.now();
-    let row = |(name, stored): (&ConnectorName, &crate::live::StoredConnector)| ConnectorRow {
+    let row = |(name, stored): (&ConnectorName, &crate::declared::StoredConnector)| ConnectorRow {
         name: name.clone(),
         issuer: stored.spec.issuer.clone(),
         flows: Flow::ALL.into_iter().filter(|flow| stored.spec.allows(*flow)).collect(),

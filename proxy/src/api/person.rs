@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use access::decide::{Administer, Audit, AuditAsk, Denial, Permit, Question, decide};
 use access::event::{Actor, Client, Event, Outcome, What};
-use access::identity::Identity;
-use access::policy::{AuditAction, ResourceKind};
+use access::identity::{Context, Identity};
+use access::policy::{AuditAction, Level, ResourceKind};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::request::Parts as Request;
 use axum::http::{StatusCode, header};
@@ -37,7 +37,8 @@ impl Person {
 
     /// The same person as of now.
     pub(crate) fn again(&self, app: &App) -> Result<Self, No> {
-        let identity = app.sessions.people.identity(&self.identity.name, self.sign_in, clock::now()).map_err(No::not_signed_in)?;
+        let mut identity = app.sessions.people.identity(&self.identity.name, self.sign_in, clock::now()).map_err(No::not_signed_in)?;
+        identity.context = self.identity.context.clone();
         Ok(Self { identity, ..self.clone() })
     }
 
@@ -71,7 +72,8 @@ pub(crate) fn client(parts: &Request) -> Result<(Peer, Client), No> {
     let peer = parts.extensions.get::<Peer>().cloned().ok_or_else(|| No::ours("a request without a peer"))?;
     let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let user_agent = agent.map(|text| text.chars().take(256).collect());
-    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent };
+    let run = parts.headers.get("naru-run").and_then(|value| value.to_str().ok()).map(|text| text.chars().take(128).collect());
+    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent, run };
     Ok((peer, client))
 }
 
@@ -80,8 +82,9 @@ impl FromRequestParts<App> for Person {
     async fn from_request_parts(parts: &mut Request, app: &App) -> Result<Self, No> {
         let (peer, client) = client(parts)?;
         match peer.subject {
-            Some(Subject::User { name, sign_in }) => {
-                let identity = app.sessions.people.identity(&name, sign_in, clock::now()).map_err(No::not_signed_in)?;
+            Some(Subject::User { name, sign_in, serial }) => {
+                let mut identity = app.sessions.people.identity(&name, sign_in, clock::now()).map_err(No::not_signed_in)?;
+                identity.context = Context { from: Some(client.ip), reason: None, certificate: Some(serial) };
                 Ok(Self { identity, sign_in, client })
             }
             Some(Subject::Agent { .. }) => {
@@ -152,7 +155,11 @@ macro_rules! rights {
 }
 
 fn sessions(identity: Identity, action: AuditAction) -> Audit {
-    Audit { identity, action: AuditAsk::Sessions(action), own: false }
+    Audit { identity, action: AuditAsk::Sessions(action), own: false, of: None }
+}
+
+fn administer(identity: Identity, kind: ResourceKind, level: Level) -> Administer {
+    Administer { identity, kind, level }
 }
 
 rights! {
@@ -160,10 +167,10 @@ rights! {
     WatchSessions: Audit = "to watch a session", |identity| sessions(identity, AuditAction::Watch);
     ExportSessions: Audit = "to export a recording", |identity| sessions(identity, AuditAction::Export);
     KillSessions: Audit = "to end a session", |identity| sessions(identity, AuditAction::Kill);
-    ReadEvents: Audit = "to read the audit log", |identity| Audit { identity, action: AuditAsk::Events, own: false };
-    MakeTokens: Administer = "to make a join token", |identity| Administer { identity, kind: ResourceKind::Token };
-    MakeLinks: Administer = "to make a sign-in link", |identity| Administer { identity, kind: ResourceKind::Link };
-    AskForOthers: Administer = "to ask what another person may do", |identity| Administer { identity, kind: ResourceKind::User };
-    KeepConnectors: Administer = "to check a connector", |identity| Administer { identity, kind: ResourceKind::OidcConnector };
-    KeepNodes: Administer = "to administer nodes", |identity| Administer { identity, kind: ResourceKind::Node };
+    ReadEvents: Audit = "to read the audit log", |identity| Audit { identity, action: AuditAsk::Events, own: false, of: None };
+    MakeTokens: Administer = "to make a join token", |identity| administer(identity, ResourceKind::JoinToken, Level::Write);
+    MakeLinks: Administer = "to make a sign-in link", |identity| administer(identity, ResourceKind::Link, Level::Write);
+    AskForOthers: Administer = "to ask what another person may do", |identity| administer(identity, ResourceKind::User, Level::Read);
+    KeepConnectors: Administer = "to check a connector", |identity| administer(identity, ResourceKind::OidcConnector, Level::Write);
+    KeepNodes: Administer = "to administer nodes", |identity| administer(identity, ResourceKind::Node, Level::Write);
 }

@@ -1,10 +1,10 @@
 //! Nobody hands out more than they have. Whoever administers roles can give themselves anything, and does so in the audit log; others
 //! give what is theirs: a link signs in as its user, and a user has what the roles say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use access::event::{Outcome, What};
-use access::policy::{AuditAction, LoginPattern, Resource, ResourceKind};
+use access::policy::{AuditAction, AuditRule, Level, LoginPattern, Resource, ResourceKind};
 use access::words::RoleName;
 use axum::http::StatusCode;
 use wire::api::exit;
@@ -17,7 +17,8 @@ use crate::live::View;
 /// What roles give beyond sessions of one's own.
 #[derive(Debug, Default)]
 struct Rights {
-    administers: BTreeSet<&'static str>,
+    administers: BTreeMap<ResourceKind, Level>,
+    audits: BTreeSet<String>,
     sessions: BTreeSet<&'static str>,
     events: bool,
 }
@@ -26,15 +27,34 @@ impl Rights {
     fn of(roles: &[RoleName], view: &View) -> Self {
         let mut rights = Self::default();
         for spec in roles.iter().filter_map(|role| view.policy.role(role)) {
-            rights.administers.extend(spec.administer.iter().copied().map(ResourceKind::as_str));
-            rights.sessions.extend(spec.audit.sessions.iter().copied().map(AuditAction::as_str));
-            rights.events |= spec.audit.events;
+            for kind in ResourceKind::ALL {
+                let level = spec.allow.administer.iter().filter(|(of, _)| of.is(kind)).map(|(_, level)| *level).max();
+                if let Some(level) = level {
+                    let had = rights.administers.entry(kind).or_insert(level);
+                    *had = level.max(*had);
+                }
+            }
+            for rule in &spec.allow.audit {
+                // What is about some people only is had by who has the same rule, or the right over all.
+                if rule.users.is_empty() && rule.roles.is_empty() && rule.labels.is_empty() {
+                    rights.sessions.extend(rule.sessions.iter().copied().map(AuditAction::as_str));
+                    rights.events |= rule.events;
+                } else {
+                    rights.audits.insert(serde_json::to_string(rule).unwrap_or_default());
+                }
+            }
         }
         rights
     }
 
     fn are_within(&self, other: &Self) -> bool {
-        self.administers.is_subset(&other.administers) && self.sessions.is_subset(&other.sessions) && (!self.events || other.events)
+        let administers = self.administers.iter().all(|(kind, level)| other.administers.get(kind).is_some_and(|has| has >= level));
+        let narrow = |rule: &String| {
+            let rule: AuditRule = serde_json::from_str(rule).unwrap_or_default();
+            rule.sessions.iter().all(|action| other.sessions.contains(action.as_str())) && (!rule.events || other.events)
+        };
+        let audits = self.audits.iter().all(|rule| other.audits.contains(rule) || narrow(rule));
+        administers && audits && self.sessions.is_subset(&other.sessions) && (!self.events || other.events)
     }
 }
 
@@ -66,7 +86,7 @@ pub(super) fn fills(app: &App, view: &View, person: &Person, resource: &Resource
     if administers_roles(&Rights::of(&person.identity.roles, view)) {
         return Ok(());
     }
-    let rules = resource.gives().into_iter().filter_map(|role| view.policy.role(role)).flat_map(|spec| &spec.allow);
+    let rules = resource.gives().into_iter().filter_map(|role| view.policy.role(role)).flat_map(|spec| &spec.allow.ssh);
     let counts: BTreeSet<&str> = rules.flat_map(|rule| &rule.logins).filter_map(LoginPattern::trait_name).collect();
     let foreign = counts.into_iter().find(|name| match resource {
         Resource::OidcConnector { spec, .. } => spec.traits.contains_key(*name),
@@ -88,7 +108,7 @@ pub(super) fn fills(app: &App, view: &View, person: &Person, resource: &Resource
 }
 
 fn administers_roles(rights: &Rights) -> bool {
-    rights.administers.contains(ResourceKind::Role.as_str())
+    rights.administers.get(&ResourceKind::Role) == Some(&Level::Write)
 }
 
 fn refuse(app: &App, person: &Person, asked: &str, why: String, hint: &str) -> No {

@@ -20,7 +20,8 @@ pub(crate) struct No {
 
 impl No {
     pub(crate) fn new(status: StatusCode, code: &str, exit: u8, title: impl Into<String>) -> Self {
-        let problem = Problem { code: code.to_owned(), title: title.into(), detail: None, hint: None, exit };
+        let problem =
+            Problem { code: code.to_owned(), title: title.into(), detail: None, hint: None, offer: None, fields: Vec::new(), exit };
         Self { status, problem: Box::new(problem) }
     }
     pub(crate) fn bad(code: &str, title: impl Into<String>) -> Self {
@@ -51,10 +52,15 @@ impl No {
 
 impl From<Denial> for No {
     fn from(denial: Denial) -> Self {
-        let signed_out = denial.code == Denial::ENDED;
-        let (status, exit) =
-            if signed_out { (StatusCode::UNAUTHORIZED, exit::NOT_SIGNED_IN) } else { (StatusCode::FORBIDDEN, exit::DENIED) };
-        Self::new(status, denial.code, exit, denial.sentence).hint(denial.hint)
+        let (status, exit) = match denial.code {
+            Denial::ENDED => (StatusCode::UNAUTHORIZED, exit::NOT_SIGNED_IN),
+            Denial::LOCKED => (StatusCode::FORBIDDEN, exit::LOCKED),
+            _ if denial.offer.is_some() => (StatusCode::FORBIDDEN, exit::NEEDS_APPROVAL),
+            _ => (StatusCode::FORBIDDEN, exit::DENIED),
+        };
+        let mut no = Self::new(status, denial.code, exit, denial.sentence).hint(denial.hint);
+        no.problem.offer = denial.offer;
+        no
     }
 }
 

@@ -99,6 +99,7 @@ pub(super) async fn stage_of(people: &str) -> Stage {
         state: dir.path().join("state"),
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         public: vec!["127.0.0.1".to_owned()],
+        balancers: None,
         webhooks: Vec::new(),
         accept_restored_store: false,
         max_sessions: 10,
@@ -109,7 +110,7 @@ pub(super) async fn stage_of(people: &str) -> Stage {
     let proxy = Proxy::build(settings).await.expect("a proxy");
     let resources = config::policy::resources("people.yaml", people, None).expect("sound");
     proxy.seed(resources).await.expect("seeded");
-    Stage { front: HttpFront::new(proxy.app.clone()), proxy, _dir: dir }
+    Stage { front: HttpFront::new(proxy.app.clone(), None), proxy, _dir: dir }
 }
 
 /// A request as a connection of this subject would bring it.
@@ -136,7 +137,7 @@ impl Stage {
     pub(super) fn signed_in(&self, name: &str) -> Subject {
         let name: access::words::UserName = name.parse().expect("name");
         let user = self.proxy.app.sessions.people.sign_in_for_test(&name, crate::clock::now());
-        Subject::User { name, sign_in: user.sign_in() }
+        Subject::User { name, sign_in: user.sign_in(), serial: String::new() }
     }
 
     fn sign_in(&self) -> VerifiedUser {
@@ -146,7 +147,7 @@ impl Stage {
 
     async fn ask(&self, who: Who, method: &str, path: &str, body: &str) -> StatusCode {
         let eve = self.sign_in();
-        let user = Subject::User { name: "eve".parse().expect("name"), sign_in: eve.sign_in() };
+        let user = Subject::User { name: "eve".parse().expect("name"), sign_in: eve.sign_in(), serial: String::new() };
         let subject = match who {
             Who::Nobody => None,
             Who::Agent => Some(Subject::Agent { id: "demo-1".parse().expect("id") }),

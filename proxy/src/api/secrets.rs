@@ -70,7 +70,7 @@ mod tests {
     use crate::api::refusals::{Stage, request, stage_of};
     use crate::authority::tls::Subject;
 
-    const CHIEF: &str = "kind: role\nname: chief\nspec: {administer: [role, user, link, token]}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n---\nkind: user\nname: eve\n";
+    const CHIEF: &str = "kind: role\nname: chief\nspec: {allow: {administer: {role: write, user: write, link: write, join_token: write}}}\n---\nkind: user\nname: admin\nspec: {roles: [chief]}\n---\nkind: user\nname: eve\n";
 
     async fn ask(stage: &Stage, who: &Subject, method: &str, path: &str, body: &str) -> (StatusCode, serde_json::Value) {
         let answer = stage.send(request(Some(who.clone()), method, path, body.to_owned())).await;

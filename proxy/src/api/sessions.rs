@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
-use wire::api::{CastQuery, Done, Items, Kill, Purpose, SessionQuery, SessionRow, Verified, VerifyFault};
+use wire::api::{CastQuery, Done, Extend, Extended, Items, Kill, Purpose, SessionQuery, SessionRow, Verified, VerifyFault};
 
 use super::App;
 use super::lasting::{is_yes, while_allowed};
@@ -33,7 +33,7 @@ fn id_of(text: &str) -> Result<SessionId, No> {
 }
 
 fn own_only(app: &App, person: &Person) -> Result<bool, No> {
-    let question = |own| Audit { identity: person.identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own };
+    let question = |own| Audit { identity: person.identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own, of: None };
     let view = app.sessions.live.now();
     if access::decide::decide(question(false), &view.policy, crate::clock::now()).is_ok() {
         return Ok(false);
@@ -90,6 +90,34 @@ pub(crate) async fn kill(
     if killed == Some(true) { Ok(Json(Done {})) } else { Err(No::not_found(format!("the session {} has ended", row.id))) }
 }
 
+/// `POST /v1/sessions/{id}/extend`, for whose session it is: as far as the role allows.
+pub(crate) async fn extend(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Told(person, asked): Told<Person, Extend>,
+) -> Result<Json<Extended>, No> {
+    let gone = || No::not_found(format!("you have no live session {}", id.chars().take(40).collect::<String>()));
+    let live = app.sessions.table.live(&id_of(&id)?).ok_or_else(gone)?;
+    let row = live.row();
+    // A session is somebody's by their login: a name may have been another's.
+    let whose = app.sessions.people.identity(&row.user, live.sign_in(), crate::clock::now()).map_err(|_| gone())?;
+    if whose.user != person.identity.user {
+        return Err(gone());
+    }
+    let mut event = person.event(What::SessionExtended { by_s: asked.by.duration().as_secs() });
+    about(&mut event, &row);
+    let told = || app.sessions.log.append(&event).map(drop);
+    match live.extend(asked.by.duration(), told)? {
+        Ok((left, more)) => {
+            Ok(Json(Extended { ends: crate::clock::now().plus(left), left: access::amount::Period::from_secs(more.as_secs()) }))
+        }
+        Err(not) => {
+            let no = No::new(axum::http::StatusCode::FORBIDDEN, "NARU-S106", wire::api::exit::DENIED, not.to_string());
+            Err(no.hint("A role says by max_session and extend how long a session may last."))
+        }
+    }
+}
+
 fn about(event: &mut access::event::Event, row: &SessionRow) {
     event.session = Some(SessionRef { id: row.id, kind: row.kind, connection: None, offset_ms: None });
     event.target = Some(Target {
@@ -144,8 +172,8 @@ pub(crate) async fn cast(
     };
     let (whose, me) = (row.user, person.identity.name.clone());
     let allowed = move |view: &View, identity: Identity| {
-        let listed =
-            whose == me || is_yes(Audit { identity: identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own: false }, view);
+        let listed = whose == me
+            || is_yes(Audit { identity: identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own: false, of: None }, view);
         listed && is_yes(question(identity), view)
     };
     let body = while_allowed(&app, person, allowed, pieces);

@@ -47,7 +47,7 @@ pub(crate) async fn by_link(
     axum::Extension(peer): axum::Extension<Peer>,
     Body(asked): Body<wire::api::SignIn>,
 ) -> Result<Json<SignedIn>, No> {
-    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent: None };
+    let client = Client { ip: peer.from.ip(), port: peer.from.port(), user_agent: None, run: None };
     let key = parse_key(&asked.ssh_public_key)?;
     let now = clock::now();
     let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();

@@ -126,7 +126,7 @@ impl Ask for SignUser<'_> {
         let until = self.user.identity().expires.min(self.now.plus(USER_LIFE));
         let _in_the_log = self.logged;
         let ssh = ssh::sign_user(&keys.ssh_user, self.user, &self.ssh_key, self.now, until)?;
-        let subject = tls::Subject::User { name: self.user.identity().name.clone(), sign_in: self.user.sign_in() };
+        let subject = tls::Subject::User { name: self.user.identity().name.clone(), sign_in: self.user.sign_in(), serial: String::new() };
         let x509_pem = tls::sign_client(keys, self.csr_pem, &subject, self.now, until)?;
         Ok(UserCertificates { ssh, x509_pem })
     }

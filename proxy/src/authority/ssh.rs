@@ -72,6 +72,13 @@ pub(crate) struct SshClaim {
     pub(crate) sign_in: u64,
 }
 
+impl SshClaim {
+    /// The certificate's serial, as `cert.issued` tells it.
+    pub(crate) fn serial(&self) -> String {
+        format!("{:016x}", self.sign_in)
+    }
+}
+
 /// Why a certificate does not count. The client is told nothing but "Permission denied"; the log has this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CertificateError {

@@ -28,7 +28,7 @@ const MAX_CSR: usize = 8 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// A person's sign-in.
-    User { name: UserName, sign_in: u64 },
+    User { name: UserName, sign_in: u64, serial: String },
     /// An agent.
     Agent { id: AgentId },
 }
@@ -36,7 +36,7 @@ pub(crate) enum Subject {
 impl Subject {
     fn uri(&self, install: &InstallId) -> String {
         match self {
-            Self::User { name, sign_in } => format!("naru://{install}/user/{name}/{sign_in:016x}"),
+            Self::User { name, sign_in, .. } => format!("naru://{install}/user/{name}/{sign_in:016x}"),
             Self::Agent { id } => format!("naru://{install}/agent/{id}"),
         }
     }
@@ -46,7 +46,7 @@ impl Subject {
         let mut parts = rest.split('/');
         let subject = match (parts.next()?, parts.next()?, parts.next()) {
             ("user", name, Some(id)) if id.len() == 16 => {
-                Self::User { name: name.parse().ok()?, sign_in: u64::from_str_radix(id, 16).ok()? }
+                Self::User { name: name.parse().ok()?, sign_in: u64::from_str_radix(id, 16).ok()?, serial: String::new() }
             }
             ("agent", id, None) => Self::Agent { id: id.parse().ok()? },
             _ => return None,
@@ -141,7 +141,10 @@ pub(crate) fn peer(certificate: &CertificateDer<'_>, install: &InstallId) -> Opt
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
     match names.value.general_names.as_slice() {
-        [GeneralName::URI(uri)] => Subject::parse(uri, install),
+        [GeneralName::URI(uri)] => Some(match Subject::parse(uri, install)? {
+            Subject::User { name, sign_in, .. } => Subject::User { name, sign_in, serial: hex::encode(certificate.raw_serial()) },
+            agent => agent,
+        }),
         _ => None,
     }
 }
@@ -153,7 +156,7 @@ mod tests {
     #[test]
     fn a_subject_reads_back_and_nothing_else_does() {
         let install: InstallId = "i1".parse().expect("id");
-        let user = Subject::User { name: "alice@corp".parse().expect("name"), sign_in: 7 };
+        let user = Subject::User { name: "alice@corp".parse().expect("name"), sign_in: 7, serial: String::new() };
         let agent = Subject::Agent { id: "a-1".parse().expect("id") };
         for subject in [user, agent] {
             assert_eq!(Subject::parse(&subject.uri(&install), &install), Some(subject));

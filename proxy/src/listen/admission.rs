@@ -3,6 +3,8 @@
 //! Who shows a client certificate is known only after the TLS handshake. So a part of the places is kept for connections that are
 //! still in it, which last seconds: strangers, who may stay longer, never fill it, and agents and people always get as far as
 //! showing who they are. From then on they are not counted.
+//!
+//! A balancer's connections are those of many: they count for no address until it is known whose they are.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,6 +18,9 @@ const MAX_STRANGERS: usize = MAX_ALL / 4 * 3;
 const MAX_EACH: usize = 128;
 /// Of these, at most so many that are known to be strangers.
 const MAX_STRANGERS_EACH: usize = MAX_EACH / 4 * 3;
+/// Of all, at most so many of balancers whose client is not known: fewer than strangers may be, so that whoever comes directly has
+/// room beside them.
+const MAX_UNNAMED: usize = MAX_ALL / 2;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
@@ -26,6 +31,7 @@ struct Count {
 #[derive(Debug, Default)]
 struct Counts {
     total: Count,
+    unnamed: usize,
     each: HashMap<IpAddr, Count>,
 }
 
@@ -37,7 +43,8 @@ pub(crate) struct Admission(Arc<Mutex<Counts>>);
 #[derive(Debug)]
 pub(crate) struct Ticket {
     admission: Admission,
-    source: IpAddr,
+    /// None for a balancer's whose client is not known.
+    source: Option<IpAddr>,
     stranger: bool,
 }
 
@@ -61,7 +68,18 @@ impl Admission {
         }
         counts.total.all += 1;
         counts.each.entry(source).or_default().all += 1;
-        Some(Ticket { admission: self.clone(), source, stranger: false })
+        Some(Ticket { admission: self.clone(), source: Some(source), stranger: false })
+    }
+
+    /// A place for a balancer's connection, whose client is not known yet.
+    pub(super) fn enter_unnamed(&self) -> Option<Ticket> {
+        let mut counts = self.counts();
+        if counts.total.all >= MAX_ALL || counts.unnamed >= MAX_UNNAMED {
+            return None;
+        }
+        counts.total.all += 1;
+        counts.unnamed += 1;
+        Some(Ticket { admission: self.clone(), source: None, stranger: false })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -70,19 +88,39 @@ impl Admission {
 }
 
 impl Ticket {
+    /// It is known whose connection this is: goes on where that address has a place left.
+    pub(super) fn of(mut self, ip: IpAddr) -> Option<Self> {
+        let source = source_of(ip);
+        let fits = {
+            let mut counts = self.admission.counts();
+            let room = counts.each.get(&source).is_none_or(|each| each.all < MAX_EACH);
+            if room && self.source.is_none() {
+                counts.unnamed = counts.unnamed.saturating_sub(1);
+                counts.each.entry(source).or_default().all += 1;
+                self.source = Some(source);
+            }
+            room
+        };
+        fits.then_some(self)
+    }
+
     /// The handshake is over and nobody was shown: stays where strangers have a place left.
     pub(super) fn stay(mut self) -> Option<Self> {
         let stays = {
             let mut counts = self.admission.counts();
             let room = counts.total.strangers < MAX_STRANGERS;
-            match counts.each.get_mut(&self.source) {
-                Some(each) if room && each.strangers < MAX_STRANGERS_EACH => {
-                    each.strangers += 1;
-                    counts.total.strangers += 1;
-                    true
-                }
-                _ => false,
-            }
+            let stays = room
+                && match self.source.map(|source| counts.each.get_mut(&source)) {
+                    // Of balancers there are never more than places for strangers.
+                    None => true,
+                    Some(Some(each)) if each.strangers < MAX_STRANGERS_EACH => {
+                        each.strangers += 1;
+                        true
+                    }
+                    Some(_) => false,
+                };
+            counts.total.strangers += usize::from(stays);
+            stays
         };
         self.stranger = stays;
         stays.then_some(self)
@@ -99,8 +137,13 @@ impl Drop for Ticket {
         };
         let mut counts = self.admission.counts();
         less(&mut counts.total);
-        if counts.each.get_mut(&self.source).is_some_and(less) {
-            counts.each.remove(&self.source);
+        match self.source {
+            None => counts.unnamed = counts.unnamed.saturating_sub(1),
+            Some(source) => {
+                if counts.each.get_mut(&source).is_some_and(less) {
+                    counts.each.remove(&source);
+                }
+            }
         }
     }
 }
@@ -147,5 +190,35 @@ mod tests {
         drop(in_handshake);
         strangers.pop();
         assert!(stay(60_000).is_some());
+    }
+
+    #[test]
+    fn connections_of_a_balancer_count_for_the_address_that_is_behind() {
+        let admission = Admission::new();
+        let unnamed: Vec<_> = (0..MAX_UNNAMED).map(|_| admission.enter_unnamed().expect("place")).collect();
+        assert!(admission.enter_unnamed().is_none(), "bounded all the same");
+        assert!(admission.enter(ip("192.0.2.1")).is_some(), "and leaves room for those who come directly");
+        let mut unnamed = unnamed.into_iter();
+        let behind: Vec<_> = unnamed.by_ref().take(MAX_EACH).map(|ticket| ticket.of(ip("192.0.2.7")).expect("place")).collect();
+        assert!(admission.enter(ip("192.0.2.7")).is_none(), "through the balancer and directly, it is one address");
+        assert!(unnamed.next().and_then(|ticket| ticket.of(ip("192.0.2.7"))).is_none());
+        assert!(unnamed.next().and_then(|ticket| ticket.of(ip("192.0.2.8"))).is_some());
+        let strangers: Vec<_> = behind.into_iter().filter_map(Ticket::stay).collect();
+        assert_eq!(strangers.len(), MAX_STRANGERS_EACH);
+        drop((strangers, unnamed));
+        let counts = admission.counts();
+        assert!(counts.total.all == 0 && counts.total.strangers == 0 && counts.unnamed == 0 && counts.each.is_empty(), "{counts:?}");
+    }
+
+    #[test]
+    fn strangers_behind_a_balancer_leave_places_for_others() {
+        let admission = Admission::new();
+        let stay = || admission.enter_unnamed().and_then(Ticket::stay);
+        let behind: Vec<_> = (0..MAX_UNNAMED).map(|_| stay().expect("place")).collect();
+        assert!(stay().is_none());
+        let direct = admission.enter(ip("192.0.2.1")).and_then(Ticket::stay);
+        assert!(direct.is_some());
+        drop((behind, direct));
+        assert!(stay().is_some() && admission.count() == 0);
     }
 }

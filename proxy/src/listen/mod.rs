@@ -1,7 +1,8 @@
-//! The one port: accept, limits, first bytes, TLS. Hands over a typed stream to a front; decides nothing else.
+//! The one port: accept, limits, whose connection it is, first bytes, TLS. Hands over a typed stream to a front; decides nothing else.
 //! The accept loop awaits nobody: all of it happens in the connection's own task under one deadline.
 
 pub(crate) mod admission;
+mod balanced;
 pub mod control;
 mod patience;
 mod rewind;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::words::NodeName;
+use config::proxy::Balancers;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
@@ -24,6 +26,7 @@ use wire::preface::{First, MAX_PREFACE, first};
 use crate::authority::tls::Subject;
 use admission::Admission;
 pub(crate) use admission::Ticket;
+use balanced::{Caller, Door};
 pub(crate) use patience::{Patience, SignedIn};
 pub(crate) use rewind::Rewind;
 pub(crate) use seats::{Seat, Seats};
@@ -110,11 +113,23 @@ pub(crate) trait Fronts: Clone + Send + Sync + 'static {
     fn serve(&self, arrived: Arrived, from: SocketAddr, ticket: Option<Ticket>) -> impl Future<Output = ()> + Send;
 }
 
-/// Accepts until the future is dropped; the connections, at most `most` at once, go on in `connections`.
-pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts: F, connections: Connections, most: usize) {
+/// Where to accept, and from whom.
+pub(crate) struct Port {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Arc<Tls>,
+    /// Peers that say who their client is.
+    pub(crate) balancers: Option<Arc<Balancers>>,
+    /// Connections of those who have signed in, at once.
+    pub(crate) most: usize,
+}
+
+/// Accepts until the future is dropped; the connections go on in `connections`.
+pub(crate) async fn run<F: Fronts>(port: Port, fronts: F, connections: Connections) {
+    let Port { listener, tls, balancers, most } = port;
     let admission = Admission::new();
+    let door = Door { admission: admission.clone(), balancers };
     loop {
-        let (socket, from) = match listener.accept().await {
+        let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, mostly: what is there goes on, and a moment later there may be room.
@@ -125,39 +140,45 @@ pub(crate) async fn run<F: Fronts>(listener: TcpListener, tls: Arc<Tls>, fronts:
         };
         // Those before sign-in have a table of their own: they take no place from those after it.
         if connections.tasks.len().saturating_sub(admission.count()) >= most {
-            tracing::warn!(%from, "as many connections as there may be");
+            tracing::warn!(%peer, "as many connections as there may be");
             continue;
         }
-        let Some(ticket) = admission.enter(from.ip()) else {
-            tracing::debug!(%from, "too many connections before sign-in");
+        let Some(caller) = door.enter(peer) else {
+            tracing::debug!(%peer, "too many connections before sign-in");
             continue;
         };
         let (tls, fronts) = (tls.clone(), fronts.clone());
         let ending = connections.ending.clone();
         let served = async move {
-            let arrived = tokio::time::timeout(HANDSHAKE_TIMEOUT, arrive(socket, &tls)).await;
+            let arrived = tokio::time::timeout(HANDSHAKE_TIMEOUT, arrive(socket, caller, &tls)).await;
             match arrived {
-                Ok(Ok(Some(arrived))) => {
+                Ok(Ok(Some((arrived, from, ticket)))) => {
                     let Some((ticket, _seat)) = arrived.place(&fronts, ticket) else {
                         return tracing::debug!(%from, "too many connections before sign-in");
                     };
                     fronts.serve(arrived, from, ticket).await;
                 }
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::debug!(%from, %error, "a connection ended before its protocol was known"),
-                Err(_) => tracing::debug!(%from, "a connection was too slow"),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended before its protocol was known"),
+                Err(_) => tracing::debug!(%peer, "a connection was too slow"),
             }
         };
         connections.tasks.spawn(ending.run_until_cancelled_owned(served));
     }
 }
 
-async fn arrive(mut socket: TcpStream, tls: &Tls) -> io::Result<Option<Arrived>> {
+/// What came, from whom, and their place.
+async fn arrive(mut socket: TcpStream, caller: Caller, tls: &Tls) -> io::Result<Option<(Arrived, SocketAddr, Ticket)>> {
     socket.set_nodelay(true)?;
-    match look(&mut socket).await? {
+    let (from, ticket, seen) = caller.known(&mut socket).await?;
+    Ok(told(socket, seen, tls).await?.map(|arrived| (arrived, from, ticket)))
+}
+
+async fn told(mut socket: TcpStream, seen: Vec<u8>, tls: &Tls) -> io::Result<Option<Arrived>> {
+    match look(&mut socket, seen).await? {
         Some((seen, First::Tls)) => match tls.accept(Rewind::new(seen, socket)).await? {
             Told::Ssh(mut stream) => {
-                let looked = look(&mut stream).await?;
+                let looked = look(&mut stream, Vec::new()).await?;
                 Ok(looked.and_then(|(seen, first)| ssh(stream, seen, first)))
             }
             Told::Other(arrived) => Ok(Some(arrived)),
@@ -171,20 +192,19 @@ async fn arrive(mut socket: TcpStream, tls: &Tls) -> io::Result<Option<Arrived>>
     }
 }
 
-/// Reads until the first bytes tell what it is. Silence means SSH.
-async fn look<T: AsyncRead + Unpin>(socket: &mut T) -> io::Result<Option<(Vec<u8>, First)>> {
-    let mut seen = Vec::with_capacity(MAX_PREFACE);
+/// Reads on from what was seen until the first bytes tell what it is. Silence means SSH.
+async fn look<T: AsyncRead + Unpin>(socket: &mut T, mut seen: Vec<u8>) -> io::Result<Option<(Vec<u8>, First)>> {
     loop {
-        let mut read = (&mut *socket).take((MAX_PREFACE - seen.len()) as u64);
+        if let Some(first) = first(&seen) {
+            return Ok(Some((seen, first)));
+        }
+        let mut read = (&mut *socket).take(MAX_PREFACE.saturating_sub(seen.len()) as u64);
         let silence = if seen.is_empty() { SILENCE_IS_SSH } else { HANDSHAKE_TIMEOUT };
         match tokio::time::timeout(silence, read.read_buf(&mut seen)).await {
             Ok(Ok(0)) => return Ok(None),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error),
             Err(_) => return Ok(Some((seen, First::Ssh))),
-        }
-        if let Some(first) = first(&seen) {
-            return Ok(Some((seen, first)));
         }
     }
 }

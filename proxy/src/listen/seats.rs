@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn one_person_takes_no_place_of_another_and_places_come_back() {
         let seats = Seats::default();
-        let user = |name: &str, sign_in| Subject::User { name: name.parse().expect("a name"), sign_in };
+        let user = |name: &str, sign_in| Subject::User { name: name.parse().expect("a name"), sign_in, serial: String::new() };
         let all: Vec<_> = (0..MOST).map(|at| seats.take(&user("alice", at as u64)).expect("a place")).collect();
         assert!(seats.take(&user("alice", 1)).is_none());
         assert!(seats.take(&user("olga", 1)).is_some());

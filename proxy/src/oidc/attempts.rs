@@ -293,7 +293,7 @@ pub(super) mod tests {
             url: String::new(),
             browser: None,
             device: None,
-            client: Client { ip: IpAddr::V4(ip.into()), port: 1, user_agent: None },
+            client: Client { ip: IpAddr::V4(ip.into()), port: 1, user_agent: None, run: None },
             begun,
             until,
             stage: Stage::Begun,

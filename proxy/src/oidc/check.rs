@@ -13,7 +13,7 @@ use super::attempts::For;
 use super::client::{Client as At, ClientError, Extra};
 use super::provider::{LEEWAY, ProviderError};
 use super::{Oidc, Providers, Refusal, Wanted};
-use crate::live::StoredConnector;
+use crate::declared::StoredConnector;
 
 /// A code that no provider gave.
 const NO_CODE: &str = "naru-checks-the-client";

@@ -9,7 +9,7 @@ use wire::oidc::Nonce;
 use super::attempts::{Attempt, Stage};
 use super::client::{Client, Device};
 use super::{Oidc, Refusal};
-use crate::live::StoredConnector;
+use crate::declared::StoredConnector;
 
 /// What is asked, of whom.
 pub(super) struct Waiting {

@@ -27,7 +27,8 @@ use recorder::Log;
 use crate::authority::ask::Keys;
 use crate::authority::people::{NobodyError, People};
 use crate::clock;
-use crate::live::{Live, StoredConnector};
+use crate::declared::StoredConnector;
+use crate::live::Live;
 use crate::refusals::{Refusals, Told};
 use crate::session::table::Table;
 

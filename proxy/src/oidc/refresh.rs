@@ -20,7 +20,7 @@ use crate::authority::logins::{Login, Provided, Tokens, tokens_of};
 use crate::authority::people::NobodyError;
 use crate::authority::sealed::{Seal, Unseal};
 use crate::clock;
-use crate::live::StoredConnector;
+use crate::declared::StoredConnector;
 
 /// Between two questions where the connector says nothing.
 const EVERY: Duration = Duration::from_secs(60);

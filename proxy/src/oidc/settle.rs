@@ -18,7 +18,7 @@ use crate::authority::logins::{self, Provided, tokens_of};
 use crate::authority::people::{NobodyError, Vouched};
 use crate::authority::sealed::{Seal, SignAssertion, Unseal};
 use crate::clock;
-use crate::live::{CONNECTORS, StoredConnector};
+use crate::declared::StoredConnector;
 
 /// Longest login without a way to ask the provider again.
 const WITHOUT_REFRESH: Duration = Duration::from_secs(3600);
@@ -104,7 +104,7 @@ impl Oidc {
         let spec = &stored.spec;
         let provider = self.providers.of_people(spec.provider())?;
         let discovery = provider.discovery().await?;
-        let place = format!("{CONNECTORS}{name}");
+        let place = format!("connector/{name}");
         let ours = |error| Refusal::new(super::AWAY, "declaration", format!("the connector's secret cannot be used: {error}"));
         let credential = match (&stored.secret, &stored.key) {
             (Some(secret), _) => {

@@ -44,7 +44,8 @@ impl Ended {
     }
 
     pub(super) fn denied(denial: Denial) -> Self {
-        Self::because("denied", denial.code, denial.sentence)
+        let reason = if denial.code == Denial::LOCKED { "locked" } else { "denied" };
+        Self::because(reason, denial.code, denial.sentence)
     }
 
     pub(super) fn unrecorded(error: RecordError) -> Self {
@@ -67,7 +68,7 @@ impl Ended {
     pub(super) fn outcome(&self) -> Outcome {
         let mut outcome = match &self.sentence {
             None => Outcome::success(),
-            Some((code, sentence)) if self.reason == "denied" => Outcome::denied(code, sentence.clone()),
+            Some((code, sentence)) if matches!(self.reason, "denied" | "locked") => Outcome::denied(code, sentence.clone()),
             Some((code, sentence)) => Outcome::failed(code, sentence.clone()),
         };
         match &self.exit {

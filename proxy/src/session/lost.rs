@@ -284,7 +284,7 @@ mod tests {
     }
 
     fn begin(number: u8, log: &Log, recordings: &Recordings) -> OpenRecording {
-        let role = r#"{"allow":[{"node_labels":{"*":["*"]},"logins":["root"]}]}"#;
+        let role = r#"{"allow":{"ssh":[{"labels":{"*":["*"]},"logins":["root"]}]}}"#;
         let role = ("any".parse().expect("a name"), serde_json::from_str(role).expect("a role"));
         let policy = PolicySet::build(vec![role]).expect("a policy");
         let identity = Identity {
@@ -294,22 +294,28 @@ mod tests {
             traits: Default::default(),
             expires: NOW.plus(Duration::from_secs(60)),
             auth: Default::default(),
+            context: Default::default(),
+            granted: Vec::new(),
         };
-        let node = NodeFacts { name: "demo".parse().expect("a name"), labels: Default::default() };
+        let node = NodeFacts { name: "demo".parse().expect("a name"), labels: Default::default(), agent: None };
         let question = OpenSession {
             identity: identity.clone(),
             node,
             login: "root".parse().expect("a login"),
             kind: SessionKind::Shell,
             begun: None,
+            command: None,
         };
         let permit = decide(question, &policy, NOW).expect("a permit");
         let circumstances =
             Circumstances { session: id(number), connection: "c".into(), command: None, terminal: None, term: None, started: NOW };
         let mut recording = recordings.open(&permit, circumstances).expect("a recording");
         let _shown = recording.output(Stream::Stdout, bytes::Bytes::from_static(b"shown")).expect("recorded");
-        let mut event =
-            Event::new(NOW, Actor::user(&identity), What::SessionStart { command: None, terminal: None, recording: "strict".into() });
+        let mut event = Event::new(
+            NOW,
+            Actor::user(&identity),
+            What::SessionStart { command: None, terminal: None, recording: "strict".into(), reason: None, request: None },
+        );
         event.session = Some(SessionRef { id: id(number), kind: SessionKind::Shell, connection: Some("c".into()), offset_ms: None });
         let login = "root".parse().ok();
         event.target = Some(Target { kind: TargetKind::Ssh, name: "demo".into(), labels: Default::default(), agent_id: None, login });
@@ -340,7 +346,11 @@ mod tests {
         let sealed = begin(1, &log, &recordings).close(Ending { reason: "killed".into(), exit: None }).await;
         let copied = tempfile::tempdir().expect("a folder");
         let open = begin(2, &log, &recordings);
-        let mut off = Event::new(NOW, Actor::system(), What::SessionStart { command: None, terminal: None, recording: "off".into() });
+        let mut off = Event::new(
+            NOW,
+            Actor::system(),
+            What::SessionStart { command: None, terminal: None, recording: "off".into(), reason: None, request: None },
+        );
         off.session = Some(SessionRef { id: id(3), kind: SessionKind::Exec, connection: None, offset_ms: None });
         off.actor.name = "alice".to_owned();
         let login = "root".parse().ok();

@@ -14,3 +14,4 @@ mod show;
 pub(crate) mod step_up;
 pub(crate) mod table;
 mod waits;
+mod warned;

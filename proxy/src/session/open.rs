@@ -1,9 +1,9 @@
 //! From a request of a signed-in person to a running session: decide, open the recording, log, dial, attach; and after it the end in
 //! the log. Each step takes what the one before left behind.
 
-use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
+use access::decide::{Denial, Note, Offer, OpenSession, Permit, decide, unknown_node};
 use access::event::{Actor, Client, Event, Lost, Outcome, SessionKind, SessionRef, Target, TargetKind, Text, What};
-use access::identity::Identity;
+use access::identity::{Context, Identity};
 use access::policy::StepUp;
 use access::time::Timestamp;
 use access::words::{AgentId, Login, NodeName, SessionId};
@@ -24,6 +24,7 @@ use crate::clock;
 use crate::listen::Seats;
 use crate::live::Live;
 use crate::oidc::Oidc;
+use crate::requests::{By, Requests};
 
 /// Seconds for which a session waits for its agent, or its holder for a proxy.
 pub(crate) const GRACE_S: u64 = 300;
@@ -32,6 +33,7 @@ pub(crate) const GRACE_S: u64 = 300;
 #[derive(Clone)]
 pub(crate) struct Sessions {
     pub(crate) live: Live,
+    pub(crate) requests: Requests,
     pub(crate) people: People,
     pub(crate) oidc: Oidc,
     pub(crate) nodes: Nodes,
@@ -66,6 +68,8 @@ pub(crate) struct Wanted {
     pub(crate) command: Option<String>,
     pub(crate) terminal: Option<Terminal>,
     pub(crate) env: Vec<(String, String)>,
+    /// Why, in the person's own words.
+    pub(crate) reason: Option<String>,
 }
 
 /// A session did not begin: the sentence for the person and its code.
@@ -76,16 +80,18 @@ pub(crate) struct NotOpened {
     pub(crate) hint: Option<String>,
     /// What showing anew who one is would lift.
     pub(crate) step_up: Option<Box<StepUp>>,
+    /// The access request that would.
+    pub(crate) offer: Option<Box<Offer>>,
 }
 
 impl NotOpened {
     pub(super) fn new(code: &str, sentence: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), sentence: sentence.into(), hint: None, step_up: None }
+        Self { code: code.to_owned(), sentence: sentence.into(), hint: None, step_up: None, offer: None }
     }
 
     pub(super) fn denied(denial: &Denial) -> Self {
-        let step_up = denial.step_up.clone();
-        Self { code: denial.code.to_owned(), sentence: denial.sentence.clone(), hint: Some(denial.hint.clone()), step_up }
+        let (step_up, offer) = (denial.step_up.clone(), denial.offer.clone());
+        Self { code: denial.code.to_owned(), sentence: denial.sentence.clone(), hint: Some(denial.hint.clone()), step_up, offer }
     }
 
     /// The sign-in has ended.
@@ -137,18 +143,25 @@ impl Sessions {
         let mut policy = self.live.watch();
         policy.mark_unchanged();
         // Who asks is asked anew: a front may have known the person for a while.
+        let context = asker.identity.context.clone();
         asker.identity = match self.people.identity(&asker.identity.name, asker.sign_in, now) {
-            Ok(identity) => identity,
+            Ok(identity) => Identity { context: Context { reason: wanted.reason.clone(), ..context }, ..identity },
             Err(error) => return Err(self.tell(&asker, &wanted, NotOpened::signed_out(&error))),
         };
         let (permit, agent) = match self.decide(&asker.identity, &wanted, now) {
             Ok(decided) => decided,
             Err(denial) => return Err(self.deny(&asker, &wanted, &denial, now)),
         };
-        let reserved = match self.table.reserve(&asker.identity.name, self.max_sessions) {
+        self.note(&asker, permit.notes())?;
+        let reserved = match self.table.reserve(&asker.identity.name, self.max_sessions, permit.obligations().max_sessions) {
             Ok(reserved) => reserved,
-            Err(full) => return Err(self.tell(&asker, &wanted, NotOpened::new("NARU-S105", full.to_string()))),
+            Err(full) => return Err(self.tell(&asker, &wanted, NotOpened::new(full.code(), full.to_string()))),
         };
+        if let Some(request) = permit.request() {
+            let by = By { actor: Actor::user(&asker.identity), client: Some(&asker.client) };
+            let used = self.requests.used(request, by).await;
+            used.map_err(|error| self.tell(&asker, &wanted, NotOpened::new("NARU-P226", error.to_string())))?;
+        }
         let id = table::new_id(now);
         let target = target(&permit, Some(agent.clone()));
         let recorded = self.record(id, &permit, &asker, &wanted, now);
@@ -162,6 +175,8 @@ impl Sessions {
                 command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes())),
                 terminal: wanted.terminal.as_ref().map(|terminal| (terminal.size.cols, terminal.size.rows)),
                 recording: mode.to_owned(),
+                reason: wanted.reason.as_ref().map(|reason| Text::of(reason.as_bytes())),
+                request: permit.request().cloned(),
             },
         );
         start.target = Some(target.clone());
@@ -172,11 +187,19 @@ impl Sessions {
         // Only a person at a terminal reads it; in a pipe it would be in the way.
         let on_terminal = kind == SessionKind::Shell && wanted.terminal.is_some();
         let notice = permit.obligations().notice.clone().filter(|_| on_terminal);
+        // What the target is told to open, at most what was decided.
         let request = SessionRequest {
             session: id,
             node: wanted.node,
             login: wanted.login,
-            how: How::Open { kind: wanted.kind, command: wanted.command, terminal: wanted.terminal, env: wanted.env, grace_s: GRACE_S },
+            how: How::Open {
+                kind: wanted.kind,
+                command: wanted.command,
+                terminal: wanted.terminal,
+                env: wanted.env,
+                grace_s: GRACE_S,
+                read_only: kind == SessionKind::Sftp && !permit.obligations().sftp_write,
+            },
         };
         let far = match self.dialler.dial(&permit, &agent, &logged, &request, 1).await {
             Ok(far) => far,
@@ -200,7 +223,14 @@ impl Sessions {
             None
         });
         let Some((node, agent)) = facts else { return Err(unknown_node(who, &wanted.login, &wanted.node, now)) };
-        let question = OpenSession { identity: who.clone(), node, login: wanted.login.clone(), kind: wanted.kind, begun: None };
+        let question = OpenSession {
+            identity: who.clone(),
+            node,
+            login: wanted.login.clone(),
+            kind: wanted.kind,
+            begun: None,
+            command: wanted.command.clone(),
+        };
         decide(question, &self.live.now().policy, now).map(|permit| (permit, agent))
     }
 
@@ -220,7 +250,24 @@ impl Sessions {
         if let Err(error) = self.refusals.tell(event) {
             return error.into();
         }
+        if let Err(error) = self.note(asker, &denial.notes) {
+            return error;
+        }
         NotOpened::denied(denial)
+    }
+
+    /// What is told beside an answer is in the log: roles that are tried out, conditions that fail.
+    pub(super) fn note(&self, asker: &Asker, notes: &[Note]) -> Result<(), NotOpened> {
+        for note in notes {
+            let what = match note.clone() {
+                Note::WouldDeny { rule, sentence } => What::AccessWouldDeny { rule, sentence },
+                Note::ConditionFailed { rule, why } => What::ConditionFailed { rule, cause: why },
+            };
+            let mut event = Event::new(clock::now(), Actor::user(&asker.identity), what);
+            event.client = Some(asker.client.clone());
+            let _told = self.refusals.tell(event)?;
+        }
+        Ok(())
     }
 
     /// A refusal that is no decision is in the log too.
@@ -257,6 +304,7 @@ impl Sessions {
             sentence: format!("the session was refused, because its recording could not be opened: {error}"),
             hint: Some("Free space on the proxy, or let a role allow unrecorded sessions.".into()),
             step_up: None,
+            offer: None,
         };
         opened.map_err(refused)
     }
@@ -404,9 +452,10 @@ pub(super) fn unreachable(error: &DialError) -> NotOpened {
             sentence: format!("{node} is known but not connected"),
             hint: Some("Its agent has no tunnel to this proxy at the moment; see `naru ls`.".into()),
             step_up: None,
+            offer: None,
         },
         DialError::Refused(refusal) => {
-            NotOpened { code: refusal.code.clone(), sentence: refusal.message.clone(), hint: None, step_up: None }
+            NotOpened { code: refusal.code.clone(), sentence: refusal.message.clone(), hint: None, step_up: None, offer: None }
         }
         DialError::Io(error) => NotOpened::new("NARU-N322", format!("the target's agent did not answer: {error}")),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use access::decide::{Denial, OpenSession, Permit, decide, unknown_node};
 use access::event::What;
+use access::identity::Identity;
 use access::words::AgentId;
 use tokio::time::Instant;
 use wire::tunnel::SessionRequest;
@@ -46,12 +47,12 @@ pub(super) fn begun(permit: &Permit<OpenSession>) -> OpenSession {
 fn decide_now(host: &Sessions, question: &OpenSession, sign_in: u64) -> Result<(Permit<OpenSession>, AgentId), Denial> {
     let now = clock::now();
     let view = host.live.now();
-    let OpenSession { identity, node, login, kind, begun } = question;
+    let OpenSession { identity, node, login, kind, begun, command } = question;
     let unknown = || unknown_node(identity, login, &node.name, now);
     let current = host.people.identity(&identity.name, sign_in, now).ok().filter(|current| current.user == identity.user);
-    let identity = current.ok_or_else(unknown)?;
+    let identity = Identity { context: identity.context.clone(), ..current.ok_or_else(unknown)? };
     let (node, agent) = host.nodes.facts(&node.name).ok().flatten().ok_or_else(unknown)?;
-    let question = OpenSession { identity, node, login: login.clone(), kind: *kind, begun: *begun };
+    let question = OpenSession { identity, node, login: login.clone(), kind: *kind, begun: *begun, command: command.clone() };
     decide(question, &view.policy, now).map(|permit| (permit, agent))
 }
 

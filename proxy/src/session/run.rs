@@ -24,6 +24,7 @@ use super::resume::{self, Back, Resuming};
 use super::show::{Show, say_end, show_all};
 use super::table::Place;
 use super::waits::{Redial, drive, redialled, room, stuck};
+use super::warned::Warned;
 use crate::agents::dial::Far;
 use crate::authority::people::NobodyError;
 use crate::clock;
@@ -60,6 +61,7 @@ enum Wake<'a> {
     Written,
     Room,
     Back(Box<Result<Back, NotOpened>>),
+    Extend,
     Tick,
 }
 
@@ -106,6 +108,10 @@ pub(crate) struct Session {
     near_open: bool,
     began: Instant,
     active: Instant,
+    /// By how much the person has made it longer.
+    extended: Duration,
+    /// Which warnings of its end were said.
+    warned: Warned,
 }
 
 /// Output that waits for room in the recorder, with its place on the way to the person.
@@ -138,6 +144,8 @@ impl Session {
             near_open: true,
             began: now,
             active: now,
+            extended: Duration::ZERO,
+            warned: Warned::default(),
         }
     }
 
@@ -221,6 +229,7 @@ impl Session {
 
     async fn wakes<R: NearRead>(&mut self, near: &mut R, out: &mpsc::Sender<Show>) -> Ended {
         let mut stop = self.place.stop.clone();
+        let mut longer = self.place.longer.clone();
         let mut policy = self.policy.clone();
         let mut tick = tokio::time::interval(TICK);
         let mut pending: Pending<'_> = None;
@@ -236,6 +245,7 @@ impl Session {
                 back = redialled(&mut redial), if redial.is_some() => Wake::Back(Box::new(back)),
                 Ok(()) = stop.changed() => Wake::Stop,
                 Ok(()) = policy.changed() => Wake::Policy,
+                Ok(()) = longer.changed() => Wake::Extend,
                 _ = tick.tick() => Wake::Tick,
             };
             let step = match wake {
@@ -257,7 +267,11 @@ impl Session {
                 }
                 Wake::Stop => stop.borrow().clone().map_or(Ok(()), |stop| Err(Ended::stopped(stop))),
                 Wake::Policy => self.decide_again(),
-                Wake::Tick => self.tick(),
+                Wake::Extend => {
+                    self.extended = *longer.borrow();
+                    Ok(())
+                }
+                Wake::Tick => self.tick(out),
             };
             if let Err(ended) = step {
                 return ended;
@@ -351,15 +365,20 @@ impl Session {
         }
     }
 
-    fn tick(&mut self) -> Result<(), Ended> {
+    fn tick(&mut self, out: &mpsc::Sender<Show>) -> Result<(), Ended> {
         self.tell_recorded(1);
         // What a provider says of a person changes their login, which is in no policy that wakes us.
         let (now, then) = (self.known()?, &self.permit.question().identity);
-        if now.roles != then.roles || now.traits != then.traits || now.auth != then.auth {
+        if now.roles != then.roles || now.traits != then.traits || now.auth != then.auth || now.granted != then.granted {
             self.decide_again()?;
         }
+        // Time alone may have made it a no: hours that end, a request that is over.
+        if self.permit.until().is_some_and(|until| clock::now() >= until) {
+            self.decide_again()?;
+        }
+        self.warn(out);
         let duties = self.permit.obligations();
-        if duties.max_session.is_some_and(|most| self.began.elapsed() >= most) {
+        if self.left().is_some_and(|left| left.is_zero()) {
             return Err(Ended::because("limit", "NARU-S102", "the session reached the longest time that your role allows"));
         }
         if duties.idle.is_some_and(|most| self.active.elapsed() >= most) {
@@ -374,6 +393,30 @@ impl Session {
             return Err(Ended::because("target_lost", "NARU-N323", sentence));
         }
         Ok(())
+    }
+
+    /// How long it may go on by its longest time; none where there is no limit.
+    fn left(&self) -> Option<Duration> {
+        let duties = self.permit.obligations();
+        let most = duties.max_session? + self.extended.min(duties.extend);
+        Some(most.saturating_sub(self.began.elapsed()))
+    }
+
+    /// Says in time what is going to end it: at five minutes and at one.
+    fn warn(&mut self, out: &mpsc::Sender<Show>) {
+        let by_time = self.left().map(|left| (left, "its longest time"));
+        let request = self.permit.request().is_some();
+        let by_request = self.permit.until().filter(|_| request).map(|until| (until.since(clock::now()), "its access request"));
+        let login = self.permit.question().identity.expires;
+        let by_login = Some((login.since(clock::now()), "your sign-in"));
+        let Some((left, what)) = [by_time, by_request, by_login].into_iter().flatten().min() else { return };
+        let Some(words) = self.warned.at(left) else { return };
+        let extends = what == "its longest time" && self.extended < self.permit.obligations().extend;
+        let hint = if extends { "; `naru extend` makes it longer" } else { "" };
+        // A person who takes no output has no room for it, and hears it at the next look.
+        if out.try_send(Show::Note(format!("This session ends {words} by the end of {what}{hint}."))).is_err() {
+            self.warned.forget();
+        }
     }
 
     /// The end of the sign-in ends its sessions, also where it was ended by another way than this proxy's own table.
@@ -394,7 +437,11 @@ impl Session {
     /// The same question with the person and the node of now.
     fn decide_again(&mut self) -> Result<(), Ended> {
         self.signed_in()?;
-        self.permit = resume::again(&self.host, &self.permit, self.asker.sign_in).map_err(Ended::denied)?;
+        self.permit = resume::again(&self.host, &self.permit, self.asker.sign_in).map_err(|denial| {
+            let _told = self.host.note(&self.asker, &denial.notes);
+            Ended::denied(denial)
+        })?;
+        self.place.entry.allow(self.began, self.permit.obligations());
         Ok(())
     }
 

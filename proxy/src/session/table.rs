@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use access::amount::Period;
+use access::decide::Obligations;
 use access::event::Lost;
 use access::time::Timestamp;
 use access::words::{NodeName, SessionId, UserName};
 use recorder::OpenRecording;
 use store::kv::{Expect, Kv, KvError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use wire::api::SessionRow;
 
 /// Where ended sessions are.
@@ -34,6 +38,10 @@ pub(crate) struct Entry {
     /// Its end is being written down: from then on nobody ends it.
     over: Mutex<bool>,
     stop: watch::Sender<Option<Stop>>,
+    /// By how much the person has made it longer, altogether.
+    longer: watch::Sender<Duration>,
+    /// What limits it: when it began, its longest time, by how much that may be extended.
+    limits: Mutex<Option<(Instant, Option<Duration>, Duration)>>,
 }
 
 /// All of them.
@@ -52,6 +60,18 @@ pub(crate) enum Full {
     All,
     #[error("you have as many sessions as one person may have ({0}); end some of them")]
     Yours(usize),
+    #[error("you have as many sessions as your role allows ({0}); end some of them")]
+    Role(u32),
+}
+
+impl Full {
+    /// Its stable code.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::All | Self::Yours(_) => "NARU-S105",
+            Self::Role(_) => access::decide::Denial::SESSIONS,
+        }
+    }
 }
 
 /// Room for a session, from before it is opened; goes back when dropped.
@@ -79,6 +99,20 @@ pub(crate) struct Place {
     pub(crate) entry: Arc<Entry>,
     /// Wakes when the session is to end; from before anybody could say so.
     pub(crate) stop: watch::Receiver<Option<Stop>>,
+    /// Wakes when it was made longer.
+    pub(crate) longer: watch::Receiver<Duration>,
+}
+
+/// A session is not made longer.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub(crate) enum NotLonger {
+    #[error("this session has no longest time that could be extended")]
+    NoLimit,
+    #[error("your role lets nobody extend a session")]
+    Never,
+    #[error("your role lets you extend this session by {0} more")]
+    TooMuch(Period),
 }
 
 impl Entry {
@@ -107,6 +141,37 @@ impl Entry {
         Ok(true)
     }
 
+    /// What limits it from here on.
+    pub(crate) fn allow(&self, began: Instant, duties: &Obligations) {
+        let limits = Some((began, duties.max_session, duties.extend));
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// Whose login opened it.
+    pub(crate) fn sign_in(&self) -> u64 {
+        self.sign_in
+    }
+
+    /// Makes it longer, as far as the role allows; answers how long it may go on from now, and by how much it may be extended further.
+    pub(crate) fn extend<E>(
+        &self,
+        by: Duration,
+        told: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<(Duration, Duration), NotLonger>, E> {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((began, Some(most), extend)) = *limits else { return Ok(Err(NotLonger::NoLimit)) };
+        let had = (*self.longer.borrow()).min(extend);
+        if extend.is_zero() {
+            return Ok(Err(NotLonger::Never));
+        }
+        if had + by > extend {
+            return Ok(Err(NotLonger::TooMuch(Period::from_secs((extend - had).as_secs()))));
+        }
+        told()?;
+        self.longer.send_replace(had + by);
+        Ok(Ok(((most + had + by).saturating_sub(began.elapsed()), extend - had - by)))
+    }
+
     /// As people see it.
     pub(crate) fn row(&self) -> SessionRow {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -125,12 +190,16 @@ impl Table {
         Self { live: Arc::default(), reserved: Arc::default(), store }
     }
 
-    /// Room for one more of at most `most`; of these one person has half.
-    pub(crate) fn reserve(&self, user: &UserName, most: usize) -> Result<Reserved, Full> {
+    /// Room for one more of at most `most`; of these one person has half, and what their role allows.
+    pub(crate) fn reserve(&self, user: &UserName, most: usize, by_role: Option<u32>) -> Result<Reserved, Full> {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         let each = most.div_ceil(2);
-        if reserved.get(user).is_some_and(|count| *count >= each) {
+        let count = reserved.get(user).copied().unwrap_or_default();
+        if count >= each {
             return Err(Full::Yours(each));
+        }
+        if let Some(limit) = by_role.filter(|limit| u32::try_from(count).unwrap_or(u32::MAX) >= *limit) {
+            return Err(Full::Role(limit));
         }
         if reserved.values().sum::<usize>() >= most {
             return Err(Full::All);
@@ -142,10 +211,19 @@ impl Table {
     /// A session begins.
     pub(crate) fn enter(&self, row: SessionRow, sign_in: u64, reserved: Reserved) -> Place {
         let (stopper, stop) = watch::channel(None);
-        let entry =
-            Arc::new(Entry { row, sign_in, output: AtomicU64::new(0), lost: Mutex::default(), over: Mutex::default(), stop: stopper });
+        let (longer, extended) = watch::channel(Duration::ZERO);
+        let entry = Arc::new(Entry {
+            row,
+            sign_in,
+            output: AtomicU64::new(0),
+            lost: Mutex::default(),
+            over: Mutex::default(),
+            stop: stopper,
+            longer,
+            limits: Mutex::default(),
+        });
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.row.id, entry.clone());
-        Place { table: self.clone(), _reserved: reserved, entry, stop }
+        Place { table: self.clone(), _reserved: reserved, entry, stop, longer: extended }
     }
 
     fn lives(&self) -> Vec<Arc<Entry>> {

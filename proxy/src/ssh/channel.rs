@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use access::event::{Actor, Client, Event, Outcome, SessionKind, What};
-use access::identity::Identity;
+use access::identity::{Context, Identity};
 use access::words::{Login, NodeName};
 use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelMsg};
@@ -44,15 +44,25 @@ impl Who {
     }
 }
 
+/// The variable by which a stock client says why it asks; it stays with the proxy.
+const REASON: &str = "NARU_REASON";
+
+/// A reason as it is kept: one line of at most 500 characters.
+pub(crate) fn reason(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(500).collect()
+}
+
 /// Variables that a client may send; the agent has the last word.
 pub(crate) fn is_env_allowed(name: &str) -> bool {
-    matches!(name, "LANG" | "TZ" | "COLORTERM" | "TERM_PROGRAM" | "TERM_PROGRAM_VERSION") || name.starts_with("LC_")
+    name == REASON || matches!(name, "LANG" | "TZ" | "COLORTERM" | "TERM_PROGRAM" | "TERM_PROGRAM_VERSION") || name.starts_with("LC_")
 }
 
 #[derive(Default)]
 struct Asked {
     terminal: Option<Terminal>,
     env: Vec<(String, String)>,
+    /// Why, by the variable [`REASON`].
+    reason: Option<String>,
     /// What was asked beside the session and is not carried.
     refused: Vec<&'static str>,
 }
@@ -134,6 +144,10 @@ async fn started(channel: &mut Channel<Msg>, asked: &mut Asked) -> Option<Start>
                 asked.terminal = Some(Terminal { term: tame(&term), size, modes });
             }
             ChannelMsg::SetEnv { variable_name, variable_value, .. } => {
+                if variable_name == REASON {
+                    asked.reason = Some(reason(&variable_value));
+                    continue;
+                }
                 let fits = asked.env.len() < MAX_ENV && variable_value.len() <= MAX_VALUE && variable_name.len() <= 64;
                 if fits && is_env_allowed(&variable_name) {
                     asked.env.push((variable_name, variable_value));
@@ -173,17 +187,21 @@ fn wanted(who: &Who, kind: SessionKind, command: Option<Vec<u8>>, asked: Asked) 
         sentence: format!("{:?} does not name one target", who.user),
         hint: Some("Use `ssh LOGIN@NODE.naru` with the configuration of `naru config ssh`, or `ssh -p PORT LOGIN%NODE@PROXY`.".into()),
         step_up: None,
+        offer: None,
     })?;
     let command = command.map(String::from_utf8).transpose().map_err(|_| NotOpened {
         code: "NARU-S203".into(),
         sentence: "the command is not UTF-8".into(),
         hint: Some("Give names in another encoding on standard input instead.".into()),
         step_up: None,
+        offer: None,
     })?;
-    Ok(Wanted { node, login, kind, command, terminal: asked.terminal, env: asked.env })
+    Ok(Wanted { node, login, kind, command, terminal: asked.terminal, env: asked.env, reason: asked.reason })
 }
 
 fn asker(who: &Who, sessions: &Sessions) -> Result<Asker, NotOpened> {
-    let identity = who.identity(sessions).map_err(|error| NotOpened::signed_out(&error))?;
+    let mut identity = who.identity(sessions).map_err(|error| NotOpened::signed_out(&error))?;
+    let certificate = Some(who.claim.serial());
+    identity.context = Context { from: Some(who.client.ip), reason: None, certificate };
     Ok(Asker { identity, sign_in: who.claim.sign_in, client: who.client.clone(), connection: who.connection.clone() })
 }

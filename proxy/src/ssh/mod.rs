@@ -21,7 +21,7 @@ use crate::authority::ssh::HOST_LIFE;
 use crate::clock;
 use crate::listen::{Duplex, Patience, SignedIn, Ticket};
 use crate::session::open::Sessions;
-pub(crate) use channel::{is_env_allowed, tame};
+pub(crate) use channel::{is_env_allowed, reason, tame};
 use handler::Connection;
 
 /// To the client's version line.
@@ -63,7 +63,7 @@ impl SshFront {
         // russh goes on in a task of its own, which looks at no handle while keys are exchanged: only its stream ends it surely.
         let signed_in = SignedIn::default();
         let stream = Patience::new(stream, AUTH_TIMEOUT, signed_in.clone());
-        let client = Client { ip: from.ip(), port: from.port(), user_agent: None };
+        let client = Client { ip: from.ip(), port: from.port(), user_agent: None, run: None };
         let ca = self.keys.public().ssh_user_ca;
         let connection = Connection::new(self.sessions.clone(), ca, node, client, (ticket, signed_in));
         let running = tokio::time::timeout(FIRST_LINE_TIMEOUT, russh::server::run_stream(config, stream, connection)).await;

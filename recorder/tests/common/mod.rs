@@ -43,7 +43,7 @@ pub(crate) fn session(n: u8) -> SessionId {
 
 /// What a role with these options, as JSON, allows alice to do as root on demo.
 pub(crate) fn permit(kind: SessionKind, options: &serde_json::Value) -> Permit<OpenSession> {
-    let role = json!({"allow": [{"node_labels": {"*": ["*"]}, "logins": ["root"]}], "options": options});
+    let role = json!({"allow": {"ssh": [{"labels": {"*": ["*"]}, "logins": ["root"]}]}, "options": options});
     let policy = PolicySet::build(vec![("any".parse().unwrap(), serde_json::from_value(role).unwrap())]).unwrap();
     let identity = Identity {
         user: UserId { issuer: "i-1".into(), subject: "alice".into() },

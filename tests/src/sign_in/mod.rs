@@ -82,7 +82,7 @@ impl Acme {
     fn role(&self, name: &str, options: &str) {
         let options = if options.is_empty() { String::new() } else { format!("  options: {options}\n") };
         let role = format!(
-            "---\nkind: role\nname: {name}\nspec:\n  allow:\n    - {{node_labels: {{'*': ['*']}}, logins: [{}]}}\n{options}",
+            "---\nkind: role\nname: {name}\nspec:\n  allow:\n    ssh:\n      - {{labels: {{'*': ['*']}}, logins: [{}]}}\n{options}",
             account()
         );
         self.apply(&role).unwrap();

@@ -47,7 +47,7 @@ fn a_claim_gives_a_trait_and_the_trait_a_login() {
     let client = acme.realm.call("GET", "/clients?clientId=naru", None).unwrap();
     let path = format!("/clients/{}/protocol-mappers/models", client[0]["id"].as_str().unwrap());
     acme.realm.call("POST", &path, Some(&mapper)).unwrap();
-    let role = "kind: role\nname: sre\nspec:\n  allow:\n    - {node_labels: {'*': ['*']}, logins: ['{{logins}}']}\n";
+    let role = "kind: role\nname: sre\nspec:\n  allow:\n    ssh:\n      - {labels: {'*': ['*']}, logins: ['{{logins}}']}\n";
     acme.apply(role).unwrap();
     acme.signed_in("minji").must_work();
 }

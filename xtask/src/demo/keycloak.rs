@@ -201,13 +201,15 @@ fn resources(keycloak: &str, realm: &Realm, login: &str) -> String {
 name: sre
 spec:
   allow:
-    - {{node_labels: {{'*': ['*']}}, logins: [{login}]}}
+    ssh:
+      - {{labels: {{'*': ['*']}}, logins: [{login}]}}
 ---
 kind: role
 name: developer
 spec:
   allow:
-    - {{node_labels: {{env: [demo]}}, logins: [{login}], kinds: [exec]}}
+    ssh:
+      - {{labels: {{env: [demo]}}, logins: [{login}], kinds: [exec]}}
 ---
 kind: oidc_connector
 name: keycloak

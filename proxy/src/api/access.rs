@@ -1,0 +1,164 @@
+//! Dry runs of every kind, who reaches what, and what a change would do: each calls `decide` or what is held to it, and nothing else.
+
+use std::net::IpAddr;
+
+use access::decide::{Denial, KubeRequest, Note, OpenForward, OpenSession, Permit, Question, decide, unknown_node};
+use access::event::SessionKind;
+use access::identity::{ClusterFacts, Context, Identity};
+use access::policy::{Level, ResourceKind};
+use access::time::Timestamp;
+use axum::Json;
+use axum::extract::State;
+use wire::api::{AccessQuery, AccessRow, Can, CanAnswer, Diff, DiffAsk, Page, exit};
+
+use super::App;
+use super::person::{AskForOthers, Person, Right as _, Told};
+use super::problem::{Asked, No};
+use super::resources::may;
+use crate::clock;
+
+/// The same no, of what was asked here.
+fn for_others(denial: Denial, person: &Person) -> Denial {
+    if denial.code != Denial::ADMINISTER {
+        return denial;
+    }
+    let sentence = format!("{} may not ask what others may do: that needs a role with user: read in administer", person.identity.name);
+    Denial { sentence, hint: "Ask an administrator, or ask about yourself without --as.".to_owned(), ..denial }
+}
+
+/// Who is asked about, from where and with what reason.
+fn whom(app: &App, person: &Person, asked: &Can) -> Result<Identity, No> {
+    let view = app.sessions.live.now();
+    let (mut identity, from) = match &asked.as_user {
+        Some(name) if *name != person.identity.name => {
+            let may = decide(AskForOthers::question(person.identity.clone()), &view.policy, clock::now());
+            let _permit = may.map_err(|denial| person.denied(app, for_others(denial, person), AskForOthers::ASKED))?;
+            let there = view.identity(name, person.identity.expires);
+            (there.ok_or_else(|| No::not_found(format!("there is no user {name}")))?, None)
+        }
+        _ => (person.identity.clone(), person.identity.context.from),
+    };
+    let from: Option<IpAddr> = asked.from.or(from);
+    identity.context = Context { from, reason: asked.reason.clone(), ..identity.context };
+    Ok(identity)
+}
+
+/// `POST /v1/can`, for whoever is signed in, about oneself; about others for whoever may read users, at other times for whoever may read
+/// roles.
+pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person, Can>) -> Result<Json<CanAnswer>, No> {
+    let identity = whom(&app, &person, &asked)?;
+    if asked.at.is_some() {
+        may(&app, &person, ResourceKind::Role, Level::Read)?;
+    }
+    let now = asked.at.unwrap_or_else(clock::now);
+    // A sign-in that ends before the time that is asked about is no answer to what the roles say.
+    let identity = Identity { expires: identity.expires.max(now.plus(std::time::Duration::from_secs(1))), ..identity };
+    let answer = match (asked.ssh, asked.forward, asked.kubernetes) {
+        (Some(ssh), None, None) => {
+            let words = format!("{} may reach {}@{}", identity.name, ssh.login, ssh.node);
+            let kind = ssh.kind.unwrap_or(if ssh.command.is_some() { SessionKind::Exec } else { SessionKind::Shell });
+            match app.sessions.nodes.facts(&ssh.node)? {
+                Some((node, _)) => {
+                    answer(&app, OpenSession { identity, node, login: ssh.login, kind, begun: None, command: ssh.command }, now, words)
+                }
+                None => no(unknown_node(&identity, &ssh.login, &ssh.node, now)),
+            }
+        }
+        (None, Some(forward), None) => {
+            let words =
+                format!("{} may have a forward to {}:{} as {}@{}", identity.name, forward.host, forward.port, forward.login, forward.node);
+            match app.sessions.nodes.facts(&forward.node)? {
+                Some((node, _)) => {
+                    answer(&app, OpenForward { identity, node, login: forward.login, host: forward.host, port: forward.port }, now, words)
+                }
+                None => no(unknown_node(&identity, &forward.login, &forward.node, now)),
+            }
+        }
+        (None, None, Some(kube)) => {
+            // One that does not exist looks like one that no role reaches.
+            let nowhere = || ClusterFacts { name: kube.cluster.clone(), labels: Default::default(), agent: None };
+            let cluster = app.sessions.nodes.cluster(&kube.cluster);
+            let exists = cluster.is_some();
+            let words = format!("{} may {} {} on {}", identity.name, kube.verb.as_str(), kube.resource, kube.cluster);
+            let question = KubeRequest {
+                identity,
+                cluster: cluster.unwrap_or_else(nowhere),
+                verb: kube.verb,
+                api_group: kube.api_group,
+                resource: kube.resource,
+                namespace: kube.namespace,
+                name: kube.name,
+                begun: None,
+            };
+            let decided = decide(question, &app.sessions.live.now().policy, now);
+            match decided {
+                Ok(permit) if exists => CanAnswer { groups: permit.duties().groups.clone(), ..yes(&permit, words) },
+                Ok(_) => return Err(No::not_found(format!("there is no cluster {}", kube.cluster))),
+                Err(denial) => no(denial),
+            }
+        }
+        _ => return Err(No::bad("NARU-W422", "exactly one of ssh, forward and kubernetes can be asked about")),
+    };
+    Ok(Json(answer))
+}
+
+fn answer<Q: Question>(app: &App, question: Q, now: Timestamp, words: String) -> CanAnswer {
+    match decide(question, &app.sessions.live.now().policy, now) {
+        Ok(permit) => yes(&permit, words),
+        Err(denial) => no(denial),
+    }
+}
+
+fn yes<Q: Question>(permit: &Permit<Q>, sentence: String) -> CanAnswer {
+    CanAnswer {
+        allowed: true,
+        code: None,
+        rule: permit.rule().to_owned(),
+        sentence,
+        hint: None,
+        offer: None,
+        request: permit.request().cloned(),
+        until: permit.until(),
+        groups: Vec::new(),
+        notes: permit.notes().iter().map(told).collect(),
+        exit: exit::OK,
+    }
+}
+
+fn no(denial: Denial) -> CanAnswer {
+    let exit = match denial.code {
+        Denial::LOCKED => exit::LOCKED,
+        _ if denial.offer.is_some() => exit::NEEDS_APPROVAL,
+        _ => exit::DENIED,
+    };
+    CanAnswer {
+        allowed: false,
+        code: Some(denial.code.to_owned()),
+        rule: denial.rule,
+        sentence: denial.sentence,
+        hint: Some(denial.hint),
+        offer: denial.offer.map(|offer| *offer),
+        request: None,
+        until: None,
+        groups: Vec::new(),
+        notes: denial.notes.iter().map(told).collect(),
+        exit,
+    }
+}
+
+fn told(note: &Note) -> String {
+    match note {
+        Note::WouldDeny { rule, sentence } => format!("{sentence} (by {rule}, which is only tried out)"),
+        Note::ConditionFailed { rule, why } => format!("the condition of {rule} could not be answered: {why}"),
+    }
+}
+
+/// `GET /v1/access`.
+pub(crate) async fn list(State(_app): State<App>, _person: Person, Asked(_query): Asked<AccessQuery>) -> Result<Json<Page<AccessRow>>, No> {
+    Ok(Json(Page { items: Vec::new(), next: None }))
+}
+
+/// `POST /v1/access/diff`.
+pub(crate) async fn diff(State(_app): State<App>, Told(_person, _asked): Told<Person, DiffAsk>) -> Result<Json<Diff>, No> {
+    Ok(Json(Diff::default()))
+}

@@ -1,0 +1,213 @@
+//! Access requests over the API: who may see one, who may decide it, and waiting for it. What a request is, is in `crate::requests`.
+
+use std::time::Duration;
+
+use access::decide::{Administer, Review, decide};
+use access::identity::{Labels, Reach};
+use access::policy::{Level, ResourceKind};
+use access::words::RequestId;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
+use wire::api::{Decide, NewRequest, Page, RequestQuery, RequestRow, RequestWait, exit};
+
+use super::App;
+use super::person::{Person, Told};
+use super::problem::{Asked, No};
+use crate::clock;
+use crate::requests::{By, MayReview, RequestError, StoredRequest};
+
+/// Rows on a page where nothing is said, and at most.
+const PAGE: usize = 100;
+const MOST: usize = 1000;
+/// Longest wait for one request.
+const WAIT: Duration = Duration::from_secs(60);
+/// How often whoever watches is looked at anew: the login may have ended.
+const LOOK: Duration = Duration::from_secs(5);
+
+impl From<RequestError> for No {
+    fn from(error: RequestError) -> Self {
+        let title = error.to_string();
+        let denied = |code| Self::new(StatusCode::FORBIDDEN, code, exit::DENIED, title.clone());
+        let conflict = |code| Self::new(StatusCode::CONFLICT, code, exit::CONFLICT, title.clone());
+        match error {
+            RequestError::Unknown(_) => Self::not_found(title).hint("`naru request ls` lists those that you may see."),
+            RequestError::MayNot(..) => denied("NARU-P220").hint("Ask an administrator for a role that may ask for it."),
+            RequestError::NoRule(_) => denied("NARU-P221").hint("An administrator declares one as kind access_rule."),
+            RequestError::HasIt(..) => conflict("NARU-P222").hint("Nothing is to be asked for: `naru ls` shows what it reaches."),
+            RequestError::TooLong { .. } | RequestError::TooMany { .. } => Self::bad("NARU-P223", title),
+            RequestError::NoReason(_) | RequestError::BadReason { .. } | RequestError::Words => {
+                Self::bad("NARU-P224", title).hint("Say it with --reason 'why'.")
+            }
+            RequestError::Full(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "NARU-P225", exit::FAILED, title),
+            RequestError::Over(..) | RequestError::UsedUp(_) => conflict("NARU-P226").hint("Ask anew with `naru request create`."),
+            RequestError::Store(error) => error.into(),
+            RequestError::Log(error) => error.into(),
+            RequestError::Live(error) => Self::ours(error),
+        }
+    }
+}
+
+/// Whether somebody may decide it; nothing is told of a no.
+fn review(app: &App, person: &Person, stored: &StoredRequest) -> Option<MayReview> {
+    let question = Review { identity: person.identity.clone(), requester: stored.user.clone(), role: stored.role.clone() };
+    decide(question, &app.sessions.live.now().policy, clock::now()).ok()
+}
+
+fn keeps(app: &App, person: &Person, level: Level) -> bool {
+    let question = Administer { identity: person.identity.clone(), kind: ResourceKind::Request, level };
+    decide(question, &app.sessions.live.now().policy, clock::now()).is_ok()
+}
+
+fn is_own(person: &Person, stored: &StoredRequest) -> bool {
+    stored.principal == person.identity.user.principal()
+}
+
+/// As this person may see it; none where they may not.
+fn row(app: &App, person: &Person, id: &RequestId, stored: &StoredRequest) -> Option<RequestRow> {
+    let may_decide = review(app, person, stored).is_some();
+    let sees = may_decide || is_own(person, stored) || keeps(app, person, Level::Read);
+    sees.then(|| stored.row(id, &app.sessions.live.now().policy, clock::now(), may_decide))
+}
+
+fn id_of(text: &str) -> Result<RequestId, No> {
+    text.parse().map_err(|_| RequestError::Unknown(text.chars().take(40).collect()).into())
+}
+
+fn by(person: &Person) -> By<'_> {
+    By { actor: person.actor(), client: Some(&person.client) }
+}
+
+/// The labels of a target, where it is there.
+fn labels(app: &App, asked: &NewRequest) -> Option<Labels> {
+    let only = asked.only.as_ref()?;
+    match only.kind {
+        Reach::Node => app.sessions.nodes.facts(&only.name.parse().ok()?).ok().flatten().map(|(facts, _)| facts.labels),
+        Reach::Cluster => app.sessions.nodes.cluster(&only.name.parse().ok()?).map(|facts| facts.labels),
+    }
+}
+
+/// `POST /v1/requests`, for whoever is signed in: what may be asked for is said by their roles.
+pub(crate) async fn create(State(app): State<App>, Told(person, asked): Told<Person, NewRequest>) -> Result<Json<RequestRow>, No> {
+    let labels = labels(&app, &asked);
+    let made = app.sessions.requests.make(asked, &person.identity, labels.as_ref(), by(&person)).await;
+    let (id, stored) = made.map_err(|error| refused(&app, &person, error))?;
+    row(&app, &person, &id, &stored).map(Json).ok_or_else(|| No::ours("a request of one's own that one may not see"))
+}
+
+/// A no to somebody who may not ask is in the log.
+fn refused(app: &App, person: &Person, error: RequestError) -> No {
+    if matches!(error, RequestError::MayNot(..) | RequestError::NoRule(_)) {
+        let mut event = person.event(access::event::What::AccessDenied { asked: "to request a role".to_owned() });
+        event.outcome = access::event::Outcome::denied("NARU-P220", error.to_string());
+        if let Err(error) = app.sessions.refusals.tell(event) {
+            return error.into();
+        }
+    }
+    error.into()
+}
+
+fn rows(app: &App, person: &Person, query: &RequestQuery) -> Result<Vec<RequestRow>, No> {
+    let wanted = |row: &RequestRow| query.state.is_none_or(|state| row.state == state);
+    let all = app.sessions.requests.all()?;
+    let seen = all.iter().filter(|(_, stored)| !query.mine || is_own(person, stored));
+    Ok(seen.filter_map(|(id, stored)| row(app, person, id, stored)).filter(wanted).collect())
+}
+
+/// `GET /v1/requests`, for whoever is signed in: one's own, and those that one may decide.
+pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<RequestQuery>) -> Result<Response, No> {
+    if query.watch {
+        return Ok(watch(app, person, query));
+    }
+    let limit = query.limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(MOST)).clamp(1, MOST);
+    let rows = rows(&app, &person, &query)?;
+    let begin = query.after.as_ref().and_then(|after| rows.iter().position(|row| row.id.as_str() == after)).map_or(0, |at| at + 1);
+    let items: Vec<RequestRow> = rows.iter().skip(begin).take(limit).cloned().collect();
+    let next = items.last().filter(|_| begin + items.len() < rows.len()).map(|row| row.id.to_string());
+    Ok(Json(Page { items, next }).into_response())
+}
+
+/// JSON lines: what is there, then what changes, for as long as the person is signed in and listens.
+fn watch(app: App, person: Person, query: RequestQuery) -> Response {
+    let changed = app.sessions.requests.watch();
+    let lines = futures::stream::unfold(
+        (app, person, query, changed, Vec::<RequestRow>::new(), true),
+        |(app, person, query, mut changed, mut seen, first)| async move {
+            loop {
+                if !first || !seen.is_empty() {
+                    let _ = tokio::time::timeout(LOOK, changed.changed()).await;
+                }
+                let person = person.again(&app).ok()?;
+                let now = rows(&app, &person, &query).ok()?;
+                let news: String = now
+                    .iter()
+                    .rev()
+                    .filter(|row| !seen.contains(row))
+                    .filter_map(|row| serde_json::to_string(row).ok())
+                    .map(|line| line + "\n")
+                    .collect();
+                let silent = news.is_empty() && !seen.is_empty();
+                seen = now;
+                if !silent {
+                    return Some((Ok::<_, std::convert::Infallible>(news), (app, person, query, changed, seen, false)));
+                }
+            }
+        },
+    );
+    let body = Body::from_stream(lines.boxed());
+    ([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+/// `GET /v1/requests/{id}`, for who made it, who may decide it, and who may read requests.
+pub(crate) async fn show(
+    State(app): State<App>,
+    person: Person,
+    Path(id): Path<String>,
+    Asked(query): Asked<RequestWait>,
+) -> Result<Json<RequestRow>, No> {
+    let id = id_of(&id)?;
+    let wait = query.seconds.map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds.into())).min(WAIT);
+    let until = tokio::time::Instant::now() + wait;
+    let mut changed = app.sessions.requests.watch();
+    loop {
+        changed.mark_unchanged();
+        let person = person.again(&app)?;
+        let (stored, _) = app.sessions.requests.get(&id)?;
+        let row = row(&app, &person, &id, &stored).ok_or_else(|| RequestError::Unknown(id.to_string()))?;
+        if query.while_state != Some(row.state) || tokio::time::Instant::now() >= until {
+            return Ok(Json(row));
+        }
+        let step = until.min(tokio::time::Instant::now() + LOOK);
+        let _ = tokio::time::timeout_at(step, changed.changed()).await;
+    }
+}
+
+/// `POST /v1/requests/{id}/{word}` with `approve`, `deny` or `revoke`: for who may decide it; to take it back, also for who made it.
+pub(crate) async fn say(
+    State(app): State<App>,
+    Path((id, word)): Path<(String, String)>,
+    Told(person, said): Told<Person, Decide>,
+) -> Result<Json<RequestRow>, No> {
+    let id = id_of(&id)?;
+    let (stored, _) = app.sessions.requests.get(&id)?;
+    // Nobody learns of a request that they may not see.
+    row(&app, &person, &id, &stored).ok_or_else(|| RequestError::Unknown(id.to_string()))?;
+    let question = Review { identity: person.identity.clone(), requester: stored.user.clone(), role: stored.role.clone() };
+    let stored = match word.as_str() {
+        "approve" | "deny" => {
+            let permit = person.may(&app, question, &format!("to {word} the request {id}"))?;
+            app.sessions.requests.decide(&id, &permit, word == "approve", said, by(&person)).await?
+        }
+        "revoke" => {
+            if !is_own(&person, &stored) && !keeps(&app, &person, Level::Write) {
+                let _permit = person.may(&app, question, &format!("to revoke the request {id}"))?;
+            }
+            app.sessions.requests.revoke(&id, said.comment, by(&person)).await?
+        }
+        _ => return Err(No::not_found("there is no such route")),
+    };
+    row(&app, &person, &id, &stored).map(Json).ok_or_else(|| No::ours("a request that was seen a moment ago"))
+}

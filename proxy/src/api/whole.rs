@@ -1,0 +1,140 @@
+//! The whole that would be in force after a change: it must build, name only what exists, and leave the one who writes it a way back.
+
+use std::collections::BTreeMap;
+
+use access::decide::{Administer, decide};
+use access::identity::{Identity, Method};
+use access::policy::{Level, LockInForce, Others, PolicySet, Resource, ResourceKind, SpecFault, whole};
+use axum::http::StatusCode;
+use wire::api::{FieldFault, exit};
+
+use super::person::Person;
+use super::problem::No;
+use crate::clock;
+use crate::declared::Id;
+use crate::live::View;
+
+/// Checks everything.
+pub(super) fn check(
+    after: &BTreeMap<Id, Resource>,
+    view: &View,
+    person: &Person,
+    allow_self_lockout: bool,
+    changed: &[Id],
+) -> Result<PolicySet, No> {
+    let policy = policy(after, view)?;
+    let mut faults: Vec<FieldFault> = Vec::new();
+    for fault in whole::faults(after.values()) {
+        faults.push(field(fault.kind, &fault.name, &fault.fault));
+    }
+    if !faults.is_empty() {
+        let missing = faults.iter().all(|fault| fault.message.starts_with("there is no role"));
+        let code = if missing { "NARU-C004" } else { "NARU-C003" };
+        let title = if missing { "a role is named that does not exist" } else { "what is declared is not sound" };
+        return Err(unsound(code, title, faults));
+    }
+    let taken = |resource: &Resource| match resource {
+        Resource::User { name, .. } | Resource::Bot { name, .. } => view.people.contains_key(name).then(|| name.clone()),
+        _ => None,
+    };
+    if let Some(name) = after.values().find_map(taken) {
+        let title = format!("the name {name} is taken by somebody of an identity provider");
+        return Err(No::new(StatusCode::CONFLICT, "NARU-C008", exit::CONFLICT, title).hint("Choose another name."));
+    }
+    if !allow_self_lockout {
+        keep_a_way_back(after, view, &policy, person, changed)?;
+    }
+    Ok(policy)
+}
+
+/// What the resources come to.
+pub(super) fn policy(after: &BTreeMap<Id, Resource>, view: &View) -> Result<PolicySet, No> {
+    let (mut roles, mut others) = (Vec::new(), Others::default());
+    for ((kind, name), resource) in after {
+        match resource.clone() {
+            Resource::Role { name, spec } => roles.push((name, spec)),
+            Resource::Guardrail { name, spec } => drop(others.guardrails.insert(name, spec)),
+            Resource::AccessRule { name, spec } => drop(others.access_rules.insert(name, spec)),
+            Resource::Settings { spec, .. } => others.settings = spec,
+            Resource::Lock { name: lock, spec } => {
+                let there = view.resources.get(&(*kind, name.clone())).filter(|there| there.stated.resource == *resource);
+                let since = there.map_or_else(clock::now, |there| there.stored.created);
+                others.locks.push(LockInForce { name: lock, spec, since });
+            }
+            _ => {}
+        }
+    }
+    let built = PolicySet::build(roles).map_err(|faults| {
+        let fields = faults.iter().map(|fault| field(ResourceKind::Role, fault.role.as_str(), &fault.fault)).collect();
+        unsound("NARU-C003", "the roles are not sound", fields)
+    })?;
+    Ok(built.with(others))
+}
+
+fn field(kind: ResourceKind, name: &str, fault: &SpecFault) -> FieldFault {
+    FieldFault {
+        kind: Some(kind.as_str().to_owned()),
+        name: Some(name.to_owned()),
+        pointer: pointer(&fault.path),
+        message: fault.message.clone(),
+        remedy: Some(fault.remedy.clone()),
+    }
+}
+
+/// `allow.ssh[0].labels.env` as `/spec/allow/ssh/0/labels/env`. A key with dots in it is one step more: the place is for people to find.
+fn pointer(path: &str) -> String {
+    let steps = path.split(['.', '[']).map(|step| step.trim_end_matches(']')).filter(|step| !step.is_empty());
+    steps.fold("/spec".to_owned(), |all, step| all + "/" + &step.replace('~', "~0").replace('/', "~1"))
+}
+
+fn unsound(code: &str, title: &str, fields: Vec<FieldFault>) -> No {
+    let line = |fault: &FieldFault| {
+        let place = fault.pointer.trim_start_matches("/spec").trim_start_matches('/').replace('/', ".");
+        let of = [fault.kind.as_deref(), fault.name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let dot = if place.is_empty() { "" } else { "." };
+        let remedy = fault.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        format!("{of}{dot}{place}: {}{remedy}", fault.message)
+    };
+    let mut no = No::bad(code, title);
+    no.problem.detail = Some(fields.iter().map(line).collect::<Vec<_>>().join("\n"));
+    no.problem.fields = fields;
+    no
+}
+
+/// Whoever may write roles and users keeps that; whoever writes other kinds keeps the right to write these. A lock on oneself is no way back.
+fn keep_a_way_back(after: &BTreeMap<Id, Resource>, view: &View, policy: &PolicySet, person: &Person, changed: &[Id]) -> Result<(), No> {
+    let now = clock::now();
+    let then = Identity { roles: roles_after(after, view, person), ..person.identity.clone() };
+    let was = |kind| decide(Administer { identity: person.identity.clone(), kind, level: Level::Write }, &view.policy, now).is_ok();
+    let is = |kind| decide(Administer { identity: then.clone(), kind, level: Level::Write }, policy, now).is_ok();
+    let mut kinds: Vec<ResourceKind> = changed.iter().map(|(kind, _)| *kind).chain([ResourceKind::Role, ResourceKind::User]).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    match kinds.into_iter().find(|kind| was(*kind) && !is(*kind)) {
+        None => Ok(()),
+        Some(kind) => Err(No::bad(
+            "NARU-C005",
+            format!("this change would take away your own right to undo it: you could not write {}s", kind.as_str()),
+        )
+        .hint("Let another administrator make it, keep a role for yourself, or say --allow-self-lockout.")),
+    }
+}
+
+/// The roles that the writer would have.
+fn roles_after(after: &BTreeMap<Id, Resource>, view: &View, person: &Person) -> Vec<access::words::RoleName> {
+    let name = &person.identity.name;
+    match view.people.get(name) {
+        // Whoever repairs what broke has what the server's own machine gave them, until their login ends.
+        _ if person.identity.auth.method == Method::BreakGlass => person.identity.roles.clone(),
+        // Somebody of a provider has what the connector will make of what is known of them.
+        Some(known) => match after.get(&(ResourceKind::OidcConnector, known.connector.to_string())) {
+            Some(Resource::OidcConnector { spec, .. }) => spec.roles(&known.kept).into_keys().collect(),
+            _ => Vec::new(),
+        },
+        None => match (after.get(&(ResourceKind::User, name.to_string())), after.get(&(ResourceKind::Bot, name.to_string()))) {
+            (Some(Resource::User { spec, .. }), _) => spec.roles.clone(),
+            (_, Some(Resource::Bot { spec, .. })) => spec.roles.clone(),
+            _ => Vec::new(),
+        },
+    }
+}

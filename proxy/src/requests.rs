@@ -1,0 +1,476 @@
+//! Access requests: made, decided by others than who asked, in force for a time, used so often, over. What is in the store is the whole
+//! truth; every step is a compare-and-swap, and in the log before it counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use access::amount::Period;
+use access::condition::{Facts, TargetFacts};
+use access::decide::Review;
+use access::event::{Actor, Client, Event, RequestFacts, Text, What};
+use access::identity::{Granted, Identity, Labels, OnlyTarget};
+use access::policy::{AccessRuleSpec, PolicySet};
+use access::time::Timestamp;
+use access::words::{REQUEST_ALPHABET, RequestId, ResourceName, RoleName, UserName};
+use recorder::{Log, LogError};
+use serde::{Deserialize, Serialize};
+use store::kv::{Expect, Kv, KvError};
+use wire::api::{DecisionRow, NewRequest, RequestRow, RequestState};
+
+use crate::clock;
+use crate::live::{LiveError, REQUESTS, scan};
+
+pub(crate) mod sweep;
+
+/// Most requests of one person that wait or are in force at once.
+const MOST: usize = 20;
+/// Longest reason and comment, in bytes.
+const WORDS: usize = 1000;
+/// Where a rule says nothing.
+const MAX_TTL: u64 = 8 * 3_600;
+const PENDING: u64 = 24 * 3_600;
+/// How often a step is tried where others write too.
+const TRIES: usize = 8;
+
+/// A request as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoredRequest {
+    pub(crate) user: UserName,
+    /// Of the person: whoever takes the name later gets nothing of it.
+    pub(crate) principal: String,
+    pub(crate) role: RoleName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) only: Option<OnlyTarget>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    pub(crate) rule: ResourceName,
+    pub(crate) created: Timestamp,
+    pub(crate) length: Period,
+    /// Until when it waits, then until when it gives its role.
+    pub(crate) until: Timestamp,
+    pub(crate) state: RequestState,
+    #[serde(default)]
+    pub(crate) decisions: Vec<Said>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uses: Option<u32>,
+    #[serde(default)]
+    pub(crate) used: u32,
+}
+
+/// What somebody said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Said {
+    /// The handle.
+    by: String,
+    /// The principal: one person counts once, under whatever name.
+    principal: String,
+    approve: bool,
+    time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+/// A request did not go on.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub(crate) enum RequestError {
+    #[error("there is no request {0}")]
+    Unknown(String),
+    #[error("{0} may not ask for the role {1}: no role of theirs has it in may_request")]
+    MayNot(UserName, RoleName),
+    #[error("nobody can say yes to a request for {0}: there is no access rule for it")]
+    NoRule(RoleName),
+    #[error("{0} has the role {1} already")]
+    HasIt(UserName, RoleName),
+    #[error("the rule {rule} lets nobody ask for longer than {most}")]
+    TooLong { rule: ResourceName, most: Period },
+    #[error("the rule {rule} lets nobody ask for more than {most} sessions")]
+    TooMany { rule: ResourceName, most: u32 },
+    #[error("the rule {0} demands a reason")]
+    NoReason(ResourceName),
+    #[error("the rule {rule} demands a reason with {pattern} in it")]
+    BadReason { rule: ResourceName, pattern: String },
+    #[error("reasons and comments have at most {WORDS} bytes, without control characters")]
+    Words,
+    #[error("{0} has {MOST} requests that wait or are in force; take some of them back")]
+    Full(UserName),
+    #[error("the request {0} is {1} already")]
+    Over(RequestId, &'static str),
+    #[error("the request {0} has opened all the sessions that it may")]
+    UsedUp(RequestId),
+    #[error(transparent)]
+    Store(#[from] KvError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Live(#[from] LiveError),
+}
+
+/// Everything about requests on this proxy.
+#[derive(Clone)]
+pub(crate) struct Requests {
+    store: Arc<dyn Kv>,
+    log: Log,
+    live: crate::live::Live,
+    changed: Arc<tokio::sync::watch::Sender<u64>>,
+}
+
+/// The proof that somebody may decide this request, and as what rule says.
+pub(crate) type MayReview = access::decide::Permit<Review>;
+
+fn key_of(id: &RequestId) -> String {
+    format!("{REQUESTS}{id}")
+}
+
+/// What requests give, by principal: all that were approved, those included whose sessions are all opened, since these go on.
+pub(crate) fn granted(store: &dyn Kv) -> Result<BTreeMap<String, Vec<Granted>>, LiveError> {
+    let mut all: BTreeMap<String, Vec<Granted>> = BTreeMap::new();
+    for entry in scan(store, REQUESTS)? {
+        let bad = |why: &dyn std::fmt::Display| LiveError::Stored { key: entry.key.clone(), why: why.to_string() };
+        let stored: StoredRequest = serde_json::from_slice(&entry.at.value).map_err(|error| bad(&error))?;
+        if matches!(stored.state, RequestState::Approved | RequestState::UsedUp) {
+            let request = entry.key.trim_start_matches(REQUESTS).parse().map_err(|error| bad(&error))?;
+            let StoredRequest { principal, role, only, until, .. } = stored;
+            all.entry(principal).or_default().push(Granted { request, role, only, until });
+        }
+    }
+    Ok(all)
+}
+
+impl StoredRequest {
+    /// Where it stands at this moment: time ends what nobody did.
+    pub(crate) fn state_at(&self, now: Timestamp) -> RequestState {
+        match self.state {
+            RequestState::Pending | RequestState::Approved | RequestState::UsedUp if now >= self.until => RequestState::Expired,
+            state => state,
+        }
+    }
+
+    fn approvals(&self) -> u32 {
+        u32::try_from(self.decisions.iter().filter(|said| said.approve).count()).unwrap_or(u32::MAX)
+    }
+
+    /// For people; `may_decide` is about who looks.
+    pub(crate) fn row(&self, id: &RequestId, policy: &PolicySet, now: Timestamp, may_decide: bool) -> RequestRow {
+        let rule = policy.others().access_rules.get(&self.rule);
+        let said = |said: &Said| DecisionRow { by: said.by.clone(), approve: said.approve, time: said.time, comment: said.comment.clone() };
+        let state = self.state_at(now);
+        RequestRow {
+            id: id.clone(),
+            user: self.user.clone(),
+            role: self.role.clone(),
+            only: self.only.clone(),
+            reason: self.reason.clone(),
+            state,
+            created: self.created,
+            length: self.length,
+            until: self.until,
+            rule: self.rule.clone(),
+            required: rule.map_or(1, required),
+            decisions: self.decisions.iter().map(said).collect(),
+            uses: self.uses,
+            used: self.used,
+            may_decide: may_decide && state == RequestState::Pending,
+            from: rule.map(|rule| rule.approvals.from.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn facts(&self, id: &RequestId, rule: Option<&AccessRuleSpec>, comment: Option<&str>) -> RequestFacts {
+        RequestFacts {
+            request: id.clone(),
+            requester: self.user.to_string(),
+            role: self.role.clone(),
+            only: self.only.clone(),
+            reason: self.reason.as_ref().map(|reason| Text::of(reason.as_bytes())),
+            comment: comment.map(|comment| Text::of(comment.as_bytes())),
+            until: self.until,
+            approvals: (self.approvals(), rule.map_or(1, required)),
+        }
+    }
+}
+
+fn required(rule: &AccessRuleSpec) -> u32 {
+    rule.approvals.required.unwrap_or(1)
+}
+
+/// Words of a person that others will read.
+fn words(text: Option<String>) -> Result<Option<String>, RequestError> {
+    let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let good = |text: &String| text.len() <= WORDS && !text.chars().any(|c| c.is_control() || access::condition::is_bidi(c));
+    if text.as_ref().is_none_or(good) { Ok(text) } else { Err(RequestError::Words) }
+}
+
+/// What was asked, held against the rule; none of it stored yet.
+fn checked(asked: NewRequest, who: &Identity, policy: &PolicySet, now: Timestamp) -> Result<StoredRequest, RequestError> {
+    let NewRequest { role, only, length, reason, uses } = asked;
+    let may = who.roles.iter().filter_map(|role| policy.role(role)).any(|spec| spec.may_request.contains(&role));
+    if !may {
+        return Err(RequestError::MayNot(who.name.clone(), role));
+    }
+    let (rule, spec) = policy.access_rule(&role).ok_or_else(|| RequestError::NoRule(role.clone()))?;
+    if who.roles.contains(&role) {
+        return Err(RequestError::HasIt(who.name.clone(), role));
+    }
+    let most = spec.max_ttl.unwrap_or(Period::from_secs(MAX_TTL));
+    let length = length.unwrap_or(most);
+    if length > most || length.duration().is_zero() {
+        return Err(RequestError::TooLong { rule: rule.clone(), most });
+    }
+    let uses = match (uses, spec.max_uses) {
+        (Some(asked), Some(most)) if asked > most => return Err(RequestError::TooMany { rule: rule.clone(), most }),
+        (Some(0), _) => return Err(RequestError::TooMany { rule: rule.clone(), most: spec.max_uses.unwrap_or(u32::MAX) }),
+        (asked, most) => asked.or(most),
+    };
+    let reason = words(reason)?;
+    match (&reason, &spec.reason.pattern) {
+        (None, _) if spec.reason.required => return Err(RequestError::NoReason(rule.clone())),
+        (Some(reason), Some(pattern)) if !pattern.is_in(reason) => {
+            return Err(RequestError::BadReason { rule: rule.clone(), pattern: pattern.to_string() });
+        }
+        _ => {}
+    }
+    Ok(StoredRequest {
+        user: who.name.clone(),
+        principal: who.user.principal(),
+        role,
+        only,
+        reason,
+        rule: rule.clone(),
+        created: now,
+        length,
+        until: now.plus(spec.pending.unwrap_or(Period::from_secs(PENDING)).duration()),
+        state: RequestState::Pending,
+        decisions: Vec::new(),
+        uses,
+        used: 0,
+    })
+}
+
+/// Who decided, for the log.
+pub(crate) struct By<'a> {
+    pub(crate) actor: Actor,
+    pub(crate) client: Option<&'a Client>,
+}
+
+impl By<'_> {
+    fn system() -> Self {
+        Self { actor: Actor::system(), client: None }
+    }
+
+    fn event(&self, what: What) -> Event {
+        let mut event = Event::new(clock::now(), self.actor.clone(), what);
+        event.client = self.client.cloned();
+        event
+    }
+}
+
+impl Requests {
+    pub(crate) fn new(store: Arc<dyn Kv>, log: Log, live: crate::live::Live) -> Self {
+        Self { store, log, live, changed: Arc::new(tokio::sync::watch::Sender::new(0)) }
+    }
+
+    /// Wakes at every step of any request.
+    pub(crate) fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// One, with the revision that it is at.
+    pub(crate) fn get(&self, id: &RequestId) -> Result<(StoredRequest, u64), RequestError> {
+        let at = self.store.get(&key_of(id))?.ok_or_else(|| RequestError::Unknown(id.to_string()))?;
+        let stored = serde_json::from_slice(&at.value).map_err(|_| KvError::Damaged(key_of(id)))?;
+        Ok((stored, at.revision))
+    }
+
+    /// All, newest first.
+    pub(crate) fn all(&self) -> Result<Vec<(RequestId, StoredRequest)>, RequestError> {
+        let mut all = Vec::new();
+        for entry in scan(self.store.as_ref(), REQUESTS)? {
+            let damaged = || KvError::Damaged(entry.key.clone());
+            let id = entry.key.trim_start_matches(REQUESTS).parse().map_err(|_| damaged())?;
+            all.push((id, serde_json::from_slice(&entry.at.value).map_err(|_| damaged())?));
+        }
+        all.sort_by_key(|(id, stored): &(RequestId, StoredRequest)| (std::cmp::Reverse(stored.created), id.clone()));
+        Ok(all)
+    }
+
+    /// Makes a request; the rule may decide it at once. `labels` are those of its only target, where it has one that is there.
+    pub(crate) async fn make(
+        &self,
+        asked: NewRequest,
+        who: &Identity,
+        labels: Option<&Labels>,
+        by: By<'_>,
+    ) -> Result<(RequestId, StoredRequest), RequestError> {
+        let (view, now) = (self.live.now(), clock::now());
+        let mut stored = checked(asked, who, &view.policy, now)?;
+        let principal = &stored.principal;
+        let open = self.all()?.into_iter().filter(|(_, other)| {
+            other.principal == *principal && matches!(other.state_at(now), RequestState::Pending | RequestState::Approved)
+        });
+        if open.count() >= MOST {
+            return Err(RequestError::Full(who.name.clone()));
+        }
+        let id = new_id();
+        let rule = view.policy.others().access_rules.get(&stored.rule).cloned();
+        let facts = stored.facts(&id, rule.as_ref(), None);
+        let mut logged = self.log.append(&by.event(What::RequestCreated(facts)))?;
+        if let Some(approve) = rule.as_ref().and_then(|rule| self.auto(rule, &stored, who, labels, now)) {
+            stored.decisions.push(Said { by: "auto_review".into(), principal: String::new(), approve, time: now, comment: None });
+            let facts = |stored: &StoredRequest| stored.facts(&id, rule.as_ref(), None);
+            let what = if approve {
+                (stored.state, stored.until) = (RequestState::Approved, now.plus(stored.length.duration()));
+                What::RequestApproved(facts(&stored))
+            } else {
+                stored.state = RequestState::Denied;
+                What::RequestDenied(facts(&stored))
+            };
+            logged = self.log.append(&By::system().event(what))?;
+        }
+        let _durable = self.log.durable(logged).await?;
+        self.store.put(&key_of(&id), &bytes(&stored), Expect::Absent)?;
+        self.moved()?;
+        Ok((id, stored))
+    }
+
+    /// What the rule decides by itself; none where people do. A condition that cannot be answered leaves it to people, and is told.
+    fn auto(&self, rule: &AccessRuleSpec, stored: &StoredRequest, who: &Identity, labels: Option<&Labels>, now: Timestamp) -> Option<bool> {
+        let auto = rule.auto_review.as_ref()?;
+        let mut asking = who.clone();
+        asking.context.reason.clone_from(&stored.reason);
+        let (none, only) = (Labels::new(), stored.only.as_ref());
+        let target = only.map(|only| TargetFacts {
+            kind: if only.kind == access::identity::Reach::Node { "node" } else { "cluster" },
+            name: &only.name,
+            labels: labels.unwrap_or(&none),
+            login: only.login.as_ref().map_or("", |login| login.as_str()),
+        });
+        let facts = Facts { identity: &asking, target, kind: "request", command: None, now };
+        match auto.when.holds(&facts) {
+            Ok(true) => Some(auto.approve),
+            Ok(false) => None,
+            Err(cause) => {
+                let what = What::ConditionFailed { rule: format!("access_rule/{}/auto_review", stored.rule), cause };
+                let _logged = self.log.append(&By::system().event(what));
+                None
+            }
+        }
+    }
+
+    /// Somebody who may says yes or no. A yes counts once for each person; the last that is needed puts it in force.
+    pub(crate) async fn decide(
+        &self,
+        id: &RequestId,
+        permit: &MayReview,
+        approve: bool,
+        words_of: wire::api::Decide,
+        by: By<'_>,
+    ) -> Result<StoredRequest, RequestError> {
+        let (principal, name) = (permit.question().identity.user.principal(), permit.question().identity.name.to_string());
+        let comment = words(words_of.comment)?;
+        let shorter = words_of.length;
+        self.step(id, |stored, rule, now| {
+            let same = stored.role == permit.question().role && stored.user == permit.question().requester;
+            if stored.state_at(now) != RequestState::Pending || !same || stored.principal == principal {
+                return Err(RequestError::Over(id.clone(), stored.state_at(now).as_str()));
+            }
+            if let Some(shorter) = shorter.filter(|shorter| approve && *shorter < stored.length && !shorter.duration().is_zero()) {
+                stored.length = shorter;
+            }
+            stored.decisions.retain(|said| said.principal != principal);
+            stored.decisions.push(Said { by: name.clone(), principal: principal.clone(), approve, time: now, comment: comment.clone() });
+            if !approve {
+                stored.state = RequestState::Denied;
+            } else if stored.approvals() >= rule.map_or(1, required) {
+                (stored.state, stored.until) = (RequestState::Approved, now.plus(stored.length.duration()));
+            }
+            let facts = stored.facts(id, rule, comment.as_deref());
+            Ok(by.event(if approve { What::RequestApproved(facts) } else { What::RequestDenied(facts) }))
+        })
+        .await
+    }
+
+    /// Takes a request back; what it opened ends.
+    pub(crate) async fn revoke(&self, id: &RequestId, comment: Option<String>, by: By<'_>) -> Result<StoredRequest, RequestError> {
+        let comment = words(comment)?;
+        self.step(id, |stored, rule, now| {
+            let state = stored.state_at(now);
+            if !matches!(state, RequestState::Pending | RequestState::Approved | RequestState::UsedUp) {
+                return Err(RequestError::Over(id.clone(), state.as_str()));
+            }
+            stored.state = RequestState::Revoked;
+            Ok(by.event(What::RequestRevoked(stored.facts(id, rule, comment.as_deref()))))
+        })
+        .await
+    }
+
+    /// A session is opened by it: one of its uses is gone, before anything is opened.
+    pub(crate) async fn used(&self, id: &RequestId, by: By<'_>) -> Result<(), RequestError> {
+        let (stored, _) = self.get(id)?;
+        if stored.uses.is_none() {
+            return Ok(());
+        }
+        let used = self.step(id, |stored, rule, now| {
+            if stored.state_at(now) == RequestState::UsedUp {
+                return Err(RequestError::UsedUp(id.clone()));
+            }
+            if stored.state_at(now) != RequestState::Approved {
+                return Err(RequestError::Over(id.clone(), stored.state_at(now).as_str()));
+            }
+            stored.used += 1;
+            if stored.uses.is_some_and(|uses| stored.used >= uses) {
+                stored.state = RequestState::UsedUp;
+            }
+            Ok(by.event(What::RequestUsed(stored.facts(id, rule, None))))
+        });
+        used.await.map(|_| ())
+    }
+
+    /// One step: what it makes of the request is in the log, then in the store, unless somebody else was there first.
+    async fn step(
+        &self,
+        id: &RequestId,
+        change: impl Fn(&mut StoredRequest, Option<&AccessRuleSpec>, Timestamp) -> Result<Event, RequestError>,
+    ) -> Result<StoredRequest, RequestError> {
+        for _ in 0..TRIES {
+            let (mut stored, revision) = self.get(id)?;
+            let view = self.live.now();
+            let rule = view.policy.others().access_rules.get(&stored.rule);
+            let event = change(&mut stored, rule, clock::now())?;
+            match self.store.put(&key_of(id), &bytes(&stored), Expect::Revision(revision)) {
+                Ok(_) => {
+                    let logged = self.log.append(&event)?;
+                    let _durable = self.log.durable(logged).await?;
+                    self.moved()?;
+                    return Ok(stored);
+                }
+                Err(KvError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(KvError::Conflict { key: key_of(id), found: None }.into())
+    }
+
+    fn moved(&self) -> Result<(), RequestError> {
+        self.live.refresh()?;
+        self.changed.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+fn bytes(stored: &StoredRequest) -> Vec<u8> {
+    serde_json::to_vec(stored).unwrap_or_default()
+}
+
+/// 40 bits of chance: a request is found by its id only among those that one may see anyway.
+fn new_id() -> RequestId {
+    loop {
+        let random = uuid::Uuid::new_v4();
+        let letters = random.as_bytes().iter().filter_map(|byte| REQUEST_ALPHABET.get(usize::from(*byte % 32)));
+        let text: String = letters.take(8).map(|letter| char::from(*letter)).collect();
+        if let Ok(id) = text.parse() {
+            return id;
+        }
+    }
+}
