@@ -1,6 +1,9 @@
 //! Why a command failed, as a person and as a script see it: one sentence, its cause, what to do next, a stable code, an exit code.
 
-use wire::api::{Problem, exit};
+use access::decide::Offer;
+use wire::api::{FieldFault, Problem, exit};
+
+use crate::offer;
 
 /// A failed command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,25 +14,36 @@ pub struct Failure {
     /// One sentence.
     pub title: String,
     /// The cause.
-    pub cause: Option<String>,
+    pub cause: Option<Box<str>>,
     /// What to do next.
     pub hint: Option<String>,
     /// Lines that are shown as they are, such as faults with their carets.
     pub shown: Option<Box<str>>,
+    /// What a server said beside it.
+    pub more: Option<Box<More>>,
     /// The exit code.
     pub exit: u8,
+}
+
+/// What a server says of a refusal beside its sentence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct More {
+    /// The access request that would help.
+    pub offer: Option<Offer>,
+    /// Fields that are wrong, each with its place.
+    pub fields: Vec<FieldFault>,
 }
 
 impl Failure {
     /// With the code, the exit code and the sentence.
     pub fn new(code: &str, exit: u8, title: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), title: title.into(), cause: None, hint: None, shown: None, exit }
+        Self { code: code.to_owned(), title: title.into(), cause: None, hint: None, shown: None, more: None, exit }
     }
 
     /// With the cause.
     #[must_use]
     pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        self.cause = Some(cause.to_string().into());
         self
     }
 
@@ -67,14 +81,29 @@ impl Failure {
     pub fn from_problem(problem: Problem, status: u16) -> Self {
         let said = matches!(problem.exit, exit::USAGE..=exit::VERIFY_FAILED);
         let exit = if said { problem.exit } else { exit_of_status(status) };
-        Self { code: problem.code, title: problem.title, cause: problem.detail, hint: problem.hint, shown: None, exit }
+        let Problem { code, title, detail, hint, offer, fields, .. } = problem;
+        let hint = offer.as_deref().map_or(hint.clone(), |offer| Some(offer::hint(hint.as_deref(), offer)));
+        let more = (offer.is_some() || !fields.is_empty()).then(|| Box::new(More { offer: offer.map(|offer| *offer), fields }));
+        Self { code, title, cause: detail.map(String::into_boxed_str), hint, shown: None, more, exit }
+    }
+
+    /// The access request that would help.
+    pub fn offer(&self) -> Option<&Offer> {
+        self.more.as_ref()?.offer.as_ref()
+    }
+
+    /// Fields that the server found wrong.
+    pub fn fields(&self) -> &[FieldFault] {
+        self.more.as_ref().map_or(&[], |more| &more.fields)
     }
 
     /// The same, as the one JSON object on stderr.
     pub fn to_problem(&self) -> Problem {
         let said: Vec<&str> = self.cause.as_deref().into_iter().chain(self.shown.as_deref()).collect();
         let detail = (!said.is_empty()).then(|| said.join("\n"));
-        Problem { code: self.code.clone(), title: self.title.clone(), detail, hint: self.hint.clone(), exit: self.exit }
+        let offer = self.offer().cloned().map(Box::new);
+        let (code, title) = (self.code.clone(), self.title.clone());
+        Problem { code, title, detail, hint: self.hint.clone(), offer, fields: self.fields().to_vec(), exit: self.exit }
     }
 }
 
@@ -97,7 +126,8 @@ mod tests {
 
     #[test]
     fn the_server_may_only_name_exit_codes_that_the_table_has() {
-        let problem = |exit| Problem { code: "NARU-X1".into(), title: "No.".into(), detail: None, hint: None, exit };
+        let problem =
+            |exit| Problem { code: "NARU-X1".into(), title: "No.".into(), detail: None, hint: None, offer: None, fields: Vec::new(), exit };
         for (said, status, exit) in
             [(4, 403, 4), (6, 403, 6), (9, 403, 9), (0, 403, 4), (77, 409, 8), (255, 401, 3), (1, 500, 1), (1, 404, 5)]
         {

@@ -90,18 +90,28 @@ impl Api {
         self.whole(Method::DELETE, path, Bytes::new()).await
     }
 
+    /// Deletes what is still at this revision (`If-Match`, RFC 9110 section 13.1.1).
+    pub async fn delete_at<T: DeserializeOwned>(&self, path: &str, revision: u64) -> Result<T, Failure> {
+        let answer = self.send(Method::DELETE, path, Bytes::new(), Some(revision)).await?;
+        self.read(answer).await
+    }
+
     /// Reads an answer that goes on.
     pub async fn stream(&self, path: &str) -> Result<Streamed, Failure> {
-        self.send(Method::GET, path, Bytes::new()).await
+        self.send(Method::GET, path, Bytes::new(), None).await
     }
 
     async fn whole<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
-        let mut answer = self.send(method, path, body).await?;
+        let answer = self.send(method, path, body, None).await?;
+        self.read(answer).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, mut answer: Streamed) -> Result<T, Failure> {
         let bytes = timeout(ANSWER, answer.read_to_end(MOST)).await.map_err(|_| self.silent())??;
         serde_json::from_slice(&bytes).map_err(|e| self.nonsense(&e))
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Streamed, Failure> {
+    async fn send(&self, method: Method, path: &str, body: Bytes, at: Option<u64>) -> Result<Streamed, Failure> {
         let stream = self.dial().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.lost(&e))?;
         let driver = Driver(tokio::spawn(async move {
@@ -114,6 +124,9 @@ impl Api {
             .header(header::USER_AGENT, concat!("naru/", env!("CARGO_PKG_VERSION")));
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(revision) = at {
+            request = request.header(header::IF_MATCH, format!("\"{revision}\""));
         }
         let request = request.body(Full::new(body)).map_err(|e| self.nonsense(&e))?;
         let answer = timeout(ANSWER, sender.send_request(request)).await.map_err(|_| self.silent())?.map_err(|e| self.lost(&e))?;

@@ -6,7 +6,7 @@ mod bot;
 mod browser;
 mod callback;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod keep;
 mod link;
 mod logout;

@@ -115,14 +115,20 @@ impl Out {
         }
         let (red, off) = if self.colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
         let mut text = format!("{red}error[{}]{off}: {}\n", plain(&failure.code), plain(&failure.title));
-        for (word, part) in [("cause: ", &failure.cause), ("hint:  ", &failure.hint)] {
+        for (word, part) in [("cause: ", failure.cause.as_deref()), ("hint:  ", failure.hint.as_deref())] {
             // A hint may have lines; each is made plain by itself.
-            for (number, line) in part.iter().flat_map(|part| part.lines()).enumerate() {
+            for (number, line) in part.into_iter().flat_map(str::lines).enumerate() {
                 let _ = writeln!(text, "{}{}", if number == 0 { word } else { "       " }, plain(line));
             }
         }
         for (number, line) in failure.shown.iter().flat_map(|shown| shown.lines()).enumerate() {
             let _ = writeln!(text, "{}{}", if number == 0 { "\n" } else { "" }, plain(line));
+        }
+        // Where they have been found in a file, they are shown there.
+        for field in failure.fields().iter().filter(|_| failure.shown.is_none()) {
+            let whose = [field.kind.as_deref(), field.name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("/");
+            let remedy = field.remedy.as_deref().map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+            let _ = writeln!(text, "  {}", plain(format!("{whose} {}: {}{remedy}", field.pointer, field.message).trim_start()));
         }
         text
     }

@@ -10,10 +10,61 @@ use crate::failure::Failure;
 use crate::http::{Api, encode};
 use crate::out::{Answer, Table};
 
+/// How resources are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct How {
+    /// Only say what would change.
+    pub dry_run: bool,
+    /// It may take the caller's own right to undo it.
+    pub allow_self_lockout: bool,
+    /// Who keeps them.
+    pub managed_by: Option<String>,
+}
+
 /// Writes all resources or none.
-pub async fn apply(api: &Api, resources: Vec<Value>, dry_run: bool) -> Result<Answer, Failure> {
-    let applied: Applied = api.post("/v1/apply", &Apply { resources, dry_run }).await?;
+pub async fn apply(api: &Api, resources: Vec<Value>, how: How) -> Result<Answer, Failure> {
+    let How { dry_run, allow_self_lockout, managed_by } = how;
+    let applied: Applied = api.post("/v1/apply", &Apply { resources, dry_run, allow_self_lockout, managed_by }).await?;
     Ok(said(&applied))
+}
+
+/// Every kind in an order in which what is named stands before what names it.
+const ALL: [&str; 13] = [
+    "settings",
+    "role",
+    "oidc_connector",
+    "user",
+    "bot",
+    "join_token",
+    "node",
+    "cluster",
+    "messenger",
+    "audit_sink",
+    "access_rule",
+    "guardrail",
+    "lock",
+];
+
+/// All resources of every kind, as another install takes them: without the ids and revisions of this one.
+pub async fn all(api: &Api, form: Form) -> Result<Answer, Failure> {
+    let mut items = Vec::new();
+    for kind in ALL {
+        let found: Items<Value> = api.get(&path(kind, None)).await?;
+        items.extend(found.items.into_iter().map(portable));
+    }
+    let json = serde_json::json!({ "items": items });
+    let table = match form {
+        Form::Yaml => Form::Yaml.lines(&items.iter().collect::<Vec<_>>()),
+        Form::Json => Form::Json.lines(&[&json]),
+    };
+    Ok(Answer { json, table, below: Vec::new(), exit: 0 })
+}
+
+fn portable(mut resource: Value) -> Value {
+    if let Some(fields) = resource.as_object_mut() {
+        fields.retain(|key, _| !matches!(key.as_str(), "id" | "revision"));
+    }
+    resource
 }
 
 /// The names of the traits that people and bots have and that providers give.
@@ -73,15 +124,20 @@ pub async fn get(api: &Api, kind: &str, name: Option<&str>, form: Option<Form>) 
     }
 }
 
-/// Deletes one.
-pub async fn delete(api: &Api, kind: &str, name: &str) -> Result<Answer, Failure> {
-    let applied: Applied = api.delete(&path(kind, Some(name))).await?;
+/// Deletes one; with a revision only what is still at it.
+pub async fn delete(api: &Api, kind: &str, name: &str, revision: Option<u64>) -> Result<Answer, Failure> {
+    let path = path(kind, Some(name));
+    let applied: Applied = match revision {
+        Some(revision) => api.delete_at(&path, revision).await?,
+        None => api.delete(&path).await?,
+    };
     Ok(said(&applied))
 }
 
-/// `roles` is taken for `role`: people write both.
+/// `roles` is taken for `role`, `join-token` for `join_token`: people write both.
 fn path(kind: &str, name: Option<&str>) -> String {
-    let kind = kind.strip_suffix('s').unwrap_or(kind);
+    let kind = kind.replace('-', "_");
+    let kind = kind.strip_suffix('s').filter(|one| *one != "setting").unwrap_or(&kind);
     match name {
         Some(name) => format!("/v1/resources/{}/{}", encode(kind), encode(name)),
         None => format!("/v1/resources/{}", encode(kind)),
@@ -112,5 +168,20 @@ mod tests {
     fn a_name_cannot_leave_its_place_in_the_path() {
         assert_eq!(path("roles", Some("../../links")), "/v1/resources/role/..%2F..%2Flinks");
         assert_eq!(path("user", None), "/v1/resources/user");
+        assert_eq!(
+            (path("settings", None), path("access-rules", None)),
+            ("/v1/resources/settings".into(), "/v1/resources/access_rule".into())
+        );
+    }
+
+    #[test]
+    fn an_export_has_every_kind_and_nothing_of_this_install() {
+        let mut kinds: Vec<&str> = access::policy::ResourceKind::DECLARED.iter().map(|kind| kind.as_str()).collect();
+        let mut all = ALL.to_vec();
+        kinds.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(all, kinds);
+        let role = serde_json::json!({"kind": "role", "name": "a", "id": "r-1", "revision": 7, "labels": {"a": "b"}, "spec": {}});
+        assert_eq!(portable(role), serde_json::json!({"kind": "role", "name": "a", "labels": {"a": "b"}, "spec": {}}));
     }
 }

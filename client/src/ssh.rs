@@ -23,6 +23,10 @@ use crate::input::{Input, Typed};
 use crate::out::say;
 use crate::terminal::{self, Ends, Raw};
 
+mod ask;
+
+pub use ask::Asking;
+
 type Ws = WebSocketStream<TlsStream<TcpStream>>;
 
 /// Most bytes of one message: some whole frames.
@@ -38,11 +42,22 @@ pub struct Wanted {
     pub open: OpenSession,
     /// A terminal: `None` means when there is one here and no command.
     pub terminal: Option<bool>,
+    /// What to do where an access request would help.
+    pub asking: Asking,
 }
 
-/// Runs the session; answers the remote exit code. Every failure of ours is exit 255.
+/// Runs the session; answers the remote exit code. Every failure of ours is exit 255, but Ctrl-C.
 pub async fn run(api: &Api, wanted: Wanted) -> Result<u8, Failure> {
-    session(api, wanted).await.map_err(|failure| Failure { exit: exit::TRANSPORT, ..failure })
+    let ours =
+        |failure: Failure| Failure { exit: if failure.exit == exit::INTERRUPTED { failure.exit } else { exit::TRANSPORT }, ..failure };
+    let denied = match session(api, wanted.clone()).await {
+        Err(denied) if denied.offer().is_some() => denied,
+        other => return other.map_err(ours),
+    };
+    let Wanted { mut open, terminal, asking } = wanted;
+    open.reason = ask::through(api, denied, &asking, open.reason).await.map_err(ours)?;
+    // What is denied now is told: whoever waited once does not wait in circles.
+    session(api, Wanted { open, terminal, asking }).await.map_err(ours)
 }
 
 async fn session(api: &Api, wanted: Wanted) -> Result<u8, Failure> {

@@ -89,15 +89,18 @@ mod tests {
 
     const ROLE: &str = r#"kind: role
 name: engineer
+revision: 7
 spec:
   allow:
-    - logins: ["{{logins}}", deploy]
-      node_labels:
-        "*": ["*"]
-    - logins: [root]
-      node_labels:
-        env: ["1.0", "no"]
-  audit: {}
+    ssh:
+      - labels:
+          "*": ["*"]
+        logins: ["{{logins}}", deploy]
+      - labels:
+          env: ["1.0", "no"]
+        logins: [root]
+        where: "'sre' in user.roles"
+    audit: []
   options:
     max_session: 8h
     notice: "Be kind: it is\u001b recorded"
@@ -107,9 +110,10 @@ spec:
 
     #[test]
     fn a_role_is_written_as_people_write_it_and_reads_back() {
-        let role = json!({"kind": "role", "name": "engineer", "spec": {
-            "allow": [{"logins": ["{{logins}}", "deploy"], "node_labels": {"*": ["*"]}}, {"logins": ["root"], "node_labels": {"env": ["1.0", "no"]}}],
-            "audit": {}, "options": {"max_session": "8h", "notice": "Be kind: it is\u{1b} recorded", "recording": "off", "record_input": true},
+        let role = json!({"kind": "role", "name": "engineer", "revision": 7, "spec": {
+            "allow": {"audit": [], "ssh": [{"logins": ["{{logins}}", "deploy"], "labels": {"*": ["*"]}},
+                {"logins": ["root"], "labels": {"env": ["1.0", "no"]}, "where": "'sre' in user.roles"}]},
+            "options": {"max_session": "8h", "notice": "Be kind: it is\u{1b} recorded", "recording": "off", "record_input": true},
         }});
         let written = text(&role);
         let mut lines: Vec<&str> = written.lines().collect();

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod faults;
 pub mod policy;
+pub mod policy_test;
 pub mod proxy;
 mod read;
 mod secrets;

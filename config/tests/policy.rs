@@ -125,7 +125,7 @@ name: kim
         r#"9:17 a kind of session cannot be "shel" | did you mean shell?"#,
         r#"10:23 agent_labels is true or false | write true or false, without quotes"#,
         r#"11:9 a rule is a map, and this is a single value | write it as key: value lines"#,
-        r#"12:58 this condition is not CEL: Syntax error: token recognition error at: '= ' | write for example 'oncall' in user.traits.groups"#,
+        r#"12:58 this condition is not CEL: token recognition error at: '= ' | write for example 'oncall' in user.traits.groups"#,
         r#"13:48 this condition cannot work: No such key: nam | use fields of user, target, request, time and network; has(user.traits.x) asks whether a trait is there"#,
         r#"14:48 "nobody == 'kim'" is not a condition: an expression that speaks of user, target, request, time and network alone | say what must hold of user, target, request, time or network"#,
         r#"14:76 "here" is not a target of a forward: host:port in lower case, such as localhost:5432, *.internal:443, [::1]:8000-8999 or 10.0.0.7:* | write for example "localhost:5432""#,

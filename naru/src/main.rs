@@ -4,6 +4,7 @@
 mod apply;
 mod cli;
 mod faults;
+mod policy_test;
 mod run;
 mod server;
 

@@ -10,11 +10,16 @@ use client::out::{Answer, Out, Table, print};
 use client::profile::{Home, Profile, file};
 use client::recording::{self, Export, Format};
 use client::secrets::{self, Which};
-use client::ssh::Wanted;
-use client::{audit, can, doctor, events, login, ls, play, proxy_connect, resources, sessions, ssh_config, token, watch, when};
+use client::ssh::{Asking, Wanted};
+use client::{audit, doctor, events, extend, login, ls, play, proxy_connect, resources, sessions, ssh_config, token, watch, when};
 use wire::api::{EventQuery, NewToken, OpenSession, Purpose, SessionQuery, TokenKind, exit};
 
 use crate::cli::{self, Cli, Command};
+
+mod policy;
+
+/// Seconds that a join token lives, where nobody says otherwise.
+const TOKEN_S: u64 = 3600;
 
 /// Everything that a command needs to know besides its words.
 struct Place {
@@ -81,28 +86,31 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
         Command::Status { all: false } => login::status(&place.profile, &place.api()?).await?,
         Command::Audit { what: cli::Audit::Key } => audit::key(&place.api()?).await?,
         Command::Ls => ls::nodes(&place.api()?).await?,
-        Command::Can { what: cli::Can::Ssh { place: there, as_user } } => can::ssh(&place.api()?, &there, as_user).await?,
+        Command::Can { what } => policy::can(&place.api()?, what).await?,
+        Command::Request { what } => return policy::request(&place.api()?, what, place.out).await,
+        Command::Access { what } => policy::access(&place.api()?, what).await?,
+        Command::Lock { what } => policy::lock(&place.api()?, what).await?,
+        Command::Extend { session, by } => {
+            let user = place.profile.facts()?.name;
+            extend::run(&place.api()?, session.as_deref(), &user, by).await?
+        }
         Command::Ssh(words) => return ssh(place, words).await,
         Command::Sessions { what } => return of_sessions(place, what).await,
         Command::Play(words) => return play_it(place, &words).await,
         Command::Recording { what } => return of_recordings(place, what).await,
         Command::Events { what } => return events::run(&place.api()?, &event_query(what)?, place.out).await,
-        Command::Apply { file, dry_run } => crate::apply::run(place.api(), &file, dry_run).await?,
-        Command::Get { kind, name, .. } if client::nodes::is_kind(&kind) => client::nodes::get(&place.api()?, name.as_deref()).await?,
-        Command::Get { kind, name, output } => {
-            let form = output.map(|form| match form {
-                cli::Form::Yaml => resources::Form::Yaml,
-                cli::Form::Json => resources::Form::Json,
-            });
-            resources::get(&place.api()?, &kind, name.as_deref(), form).await?
+        Command::Apply(words) => {
+            let cli::Apply { files, dry_run, allow_self_lockout, managed_by } = words;
+            crate::apply::run(place.api(), &files.file, resources::How { dry_run, allow_self_lockout, managed_by }).await?
         }
-        Command::Delete { kind, name } if client::nodes::is_kind(&kind) => client::nodes::delete(&place.api()?, &name).await?,
-        Command::Delete { kind, name } => resources::delete(&place.api()?, &kind, &name).await?,
-        Command::Token { what: cli::Token::Create { kind: cli::Kind::Node, node, labels, ttl, replace } } => {
-            let ttl_s = when::duration(&ttl)?.as_secs();
-            let new = NewToken { kind: TokenKind::Node, node, labels: labels.into_iter().collect(), ttl_s, replace };
-            token::create(&place.api()?, &new).await?
+        Command::Diff(cli::Diff { files, look }) => crate::apply::diff(place.api(), &files.file, policy::look(&look, false)).await?,
+        Command::Policy { what: cli::Policy::Test { files, policy } } => crate::policy_test::run(place.api(), &files.file, &policy).await?,
+        Command::Get(words) => get(&place.api()?, words).await?,
+        Command::Delete(cli::Delete { kind, name, if_revision: None }) if client::nodes::is_kind(&kind) => {
+            client::nodes::delete(&place.api()?, &name).await?
         }
+        Command::Delete(cli::Delete { kind, name, if_revision }) => resources::delete(&place.api()?, &kind, &name, if_revision).await?,
+        Command::Token { what: cli::Token::Create(words) } => token::create(&place.api()?, &new_token(words)?).await?,
         Command::Token { what: cli::Token::Ls } => secrets::ls(&place.api()?, Which::Tokens).await?,
         Command::Token { what: cli::Token::Rm { id } } => secrets::rm(&place.api()?, Which::Tokens, &id).await?,
         Command::LoginLink { what: cli::LoginLink::Create { user, ttl } } => {
@@ -121,6 +129,46 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
         }
     };
     place.out.answer(&answer)
+}
+
+async fn get(api: &Api, words: cli::Get) -> Result<Answer, Failure> {
+    let cli::Get { kind, name, output } = words;
+    let form = output.map(|form| match form {
+        cli::Form::Yaml => resources::Form::Yaml,
+        cli::Form::Json => resources::Form::Json,
+    });
+    match (kind.as_str(), &name, form) {
+        ("all", None, _) => resources::all(api, form.unwrap_or(resources::Form::Yaml)).await,
+        ("all", Some(_), _) => Err(Failure::usage("all has no names").hint("naru get KIND NAME")),
+        // Who asks for no form wants to see how nodes are; the declared part of them is a resource.
+        (kind, name, None) if client::nodes::is_kind(kind) => client::nodes::get(api, name.as_deref()).await,
+        (kind, name, form) => resources::get(api, kind, name.as_deref(), form).await,
+    }
+}
+
+fn new_token(words: cli::Create) -> Result<NewToken, Failure> {
+    let cli::Create { from, uses, kind: cli::Kind::Node, node, labels, ttl, replace } = words;
+    let ttl_s = ttl.as_deref().map(when::duration).transpose()?.map(|ttl| ttl.as_secs());
+    Ok(match from {
+        Some(from) => NewToken {
+            kind: TokenKind::Node,
+            node: String::new(),
+            labels: Default::default(),
+            ttl_s: ttl_s.unwrap_or(0),
+            replace: false,
+            from: Some(from),
+            uses,
+        },
+        None => NewToken {
+            kind: TokenKind::Node,
+            node,
+            labels: labels.into_iter().collect(),
+            ttl_s: ttl_s.unwrap_or(TOKEN_S),
+            replace,
+            from: None,
+            uses: None,
+        },
+    })
 }
 
 async fn sign_in(place: &Place, words: &cli::Login) -> Result<Answer, Failure> {
@@ -153,15 +201,16 @@ async fn ssh(place: &Place, words: cli::Ssh) -> Result<u8, Failure> {
         return Err(Failure::usage(format!("port forwards ({flag}) are not built yet")).hint(format!("leave {flag} out")));
     }
     let transport = |failure: Failure| Failure { exit: exit::TRANSPORT, ..failure };
-    let (login, node) = can::destination(&words.place).map_err(transport)?;
+    let (login, node) = client::can::destination(&words.place).map_err(transport)?;
     let command = (!words.command.is_empty()).then(|| words.command.join(" "));
     let env =
         std::env::vars().filter(|(key, _)| key == "LANG" || key == "COLORTERM" || key == "TZ" || key.starts_with("LC_")).take(64).collect();
     let local_user = ["USER", "LOGNAME"].into_iter().find_map(|key| std::env::var(key).ok());
-    let open = OpenSession { node, login, local_user, command, pty: None, env };
+    let open = OpenSession { node, login, local_user, command, pty: None, env, reason: words.reason };
+    let asking = Asking { wait: words.wait, length: words.request_for };
     let terminal = if words.no_terminal { Some(false) } else { words.terminal.then_some(true) };
     let api = place.api().map_err(transport)?;
-    client::ssh::run(&api, Wanted { open, terminal }).await
+    client::ssh::run(&api, Wanted { open, terminal, asking }).await
 }
 
 async fn of_sessions(place: &Place, what: cli::Sessions) -> Result<u8, Failure> {

@@ -96,7 +96,15 @@ fn sign_in(home: &Path, addr: SocketAddr, ca: &str, tls: &str) {
 }
 
 async fn refuse(tls: &mut (impl tokio::io::AsyncWrite + Unpin)) {
-    let problem = Problem { code: "NARU-P205".into(), title: "No.".into(), detail: None, hint: Some("ask".into()), exit: 4 };
+    let problem = Problem {
+        code: "NARU-P205".into(),
+        title: "No.".into(),
+        detail: None,
+        hint: Some("ask".into()),
+        exit: 4,
+        offer: None,
+        fields: Vec::new(),
+    };
     let body = serde_json::to_string(&problem).expect("json");
     let head = format!("HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n", body.len());
     let _ = tls.write_all(format!("{head}{body}").as_bytes()).await;
@@ -153,7 +161,15 @@ async fn session<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream
     let open: OpenSession = serde_json::from_str(first.as_str()).expect("an OpenSession");
     let command = open.command.unwrap_or_default();
     if command == "denied" {
-        let problem = Problem { code: "NARU-P201".into(), title: "root@demo is not allowed".into(), detail: None, hint: None, exit: 4 };
+        let problem = Problem {
+            code: "NARU-P201".into(),
+            title: "root@demo is not allowed".into(),
+            detail: None,
+            hint: None,
+            exit: 4,
+            offer: None,
+            fields: Vec::new(),
+        };
         let _ = ws.send(Message::text(serde_json::to_string(&problem).expect("json"))).await;
         return;
     }

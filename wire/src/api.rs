@@ -45,7 +45,7 @@ use std::collections::BTreeMap;
 use ::access::event::{Lost, SessionKind};
 use ::access::identity::Origin;
 use ::access::time::Timestamp;
-use ::access::words::{AgentId, InstallId, Login, NodeName, SessionId, UserName};
+use ::access::words::{AgentId, InstallId, Login, NodeName, ResourceName, SessionId, UserName};
 use serde::{Deserialize, Serialize};
 
 use crate::frames::Size;
@@ -453,6 +453,12 @@ pub struct NewToken {
     /// It may take a name that is taken.
     #[serde(default)]
     pub replace: bool,
+    /// The join token resource that says what may join: `node` and `labels` are empty then, and `ttl_s` is 0 for as long as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ResourceName>,
+    /// With `from`, how often it can be used by different machines; as the resource says where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
 }
 
 /// What joins.

@@ -169,7 +169,7 @@ async fn the_program_has_a_clean_start() {
 #[tokio::test]
 async fn sftp_is_the_hosts_own() {
     let host = Host::new();
-    let asked = spec(Kind::Sftp);
+    let asked = spec(Kind::Sftp { read_only: false });
     match host.open(&asked).await {
         // SSH_FXP_INIT version 3 is answered by SSH_FXP_VERSION.
         Ok(()) => {

@@ -22,13 +22,13 @@ use crate::keys::Keys;
 use crate::when;
 
 /// What it is asked: path and body.
-pub(super) type Asked = (String, Value);
+pub(crate) type Asked = (String, Value);
 /// What it answers beside signing in, given path and body; the status and the body.
-pub(super) type Says = Box<dyn Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync>;
+pub(crate) type Says = Box<dyn Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync>;
 
-pub(super) struct Fake {
-    pub(super) url: String,
-    pub(super) pin: Pin,
+pub(crate) struct Fake {
+    pub(crate) url: String,
+    pub(crate) pin: Pin,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -43,7 +43,7 @@ struct Inside {
 
 impl Fake {
     /// Listens; `says` may answer first.
-    pub(super) async fn start(says: Says) -> Self {
+    pub(crate) async fn start(says: Says) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("ca");
@@ -79,8 +79,13 @@ impl Fake {
         Self { url, pin: Pin::of_der(&root), asked }
     }
 
+    /// Asking it, as nobody.
+    pub(crate) fn api(&self) -> crate::http::Api {
+        crate::http::Api::pinned(self.url.parse().expect("address"), self.pin).expect("api")
+    }
+
     /// Bodies of what it was asked at this path.
-    pub(super) fn asked(&self, path: &str) -> Vec<Value> {
+    pub(crate) fn asked(&self, path: &str) -> Vec<Value> {
         self.asked.lock().expect("asked").iter().filter(|(there, _)| there == path).map(|(_, body)| body.clone()).collect()
     }
 }

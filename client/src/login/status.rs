@@ -9,11 +9,12 @@ use crate::failure::Failure;
 use crate::http::Api;
 use crate::out::{Answer, Table};
 use crate::profile::{Home, Profile};
-use crate::when;
+use crate::{requests, when};
 
 /// `naru status`: asks the server who it thinks we are.
 pub async fn status(profile: &Profile, api: &Api) -> Result<Answer, Failure> {
-    let status: Status = api.get("/v1/status").await?;
+    let (status, requests) = tokio::join!(api.get::<Status>("/v1/status"), requests::given(api));
+    let status = status?;
     let roles: Vec<&str> = status.roles.iter().map(|role| role.as_str()).collect();
     let left = when::length(status.expires.since(when::now()));
     let mut table = Table::facts([
@@ -26,10 +27,12 @@ pub async fn status(profile: &Profile, api: &Api) -> Result<Answer, Failure> {
         ("version", status.version.clone()),
     ]);
     table.rows.extend(more(&status));
+    table.rows.extend(requests.iter().map(|request| vec!["by request".to_owned(), requests::gives_until(request)]));
     let mut answer = Answer::new(&status, table);
     if let serde_json::Value::Object(map) = &mut answer.json {
         map.insert("profile".into(), profile.name.clone().into());
         map.insert("server".into(), api.address().to_string().into());
+        requests::beside(map, &requests);
     }
     Ok(answer)
 }

@@ -40,7 +40,7 @@ pub(crate) async fn link(State(app): State<App>, Told(may, asked): Told<May<Make
 
 /// `POST /v1/tokens`, for who may make join tokens.
 pub(crate) async fn token(State(app): State<App>, Told(may, asked): Told<May<MakeTokens>, NewToken>) -> Result<Json<Token>, No> {
-    let NewToken { kind: TokenKind::Node, node, labels, ttl_s, replace } = asked;
+    let NewToken { kind: TokenKind::Node, node, labels, ttl_s, replace, from: _, uses: _ } = asked;
     let life = Duration::from_secs(ttl_s);
     if life.is_zero() || life > MAX_TOKEN_LIFE {
         return Err(No::bad("NARU-J101", "a join token lives from a second to seven days"));
