@@ -25,6 +25,7 @@ mod requests;
 mod seed;
 mod session;
 mod ssh;
+mod world;
 
 pub use build::{BuildError, Proxy, Settings};
 pub use listen::certificate::CertificateError;

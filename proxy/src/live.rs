@@ -90,6 +90,17 @@ impl View {
         self.people.iter().find(|(_, person)| person.issuer == issuer && person.subject == subject).map(|(name, _)| name)
     }
 
+    /// Somebody as they would be.
+    pub(crate) fn somebody(&self, user: UserId, name: &UserName, roles: Vec<RoleName>, traits: Traits, granted: Vec<Granted>) -> Identity {
+        let never = Timestamp::from_nanos(i64::MAX);
+        Identity { granted, ..self.person(user, name, roles, traits, never) }
+    }
+
+    /// Who would be declared by a name that nobody has.
+    pub(crate) fn new_user(&self, name: &UserName) -> UserId {
+        UserId { issuer: self.install.to_string(), subject: name.to_string() }
+    }
+
     fn user_id(&self, user: &StoredUser) -> UserId {
         UserId { issuer: self.install.to_string(), subject: user.subject.clone() }
     }

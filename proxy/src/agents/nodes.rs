@@ -39,6 +39,11 @@ impl StoredNode {
     }
 }
 
+/// A cluster with the labels that administrators gave it.
+pub(crate) fn cluster_of(name: &ResourceName, given: &BTreeMap<String, String>) -> ClusterFacts {
+    ClusterFacts { name: name.clone(), labels: with_authority(Labels::new(), Some(given)), agent: None }
+}
+
 /// Reads nodes.
 #[derive(Clone)]
 pub(crate) struct Nodes {
@@ -70,7 +75,11 @@ impl Nodes {
     }
 
     fn known(&self, view: &View, name: &NodeName, node: &StoredNode) -> NodeFacts {
-        let fixed = with_authority(node.labels(), view.labels(ResourceKind::Node, name.as_str()));
+        self.labelled(name, node, view.labels(ResourceKind::Node, name.as_str()))
+    }
+
+    fn labelled(&self, name: &NodeName, node: &StoredNode, given: Option<&BTreeMap<String, String>>) -> NodeFacts {
+        let fixed = with_authority(node.labels(), given);
         let labels = self.agents.with_own_labels(name, &node.agent, fixed);
         NodeFacts { name: name.clone(), labels, agent: Some(node.agent.clone()) }
     }
@@ -78,15 +87,13 @@ impl Nodes {
     /// A cluster that is declared.
     pub(crate) fn cluster(&self, name: &ResourceName) -> Option<ClusterFacts> {
         let view = self.live.now();
-        let given = view.labels(ResourceKind::Cluster, name.as_str())?;
-        Some(ClusterFacts { name: name.clone(), labels: with_authority(Labels::new(), Some(given)), agent: None })
+        view.labels(ResourceKind::Cluster, name.as_str()).map(|given| cluster_of(name, given))
     }
 
-    /// All clusters, by name.
-    pub(crate) fn clusters(&self) -> Vec<ClusterFacts> {
-        let view = self.live.now();
-        let names = view.resources.keys().filter(|(kind, _)| *kind == ResourceKind::Cluster);
-        names.filter_map(|(_, name)| self.cluster(&name.parse().ok()?)).collect()
+    /// All nodes, with these labels of administrators.
+    pub(crate) fn with<'a>(&self, labels: impl Fn(&NodeName) -> Option<&'a BTreeMap<String, String>>) -> Result<Vec<NodeFacts>, KvError> {
+        let stored = self.stored()?;
+        Ok(stored.into_iter().map(|(name, node)| self.labelled(&name, &node, labels(&name))).collect())
     }
 
     /// What its agent said of itself, while that is connected.
@@ -115,13 +122,18 @@ impl Nodes {
 
     /// All, by name.
     pub(crate) fn all(&self) -> Result<Vec<(NodeFacts, AgentId)>, KvError> {
-        let mut all = Vec::new();
         let view = self.live.now();
+        let all = self.stored()?.into_iter();
+        Ok(all.map(|(name, node)| (self.known(&view, &name, &node), node.agent)).collect())
+    }
+
+    fn stored(&self) -> Result<Vec<(NodeName, StoredNode)>, KvError> {
+        let mut all = Vec::new();
         for entry in scan(self.store.as_ref(), NODES)? {
             let damaged = || KvError::Damaged(entry.key.clone());
             let name: NodeName = entry.key.trim_start_matches(NODES).parse().map_err(|_| damaged())?;
             let node: StoredNode = serde_json::from_slice(&entry.at.value).map_err(|_| damaged())?;
-            all.push((self.known(&view, &name, &node), node.agent));
+            all.push((name, node));
         }
         Ok(all)
     }

@@ -4,18 +4,21 @@ use std::net::IpAddr;
 
 use access::decide::{Denial, KubeRequest, Note, OpenForward, OpenSession, Permit, Question, decide, unknown_node};
 use access::event::SessionKind;
-use access::identity::{ClusterFacts, Context, Identity};
+use access::identity::{ClusterFacts, Context, Identity, Reach};
 use access::policy::{Level, ResourceKind};
+use access::reach::{Line, Moment, Row, Rows, broken, list_target, list_user};
 use access::time::Timestamp;
 use axum::Json;
 use axum::extract::State;
-use wire::api::{AccessQuery, AccessRow, Can, CanAnswer, Diff, DiffAsk, Page, exit};
+use wire::api::{AccessQuery, AccessRow, Can, CanAnswer, Diff, DiffAsk, DiffLine, Forbidden, Page, exit};
 
 use super::App;
 use super::person::{AskForOthers, Person, Right as _, Told};
 use super::problem::{Asked, No};
-use super::resources::may;
+use super::resources::{kind_of, may, missing, read, there};
+use super::whole;
 use crate::clock;
+use crate::world::Everything;
 
 /// The same no, of what was asked here.
 fn for_others(denial: Denial, person: &Person) -> Denial {
@@ -153,12 +156,90 @@ fn told(note: &Note) -> String {
     }
 }
 
-/// `GET /v1/access`.
-pub(crate) async fn list(State(_app): State<App>, _person: Person, Asked(_query): Asked<AccessQuery>) -> Result<Json<Page<AccessRow>>, No> {
-    Ok(Json(Page { items: Vec::new(), next: None }))
+/// Rows on a page where nothing is said, and at most.
+const PAGE: usize = 1_000;
+/// Lines each way where nothing is said, and at most.
+const LINES: usize = 200;
+const MOST_LINES: usize = 10_000;
+
+/// `GET /v1/access`, for whoever is signed in, about oneself; else for who may read users and roles.
+pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<AccessQuery>) -> Result<Json<Page<AccessRow>>, No> {
+    let own = query.target.is_none() && query.user.as_ref().is_none_or(|user| *user == person.identity.name);
+    if !own {
+        may(&app, &person, ResourceKind::User, Level::Read)?;
+        may(&app, &person, ResourceKind::Role, Level::Read)?;
+    }
+    let limit = query.limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(PAGE)).clamp(1, PAGE);
+    let (after, user) = (query.after.clone(), query.user.unwrap_or_else(|| person.identity.name.clone()));
+    let everything = Everything::now(&app.sessions.live.now(), &app.sessions.nodes)?;
+    let target = query.target.as_deref().map(target).transpose()?;
+    let moment = Moment { now: clock::now(), from: None };
+    let found = tokio::task::spawn_blocking(move || match target {
+        Some((kind, name)) => list_target(&everything.world(), kind, &name, &moment, after.as_deref(), limit),
+        None => list_user(&everything.world(), &user, &moment, after.as_deref(), limit),
+    });
+    let Rows { items, next } = found.await.map_err(No::ours)?;
+    let row =
+        |row: Row| AccessRow { user: row.user, kind: row.kind, target: row.target, r#as: row.r#as, roles: row.roles, until: row.until };
+    Ok(Json(Page { items: items.into_iter().map(row).collect(), next }))
 }
 
-/// `POST /v1/access/diff`.
-pub(crate) async fn diff(State(_app): State<App>, Told(_person, _asked): Told<Person, DiffAsk>) -> Result<Json<Diff>, No> {
-    Ok(Json(Diff::default()))
+/// `node/db-1`, `cluster/seoul`; a name alone is a node.
+fn target(text: &str) -> Result<(Reach, String), No> {
+    match text.split_once('/') {
+        None => Ok((Reach::Node, text.to_owned())),
+        Some(("node", name)) => Ok((Reach::Node, name.to_owned())),
+        Some(("cluster", name)) => Ok((Reach::Cluster, name.to_owned())),
+        Some(_) => Err(No::bad("NARU-W422", "a target is node/NAME or cluster/NAME")),
+    }
+}
+
+/// `POST /v1/access/diff`, for who may plan each kind that would change.
+pub(crate) async fn diff(State(app): State<App>, Told(person, asked): Told<Person, DiffAsk>) -> Result<Json<Diff>, No> {
+    let view = app.sessions.live.now();
+    let mut after = there(&view);
+    let mut changed = Vec::new();
+    for change in asked.changes {
+        let kind = kind_of(&change.kind)?;
+        may(&app, &person, kind, Level::Plan)?;
+        let id = (kind, change.name.clone());
+        match change.object {
+            Some(object) => {
+                let stated = read(object)?;
+                if stated.resource.kind() != kind || stated.resource.name() != change.name {
+                    return Err(No::bad("NARU-W422", "a change names another kind or name than its object"));
+                }
+                after.insert(id.clone(), super::connectors::shown(stated));
+            }
+            None => drop(after.remove(&id).ok_or_else(|| missing(kind, &change.name))?),
+        }
+        changed.push(id);
+    }
+    let policy = whole::check(&after, &view, &person, true, &changed)?;
+    let you = whole::locks_out(&after, &view, &policy, &person, &changed);
+    let (before, then) = (Everything::now(&view, &app.sessions.nodes)?, Everything::with(&view, &app.sessions.nodes, &after, policy)?);
+    let moment = Moment { now: asked.at.unwrap_or_else(clock::now), from: asked.from };
+    let lines = asked.lines.map_or(LINES, |lines| usize::try_from(lines).unwrap_or(LINES)).min(MOST_LINES);
+    let compared = tokio::task::spawn_blocking(move || {
+        let (before, then) = (before.world(), then.world());
+        (access::reach::diff(&before, &then, &moment, lines), broken(&before, &then, lines))
+    });
+    let (found, breaks) = compared.await.map_err(No::ours)?;
+    let lines = |lines: Vec<Line>| lines.into_iter().map(line).collect::<Vec<_>>();
+    let from = asked.from.map_or("an address that every role takes".to_owned(), |from| from.to_string());
+    Ok(Json(Diff {
+        gains: lines(found.gains),
+        loses: lines(found.loses),
+        gained: found.gained,
+        lost: found.lost,
+        forbidden: breaks.new.into_iter().map(|one| Forbidden { guardrail: one.guardrail, lines: lines(one.lines) }).collect(),
+        you,
+        holds: format!("at {}, from {from}", moment.now.to_minute()),
+    }))
+}
+
+fn line(line: Line) -> DiffLine {
+    let how = line.how().to_owned();
+    let Line { users, users_more, r#as, targets, targets_more, labels, text, .. } = line;
+    DiffLine { users, users_more, how, r#as, targets, targets_more, labels, text }
 }

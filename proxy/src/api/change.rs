@@ -65,16 +65,9 @@ impl<'a> Changes<'a> {
         let _one_at_a_time = app.writing.lock().await;
         let changes = Self::fresh(app, wanted)?;
         let person = changes.allowed(person)?;
-        let before = there(&changes.view);
-        let mut after = before.clone();
-        for (id, (stated, _)) in &changes.wanted.items {
-            match stated {
-                Some(stated) => after.insert(id.clone(), stated.resource.clone()),
-                None => after.remove(id),
-            };
-        }
+        let after = changes.after();
         let policy = whole::check(&after, &changes.view, &person, changes.wanted.allow_self_lockout, &changes.changed())?;
-        guarded::check(app, &changes.view, &before, &after, &policy)?;
+        guarded::check(app, &changes.view, &after, &policy).await?;
         let connectors = changes.connectors().await?;
         // Their providers may have taken their time, and this login may have ended meanwhile.
         let person = changes.allowed(&person)?;
@@ -128,6 +121,18 @@ impl<'a> Changes<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The resources that would be there.
+    fn after(&self) -> BTreeMap<Id, Stated> {
+        let mut after = there(&self.view);
+        for (id, (stated, _)) in &self.wanted.items {
+            match stated {
+                Some(stated) => drop(after.insert(id.clone(), stated.clone())),
+                None => drop(after.remove(id)),
+            }
+        }
+        after
     }
 
     fn before(&self, id: &Id) -> Option<&Declared> {

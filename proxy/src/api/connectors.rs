@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use access::connector::{ConnectorSpec, ProviderSpec, WriteOnly};
-use access::policy::{Resource, ResourceKind};
+use access::policy::{Resource, ResourceKind, Stated};
 use access::words::ConnectorName;
 use aws_lc_rs::signature::KeyPair as _;
 use rcgen::KeyPair;
@@ -33,6 +33,13 @@ pub(super) fn without_secret(resource: Resource) -> (Resource, Option<WriteOnly>
         }
         other => (other, None),
     }
+}
+
+/// As it would be shown: without its secret.
+pub(super) fn shown(mut stated: Stated) -> Stated {
+    let (resource, _secret) = without_secret(stated.resource);
+    stated.resource = resource;
+    stated
 }
 
 /// Where a secret of a resource is sealed: it opens nowhere else.

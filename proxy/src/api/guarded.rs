@@ -2,20 +2,42 @@
 
 use std::collections::BTreeMap;
 
-use access::policy::{PolicySet, Resource};
+use access::policy::{PolicySet, Stated};
+use access::reach::{Breaks, broken};
+use axum::http::StatusCode;
+use wire::api::exit;
 
 use super::App;
 use super::problem::No;
 use crate::declared::Id;
 use crate::live::View;
+use crate::world::Everything;
 
-/// Refuses what would break a guardrail.
-pub(super) fn check(
-    _app: &App,
-    _view: &View,
-    _before: &BTreeMap<Id, Resource>,
-    _after: &BTreeMap<Id, Resource>,
-    _policy: &PolicySet,
-) -> Result<(), No> {
-    Ok(())
+/// Most lines of people and targets for each guardrail.
+const LINES: usize = 20;
+
+/// Refuses what would break a guardrail anew.
+pub(super) async fn check(app: &App, view: &View, after: &BTreeMap<Id, Stated>, policy: &PolicySet) -> Result<(), No> {
+    if policy.others().guardrails.is_empty() {
+        return Ok(());
+    }
+    let nodes = &app.sessions.nodes;
+    let before = Everything::now(view, nodes)?;
+    let after = Everything::with(view, nodes, after, policy.clone())?;
+    // With many people and targets this takes its time, which nobody else waits for.
+    let breaks = tokio::task::spawn_blocking(move || broken(&before.world(), &after.world(), LINES));
+    let Breaks { new, .. } = breaks.await.map_err(No::ours)?;
+    if new.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = new.iter().map(|one| one.guardrail.to_string()).collect();
+    let lines = new.iter().flat_map(|one| one.lines.iter().map(|line| format!("guardrail {}: {}", one.guardrail, line.text)));
+    let mut no = No::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "NARU-C011",
+        exit::DENIED,
+        format!("this change would break the guardrail {}", names.join(", ")),
+    );
+    no.problem.detail = Some(lines.collect::<Vec<_>>().join("\n"));
+    Err(no.hint("Nothing was changed. Take what breaks it out of the change, or change the guardrail first."))
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use access::decide::Administer;
-use access::policy::{Level, Resource, ResourceKind, Stated};
+use access::policy::{Level, ResourceKind, Stated};
 use access::words::UserName;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -197,8 +197,8 @@ pub(crate) async fn delete(
 }
 
 /// The resources by kind and name.
-pub(super) fn there(view: &View) -> BTreeMap<Id, Resource> {
-    view.resources.iter().map(|(id, declared)| (id.clone(), declared.stated.resource.clone())).collect()
+pub(super) fn there(view: &View) -> BTreeMap<Id, Stated> {
+    view.resources.iter().map(|(id, declared)| (id.clone(), declared.stated.clone())).collect()
 }
 
 /// Somebody else was there first.

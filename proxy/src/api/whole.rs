@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use access::decide::{Administer, decide};
 use access::identity::{Identity, Method};
-use access::policy::{Level, LockInForce, Others, PolicySet, Resource, ResourceKind, SpecFault, whole};
+use access::policy::{Level, LockInForce, Others, PolicySet, Resource, ResourceKind, SpecFault, Stated, whole};
 use axum::http::StatusCode;
 use wire::api::{FieldFault, exit};
 
@@ -16,7 +16,7 @@ use crate::live::View;
 
 /// Checks everything.
 pub(super) fn check(
-    after: &BTreeMap<Id, Resource>,
+    after: &BTreeMap<Id, Stated>,
     view: &View,
     person: &Person,
     allow_self_lockout: bool,
@@ -24,7 +24,13 @@ pub(super) fn check(
 ) -> Result<PolicySet, No> {
     let policy = policy(after, view)?;
     let mut faults: Vec<FieldFault> = Vec::new();
-    for fault in whole::faults(after.values()) {
+    for stated in after.values() {
+        let (kind, name) = (stated.resource.kind(), stated.resource.name());
+        faults.extend(
+            stated.faults_beside().iter().map(|fault| FieldFault { pointer: pointer("", &fault.path), ..field(kind, name, fault) }),
+        );
+    }
+    for fault in whole::faults(after.values().map(|stated| &stated.resource)) {
         faults.push(field(fault.kind, &fault.name, &fault.fault));
     }
     if !faults.is_empty() {
@@ -37,20 +43,22 @@ pub(super) fn check(
         Resource::User { name, .. } | Resource::Bot { name, .. } => view.people.contains_key(name).then(|| name.clone()),
         _ => None,
     };
-    if let Some(name) = after.values().find_map(taken) {
+    if let Some(name) = after.values().map(|stated| &stated.resource).find_map(taken) {
         let title = format!("the name {name} is taken by somebody of an identity provider");
         return Err(No::new(StatusCode::CONFLICT, "NARU-C008", exit::CONFLICT, title).hint("Choose another name."));
     }
-    if !allow_self_lockout {
-        keep_a_way_back(after, view, &policy, person, changed)?;
+    if !allow_self_lockout && let Some(title) = locks_out(after, view, &policy, person, changed) {
+        let hint = "Let another administrator make it, keep a role for yourself, or say --allow-self-lockout.";
+        return Err(No::bad("NARU-C005", title).hint(hint));
     }
     Ok(policy)
 }
 
 /// What the resources come to.
-pub(super) fn policy(after: &BTreeMap<Id, Resource>, view: &View) -> Result<PolicySet, No> {
+pub(super) fn policy(after: &BTreeMap<Id, Stated>, view: &View) -> Result<PolicySet, No> {
     let (mut roles, mut others) = (Vec::new(), Others::default());
-    for ((kind, name), resource) in after {
+    for ((kind, name), stated) in after {
+        let resource = &stated.resource;
         match resource.clone() {
             Resource::Role { name, spec } => roles.push((name, spec)),
             Resource::Guardrail { name, spec } => drop(others.guardrails.insert(name, spec)),
@@ -75,16 +83,16 @@ fn field(kind: ResourceKind, name: &str, fault: &SpecFault) -> FieldFault {
     FieldFault {
         kind: Some(kind.as_str().to_owned()),
         name: Some(name.to_owned()),
-        pointer: pointer(&fault.path),
+        pointer: pointer("/spec", &fault.path),
         message: fault.message.clone(),
         remedy: Some(fault.remedy.clone()),
     }
 }
 
 /// `allow.ssh[0].labels.env` as `/spec/allow/ssh/0/labels/env`. A key with dots in it is one step more: the place is for people to find.
-fn pointer(path: &str) -> String {
+fn pointer(under: &str, path: &str) -> String {
     let steps = path.split(['.', '[']).map(|step| step.trim_end_matches(']')).filter(|step| !step.is_empty());
-    steps.fold("/spec".to_owned(), |all, step| all + "/" + &step.replace('~', "~0").replace('/', "~1"))
+    steps.fold(under.to_owned(), |all, step| all + "/" + &step.replace('~', "~0").replace('/', "~1"))
 }
 
 fn unsound(code: &str, title: &str, fields: Vec<FieldFault>) -> No {
@@ -102,7 +110,7 @@ fn unsound(code: &str, title: &str, fields: Vec<FieldFault>) -> No {
 }
 
 /// Whoever may write roles and users keeps that; whoever writes other kinds keeps the right to write these. A lock on oneself is no way back.
-fn keep_a_way_back(after: &BTreeMap<Id, Resource>, view: &View, policy: &PolicySet, person: &Person, changed: &[Id]) -> Result<(), No> {
+pub(super) fn locks_out(after: &BTreeMap<Id, Stated>, view: &View, policy: &PolicySet, person: &Person, changed: &[Id]) -> Option<String> {
     let now = clock::now();
     let then = Identity { roles: roles_after(after, view, person), ..person.identity.clone() };
     let was = |kind| decide(Administer { identity: person.identity.clone(), kind, level: Level::Write }, &view.policy, now).is_ok();
@@ -110,28 +118,23 @@ fn keep_a_way_back(after: &BTreeMap<Id, Resource>, view: &View, policy: &PolicyS
     let mut kinds: Vec<ResourceKind> = changed.iter().map(|(kind, _)| *kind).chain([ResourceKind::Role, ResourceKind::User]).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    match kinds.into_iter().find(|kind| was(*kind) && !is(*kind)) {
-        None => Ok(()),
-        Some(kind) => Err(No::bad(
-            "NARU-C005",
-            format!("this change would take away your own right to undo it: you could not write {}s", kind.as_str()),
-        )
-        .hint("Let another administrator make it, keep a role for yourself, or say --allow-self-lockout.")),
-    }
+    let lost = kinds.into_iter().find(|kind| was(*kind) && !is(*kind))?;
+    Some(format!("this change would take away your own right to undo it: you could not write {}s", lost.as_str()))
 }
 
 /// The roles that the writer would have.
-fn roles_after(after: &BTreeMap<Id, Resource>, view: &View, person: &Person) -> Vec<access::words::RoleName> {
+fn roles_after(after: &BTreeMap<Id, Stated>, view: &View, person: &Person) -> Vec<access::words::RoleName> {
     let name = &person.identity.name;
+    let of = |id: Id| after.get(&id).map(|stated| &stated.resource);
     match view.people.get(name) {
         // Whoever repairs what broke has what the server's own machine gave them, until their login ends.
         _ if person.identity.auth.method == Method::BreakGlass => person.identity.roles.clone(),
         // Somebody of a provider has what the connector will make of what is known of them.
-        Some(known) => match after.get(&(ResourceKind::OidcConnector, known.connector.to_string())) {
+        Some(known) => match of((ResourceKind::OidcConnector, known.connector.to_string())) {
             Some(Resource::OidcConnector { spec, .. }) => spec.roles(&known.kept).into_keys().collect(),
             _ => Vec::new(),
         },
-        None => match (after.get(&(ResourceKind::User, name.to_string())), after.get(&(ResourceKind::Bot, name.to_string()))) {
+        None => match (of((ResourceKind::User, name.to_string())), of((ResourceKind::Bot, name.to_string()))) {
             (Some(Resource::User { spec, .. }), _) => spec.roles.clone(),
             (_, Some(Resource::Bot { spec, .. })) => spec.roles.clone(),
             _ => Vec::new(),

@@ -64,7 +64,12 @@ fn of_session(number: u64, user: &str, node: &str, what: What) -> Event {
 }
 
 pub(crate) fn start_of(number: u64, user: &str, node: &str) -> Event {
-    of_session(number, user, node, What::SessionStart { command: None, terminal: Some((80, 24)), recording: "strict".into(), reason: None, request: None })
+    of_session(
+        number,
+        user,
+        node,
+        What::SessionStart { command: None, terminal: Some((80, 24)), recording: "strict".into(), reason: None, request: None },
+    )
 }
 
 pub(crate) fn end_of(number: u64, user: &str, node: &str, manifest: Option<String>) -> Event {
