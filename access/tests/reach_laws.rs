@@ -317,3 +317,13 @@ fn changed(before: &worlds::World, other: &worlds::World, part: u8) -> worlds::W
     }
     after
 }
+
+#[test]
+fn a_guardrail_is_not_kept_by_a_deny_that_passes() {
+    let role = r#"{"dba":{"allow":{"ssh":[{"labels":{"tier":["db"]},"logins":["postgres"],"where":"time.hour > 12"}]},
+        "deny":{"ssh":[{"labels":{"*":["*"]},"logins":["*"],"where":"time.hour < 12"}]}}}"#;
+    let rail = r#"{"none":{"never":{"reach":{"labels":{"tier":["db"]}}}}}"#;
+    let (nodes, people, railed) = ([node("db-1", &[("tier", "db")])], [person("kim", &["dba"])], policy(role, rail));
+    let (empty, world) = (policy("{}", rail), |policy| World { policy, people: &people, nodes: &nodes, clusters: &[] });
+    assert_eq!(broken(&world(&empty), &world(&railed), 10).new.len(), 1);
+}
