@@ -99,10 +99,10 @@ fn each_denial_has_its_code_and_says_what_would_help() {
 #[test]
 fn a_node_out_of_reach_and_no_node_look_alike() {
     let question = ask(&["engineer", "no-root", "unknown"], "dev", "root", SessionKind::Shell);
-    let absent = unknown_node(&question.identity, &question.login, &question.node.name, NOW);
+    let absent = unknown_node(&question.identity, &question.login, &question.node.name, &policy(), NOW);
     assert_eq!(decide(question.clone(), &policy(), NOW).expect_err("a denial"), absent);
     let late = Timestamp::from_secs(2_000);
-    let absent = unknown_node(&question.identity, &question.login, &question.node.name, late);
+    let absent = unknown_node(&question.identity, &question.login, &question.node.name, &policy(), late);
     assert_eq!(decide(question, &policy(), late).expect_err("a denial"), absent);
     assert_eq!(absent.code, Denial::ENDED);
 }

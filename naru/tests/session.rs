@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use access::decide::Offer;
 use access::time::Timestamp;
 use bytes::{Bytes, BytesMut};
 use client::profile::{Facts, Home, file};
@@ -50,9 +51,10 @@ fn serve() -> Server {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let signed_out = Arc::new(AtomicU32::new(0));
     let counted = signed_out.clone();
+    let approved = Arc::new(AtomicBool::new(false));
     runtime.spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let (acceptor, counted) = (acceptor.clone(), counted.clone());
+            let (acceptor, counted, approved) = (acceptor.clone(), counted.clone(), approved.clone());
             tokio::spawn(async move {
                 if let Ok(mut tls) = acceptor.accept(tcp).await {
                     let mut first = [0; 12];
@@ -60,7 +62,14 @@ fn serve() -> Server {
                         return;
                     }
                     if &first == b"GET /v1/ssh " {
-                        session(Again { first: Bytes::copy_from_slice(&first), rest: tls }).await;
+                        session(Again { first: Bytes::copy_from_slice(&first), rest: tls }, &approved).await;
+                    } else if &first == b"POST /v1/req" {
+                        let _ = tls.write_all(request("pending").as_bytes()).await;
+                        let _ = tls.shutdown().await;
+                    } else if &first == b"GET /v1/requ" {
+                        approved.store(true, Ordering::SeqCst);
+                        let _ = tls.write_all(request("approved").as_bytes()).await;
+                        let _ = tls.shutdown().await;
                     } else if &first == b"POST /v1/sig" {
                         counted.fetch_add(1, Ordering::SeqCst);
                         let _ = tls.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{\"ended\":1}").await;
@@ -95,15 +104,32 @@ fn sign_in(home: &Path, addr: SocketAddr, ca: &str, tls: &str) {
     profile.write(file::FACTS, &serde_json::to_vec(&facts).expect("json")).expect("facts");
 }
 
+/// What a session is answered that is not allowed, and not allowed yet.
+fn denial(offer: Option<Offer>) -> Problem {
+    let (code, title) = ("NARU-P201".into(), "root@demo is not allowed".into());
+    Problem { code, title, detail: None, hint: None, offer: offer.map(Box::new), fields: Vec::new(), exit: 4 }
+}
+
+/// The access request that the session `offered` needs, in this state.
+fn request(state: &str) -> String {
+    let row = serde_json::json!({
+        "id": "abcd2345", "user": "a", "role": "production", "state": state, "created": "2026-11-21T09:00:00Z", "for": "1h",
+        "until": "2026-11-21T10:00:00Z", "rule": "prod", "required": 1, "from": ["lead"],
+        "decisions": if state == "approved" { serde_json::json!([{"by": "olga", "approve": true, "time": "2026-11-21T09:00:00Z"}]) } else { serde_json::json!([]) },
+    });
+    let body = row.to_string();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
 async fn refuse(tls: &mut (impl tokio::io::AsyncWrite + Unpin)) {
     let problem = Problem {
         code: "NARU-P205".into(),
         title: "No.".into(),
         detail: None,
         hint: Some("ask".into()),
-        exit: 4,
         offer: None,
         fields: Vec::new(),
+        exit: 4,
     };
     let body = serde_json::to_string(&problem).expect("json");
     let head = format!("HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -148,8 +174,9 @@ impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for Again<S> {
     }
 }
 
-/// Echoes input on stdout and its length on stderr, then ends as the command says: `exit N`, `fail`, or `denied`.
-async fn session<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S) {
+/// Echoes input on stdout and its length on stderr, then ends as the command says: `exit N`, `fail`, `denied`, or
+/// `offered`: denied until an access request is approved.
+async fn session<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S, approved: &AtomicBool) {
     #[allow(clippy::result_large_err, reason = "the library's signature")]
     let subprotocol = |request: &Request, mut answer: Response| {
         assert_eq!(request.headers().get("Sec-WebSocket-Protocol").map(|v| v.as_bytes()), Some(FRAMES.as_bytes()));
@@ -160,16 +187,14 @@ async fn session<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream
     let Some(Ok(Message::Text(first))) = ws.next().await else { panic!("no first message") };
     let open: OpenSession = serde_json::from_str(first.as_str()).expect("an OpenSession");
     let command = open.command.unwrap_or_default();
+    if command == "offered" && !approved.load(Ordering::SeqCst) {
+        let offer = serde_json::json!({"role": "production", "only": {"kind": "node", "name": "demo", "login": "root"}, "rule": "prod", "reason": true, "approvals": 1});
+        let problem = denial(serde_json::from_value(offer).expect("an offer"));
+        let _ = ws.send(Message::text(serde_json::to_string(&problem).expect("json"))).await;
+        return;
+    }
     if command == "denied" {
-        let problem = Problem {
-            code: "NARU-P201".into(),
-            title: "root@demo is not allowed".into(),
-            detail: None,
-            hint: None,
-            exit: 4,
-            offer: None,
-            fields: Vec::new(),
-        };
+        let problem = denial(None);
         let _ = ws.send(Message::text(serde_json::to_string(&problem).expect("json"))).await;
         return;
     }
@@ -203,6 +228,7 @@ async fn session<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream
     Frame::Output { offset, stream: Stream::Stderr, data: Bytes::from(offset.to_string()) }.encode(&mut out);
     let exit = match command.strip_prefix("exit ") {
         Some(code) => Exit::Code(code.parse().expect("a code")),
+        None if command == "offered" => Exit::Code(0),
         None => Exit::Failed { code: "NARU-N321".into(), message: "demo was lost".into() },
     };
     Frame::Exit { offset, exit }.encode(&mut out);
@@ -254,6 +280,21 @@ fn what_fails_before_the_command_is_255_with_the_code() {
     let lost = naru(&server, &["ssh", "demo", "fail"], b"");
     assert_eq!(lost.status.code(), Some(255));
     assert!(stderr(&lost).contains("error[NARU-N321]: demo was lost"), "{}", stderr(&lost));
+}
+
+#[test]
+fn a_session_that_a_request_would_open_says_so_and_with_wait_goes_on_by_itself() {
+    let server = serve();
+    let denied = naru(&server, &["ssh", "--request-for", "1h", "root@demo", "offered"], b"");
+    assert_eq!((denied.status.code(), denied.stdout.len()), (Some(255), 0));
+    let said = stderr(&denied);
+    assert!(said.starts_with("error[NARU-P201]: root@demo is not allowed"), "{said}");
+    assert!(said.contains("hint:  naru request create production --on root@demo --for 1h --reason 'WHY'\n"), "{said}");
+    let waited = naru(&server, &["ssh", "--wait", "--reason", "INC-1", "root@demo", "offered"], b"hello");
+    let said = stderr(&waited);
+    assert_eq!((waited.status.code(), waited.stdout.as_slice()), (Some(0), &b"hello"[..]), "{said}");
+    assert!(said.contains("request abcd2345 waits for somebody with role lead: naru request approve abcd2345\n"), "{said}");
+    assert!(said.contains("request abcd2345 is approved by olga\n"), "{said}");
 }
 
 #[test]

@@ -26,9 +26,11 @@ fn permit() -> Permit<OpenSession> {
         traits: Default::default(),
         expires: Timestamp::from_secs(1_900_000_000),
         auth: Default::default(),
+        context: Default::default(),
+        granted: Vec::new(),
     };
-    let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default() };
-    let question = OpenSession { identity, node, login: "root".parse().unwrap(), kind: SessionKind::Exec, begun: None };
+    let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default(), agent: None };
+    let question = OpenSession { identity, node, login: "root".parse().unwrap(), kind: SessionKind::Exec, begun: None, command: None };
     decide(question, &policy, Timestamp::from_secs(1_800_000_000)).unwrap()
 }
 

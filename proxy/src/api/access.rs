@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use access::decide::{Denial, KubeRequest, Note, OpenForward, OpenSession, Permit, Question, decide, unknown_node};
+use access::decide::{Administer, Denial, KubeRequest, Note, OpenForward, OpenSession, Permit, Question, decide, unknown_node};
 use access::event::SessionKind;
 use access::identity::{ClusterFacts, Context, Identity, Reach};
 use access::policy::{Level, ResourceKind};
@@ -64,7 +64,7 @@ pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person
                 Some((node, _)) => {
                     answer(&app, OpenSession { identity, node, login: ssh.login, kind, begun: None, command: ssh.command }, now, words)
                 }
-                None => no(unknown_node(&identity, &ssh.login, &ssh.node, now)),
+                None => no(unknown_node(&identity, &ssh.login, &ssh.node, &app.sessions.live.now().policy, now)),
             }
         }
         (None, Some(forward), None) => {
@@ -74,7 +74,7 @@ pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person
                 Some((node, _)) => {
                     answer(&app, OpenForward { identity, node, login: forward.login, host: forward.host, port: forward.port }, now, words)
                 }
-                None => no(unknown_node(&identity, &forward.login, &forward.node, now)),
+                None => no(unknown_node(&identity, &forward.login, &forward.node, &app.sessions.live.now().policy, now)),
             }
         }
         (None, None, Some(kube)) => {
@@ -102,7 +102,10 @@ pub(crate) async fn can(State(app): State<App>, Told(person, asked): Told<Person
         }
         _ => return Err(No::bad("NARU-W422", "exactly one of ssh, forward and kubernetes can be asked about")),
     };
-    Ok(Json(answer))
+    // What is tried out, and what conditions look at, is for who may read roles.
+    let reads = Administer { identity: person.identity, kind: ResourceKind::Role, level: Level::Read };
+    let told = decide(reads, &app.sessions.live.now().policy, clock::now()).is_ok();
+    Ok(Json(if told { answer } else { CanAnswer { notes: Vec::new(), ..answer } }))
 }
 
 fn answer<Q: Question>(app: &App, question: Q, now: Timestamp, words: String) -> CanAnswer {

@@ -236,7 +236,7 @@ impl Sessions {
             tracing::error!(%error, "the store could not be read");
             None
         });
-        let Some((node, agent)) = facts else { return Err(unknown_node(who, &wanted.login, &wanted.node, now)) };
+        let Some((node, agent)) = facts else { return Err(unknown_node(who, &wanted.login, &wanted.node, &self.live.now().policy, now)) };
         let question = OpenSession {
             identity: who.clone(),
             node,

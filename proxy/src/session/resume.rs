@@ -48,7 +48,7 @@ fn decide_now(host: &Sessions, question: &OpenSession, sign_in: u64) -> Result<(
     let now = clock::now();
     let view = host.live.now();
     let OpenSession { identity, node, login, kind, begun, command } = question;
-    let unknown = || unknown_node(identity, login, &node.name, now);
+    let unknown = || unknown_node(identity, login, &node.name, &view.policy, now);
     let current = host.people.identity(&identity.name, sign_in, now).ok().filter(|current| current.user == identity.user);
     let identity = Identity { context: identity.context.clone(), ..current.ok_or_else(unknown)? };
     let (node, agent) = host.nodes.facts(&node.name).ok().flatten().ok_or_else(unknown)?;

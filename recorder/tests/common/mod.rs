@@ -52,10 +52,16 @@ pub(crate) fn permit(kind: SessionKind, options: &serde_json::Value) -> Permit<O
         traits: Default::default(),
         expires: Timestamp::from_secs(1_900_000_000),
         auth: Default::default(),
+        context: Default::default(),
+        granted: Vec::new(),
     };
-    let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default() };
-    decide(OpenSession { identity, node, login: "root".parse().unwrap(), kind, begun: None }, &policy, Timestamp::from_secs(1_800_000_000))
-        .unwrap()
+    let node = NodeFacts { name: "demo".parse().unwrap(), labels: Default::default(), agent: None };
+    decide(
+        OpenSession { identity, node, login: "root".parse().unwrap(), kind, begun: None, command: None },
+        &policy,
+        Timestamp::from_secs(1_800_000_000),
+    )
+    .unwrap()
 }
 
 /// Opens the recording of the session of that number as a role with these options demands it.

@@ -1,16 +1,17 @@
 //! What a no on a node says: what is denied, why, and what would help. Decided elsewhere.
 
 use super::super::denial::{Denial, any_of, listed};
-use super::super::{signed_in, who::Closed};
+use super::super::{locks, signed_in, who::Closed};
 use super::{Act, Held, Here, logs_in};
 use crate::identity::Identity;
-use crate::policy::ChannelKind;
+use crate::policy::{ChannelKind, PolicySet};
 use crate::time::Timestamp;
 use crate::words::{Login, NodeName};
 
 /// The no for a name that is no node: in every part the same as for a node that no role reaches.
-pub fn unknown_node(identity: &Identity, login: &Login, name: &NodeName, now: Timestamp) -> Denial {
-    signed_in(identity, now).err().unwrap_or_else(|| unreachable(identity, login, name))
+pub fn unknown_node(identity: &Identity, login: &Login, name: &NodeName, policy: &PolicySet, now: Timestamp) -> Denial {
+    let before = signed_in(identity, now).and_then(|()| locks::person(identity, policy, now)).and_then(|()| locks::install(policy, now));
+    before.err().unwrap_or_else(|| unreachable(identity, login, name))
 }
 
 pub(super) fn unreachable(identity: &Identity, login: &Login, name: &NodeName) -> Denial {
