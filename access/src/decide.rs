@@ -25,7 +25,7 @@ mod who;
 pub use denial::{Denial, Offer};
 pub use guard::{Reached, hits as guardrail_hits, is_one_of};
 pub use kube::KubeDuties;
-pub use locks::locked_agent;
+pub use locks::{locked_agent, person as locked};
 pub use login::{Admit, LogIn, log_in};
 pub use offer::helping;
 pub use session::{Obligations, Reacher, Reaching, allowed_logins, unknown_node};

@@ -152,13 +152,22 @@ impl Proxy {
         // Before anything is made: who mends a file starts with nothing half done.
         let source = Source::read(&settings.certificate, &settings.public, clock::now())?;
         let early = early(&settings).await?;
-        let state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
+        let mut state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
         let install: InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
         let key_folder = state.folder("keys")?;
         let keys = Keys::new(Keyring::open(&key_folder, &install)?);
+        if state.format() < store::state::FORMAT {
+            state.keep_aside("store")?;
+        }
         let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
         let Kept { log, recordings, table, sinks, commits, began } = kept(&state, &install, &keys, &store, &settings)?;
         settled(store.as_ref(), &log, began).await?;
+        // A backup of an older version may hold such entries under any format.
+        let moved = crate::migrate::to_second(store.as_ref(), clock::now())?;
+        if state.format() < store::state::FORMAT {
+            tracing::info!(moved, "the store was moved to the second format; what it was lies beside it");
+            state.migrated()?;
+        }
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
@@ -273,6 +282,7 @@ impl Proxy {
             never = crate::heap::keep_small() => match never {},
             never = app.oidc.clone().keep_asking() => match never {},
             never = app.sessions.requests.clone().sweep() => match never {},
+            never = cut_locked(&app.sessions) => match never {},
             never = keeper.run() => match never {},
             () = stop => {}
         }
@@ -376,6 +386,24 @@ fn set_back(store: &dyn Kv, expected: Option<u64>, accepted: bool) -> Result<Opt
     }
     let (sign_ins, secrets) = (old::end_all_sign_ins(store)?, old::use_up_all_secrets(store)?);
     Ok(Some(What::StoreRestored { found, expected, sign_ins, secrets, backup: None, by_log: false, nodes: 0, changes: 0 }))
+}
+
+/// Cuts the tunnels of agents that are locked, as soon as they are. Their sessions see it by themselves.
+async fn cut_locked(sessions: &Sessions) -> Infallible {
+    let mut changes = sessions.live.watch();
+    loop {
+        let view = changes.borrow_and_update().clone();
+        let now = clock::now();
+        for lock in view.policy.others().locks.iter().filter(|lock| lock.holds(now)) {
+            if let Some(agent) = &lock.spec.target.agent {
+                sessions.nodes.agents.cut(agent);
+            }
+        }
+        drop(view);
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Removes the keys of leases that ran out.
@@ -511,7 +539,10 @@ impl Fronts for AllFronts {
         let _fresh = sessions.freshness.proof().ok()?;
         let known = match subject {
             Subject::User { name, sign_in, .. } => sessions.people.identity(name, *sign_in, clock::now()).is_ok(),
-            Subject::Agent { id } => self.tunnels.node_of(id).is_ok_and(|node| node.is_some()),
+            Subject::Agent { id } => {
+                let locked = access::decide::locked_agent(&sessions.live.now().policy, id, clock::now()).is_some();
+                !locked && self.tunnels.node_of(id).is_ok_and(|node| node.is_some())
+            }
         };
         known.then(|| sessions.seats.take(subject)).flatten()
     }

@@ -17,6 +17,7 @@ mod freshness;
 mod heap;
 mod listen;
 mod live;
+mod migrate;
 mod notify;
 mod oidc;
 mod ops;

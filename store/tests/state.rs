@@ -17,7 +17,7 @@ fn a_state_directory_is_made_held_and_found_again() {
     let path = temp.path().join("state");
     let state = StateDir::open(&path, "one", None).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-    assert_eq!(fs::read_to_string(path.join("VERSION")).unwrap(), "{\"format\":1,\"install\":\"one\"}\n");
+    assert_eq!(fs::read_to_string(path.join("VERSION")).unwrap(), "{\"format\":2,\"install\":\"one\"}\n");
     assert!(matches!(StateDir::open(&path, "two", None), Err(StateError::InUse(_))));
     drop(state);
     let state = StateDir::open(&path, "two", None).unwrap();
@@ -43,7 +43,7 @@ fn a_wrong_state_directory_is_refused_and_left_alone() {
         assert_eq!(fs::read_to_string(&version).unwrap(), text);
         error
     };
-    assert!(matches!(refused("{\"format\":2,\"install\":\"one\"}"), StateError::Newer { found: 2, .. }));
+    assert!(matches!(refused("{\"format\":3,\"install\":\"one\"}"), StateError::Newer { found: 3, .. }));
     for bad in ["", "{\"format\":1", "{\"format\":1}", "{\"format\":1,\"install\":\"\"}", "{\"format\":0,\"install\":\"one\"}"] {
         assert!(matches!(refused(bad), StateError::Damaged(_)), "{bad}");
     }
@@ -85,4 +85,25 @@ fn a_secret_is_read_only_when_nobody_else_could_have() {
     fs::write(&path, vec![1; 65537]).unwrap();
     assert!(read_secret(&path).unwrap_err().to_string().contains("64 KiB"));
     assert!(read_secret(&temp.path().join("none")).is_err());
+}
+
+#[test]
+fn an_older_format_is_opened_kept_aside_once_and_raised() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    drop(StateDir::open(&path, "one", None).unwrap());
+    fs::write(path.join("VERSION"), "{\"format\":1,\"install\":\"one\"}\n").unwrap();
+    let mut state = StateDir::open(&path, "two", None).unwrap();
+    assert_eq!((state.format(), state.install()), (1, "one"));
+    let store = state.folder("store").unwrap();
+    fs::create_dir(store.join("db")).unwrap();
+    fs::write(store.join("db/a"), "before").unwrap();
+    state.keep_aside("store").unwrap();
+    fs::write(store.join("db/a"), "after").unwrap();
+    // A start that is cut off and goes on later does not take what it half did for what was there.
+    state.keep_aside("store").unwrap();
+    assert_eq!(fs::read_to_string(path.join("store.format-1/db/a")).unwrap(), "before");
+    state.migrated().unwrap();
+    drop(state);
+    assert_eq!(StateDir::open(&path, "two", None).unwrap().format(), 2);
 }

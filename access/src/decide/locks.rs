@@ -10,7 +10,7 @@ use crate::words::{AgentId, Login};
 ///
 /// # Errors
 /// The denial of the first such lock.
-pub(crate) fn person(identity: &Identity, policy: &PolicySet, now: Timestamp) -> Result<(), Denial> {
+pub fn person(identity: &Identity, policy: &PolicySet, now: Timestamp) -> Result<(), Denial> {
     let roles = || identity.roles.iter().chain(identity.granted.iter().filter(|grant| grant.until > now).map(|grant| &grant.role));
     let is_bot = identity.auth.method == Method::Bot;
     let hits = |target: &LockTarget| {

@@ -102,6 +102,13 @@ impl Agents {
         }
     }
 
+    /// Cuts every tunnel of an agent.
+    pub(crate) fn cut(&self, agent: &AgentId) {
+        for tunnel in locked(&self.nodes).values().flatten().filter(|tunnel| tunnel.agent == *agent) {
+            tunnel.cut.cancel();
+        }
+    }
+
     /// Cuts all that is on this node: it was removed.
     pub(crate) fn cut_all(&self, node: &NodeName) {
         for tunnel in locked(&self.nodes).get(node).into_iter().flatten() {

@@ -48,6 +48,12 @@ impl Tunnels {
             }
             Err(error) => return tracing::error!(%error, "the store could not be read"),
         };
+        if let Some(lock) = access::decide::locked_agent(&self.nodes.live.now().policy, &agent, crate::clock::now()) {
+            if self.agents.tells_refusal(&agent, Instant::now()) {
+                self.say(&agent, What::AgentRefused { cause: format!("it is locked: {}", lock.spec.reason) });
+            }
+            return;
+        }
         let arrival = self.agents.arrive(&agent);
         let (mux, drive) = mux::start(stream);
         let ended = tokio::select! {
@@ -89,10 +95,11 @@ impl Tunnels {
     }
 
     fn say(&self, agent: &AgentId, what: What) {
-        let refused = matches!(what, What::AgentRefused { .. });
+        let refused = if let What::AgentRefused { cause } = &what { Some(cause.clone()) } else { None };
         let mut event = Event::new(crate::clock::now(), Actor::agent(agent), what);
-        if refused {
-            event.outcome = Outcome::denied("NARU-J109", NOT_ITS);
+        if let Some(cause) = refused {
+            let code = if cause == NOT_ITS { "NARU-J109" } else { access::decide::Denial::LOCKED };
+            event.outcome = Outcome::denied(code, cause);
         }
         if let Err(error) = self.log.append(&event) {
             tracing::error!(%error, "an event of an agent could not be logged");

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use access::decide::{Audit, Doing, decide};
+use access::event::ActorKind;
+use access::identity::Identity;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
@@ -14,6 +17,7 @@ use super::App;
 use super::lasting::{is_yes, while_allowed};
 use super::person::{May, ReadEvents, Right as _};
 use super::problem::{Asked, No};
+use crate::clock;
 
 type Line = std::io::Result<Bytes>;
 
@@ -40,9 +44,13 @@ pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(que
     };
     let reader = app.sessions.log.reader(query.after.map_or(1, |after| after.saturating_add(1))).map_err(No::ours)?;
     let (send, lines) = mpsc::channel(LINES);
+    // Whoever may read of all is not asked about each.
+    let all = Audit { of: Some(Doing::default()), ..ReadEvents::question(may.person.identity.clone()) };
+    let all = decide(all, &app.sessions.live.now().policy, clock::now()).is_ok();
+    let scope = (!all).then(|| (app.clone(), may.person.identity.clone()));
     let (limit, follow) = (query.limit.map(|limit| limit as usize), query.follow);
     tokio::spawn(async move {
-        let mut search = Search { reader, filter, limit, last: VecDeque::new() };
+        let mut search = Search { reader, filter, scope, limit, last: VecDeque::new() };
         while let Some(rest) = search.go_on(&send).await {
             search = rest;
             if !follow || !search.more(&send).await {
@@ -59,6 +67,8 @@ pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(que
 struct Search {
     reader: LogReader,
     filter: Filter,
+    /// Who reads, where not everything is theirs to read.
+    scope: Option<(App, Identity)>,
     /// Only the last so many of what is there.
     limit: Option<usize>,
     last: VecDeque<Bytes>,
@@ -100,6 +110,18 @@ impl Search {
         }
     }
 
+    /// Whether this event is of somebody and on a target that the reader may read of.
+    fn is_theirs(&self, entry: &Entry) -> Result<bool, ReadError> {
+        let Some((app, identity)) = &self.scope else { return Ok(true) };
+        let event = entry.event()?.event;
+        let view = app.sessions.live.now();
+        let user = event.actor.name.parse().ok().filter(|_| !matches!(event.actor.kind, ActorKind::System | ActorKind::Agent));
+        let known = user.as_ref().and_then(|user| view.identity(user, clock::now()));
+        let roles = known.map_or(event.actor.roles, |identity| identity.roles);
+        let of = Doing { user, roles, labels: event.target.map(|target| target.labels) };
+        Ok(is_yes(Audit { of: Some(of), ..ReadEvents::question(identity.clone()) }, &view))
+    }
+
     fn stretch(&mut self) -> Result<Stretch, ReadError> {
         let mut lines = VecDeque::new();
         for _ in 0..STRETCH {
@@ -109,7 +131,7 @@ impl Search {
                 self.limit = None;
                 return Ok(Stretch { lines, ended: true });
             };
-            if !self.filter.fits(&entry)? {
+            if !self.filter.fits(&entry)? || !self.is_theirs(&entry)? {
                 continue;
             }
             match self.limit {

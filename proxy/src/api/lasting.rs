@@ -74,7 +74,8 @@ impl<F: Fn(&View, Identity) -> bool> Lasting<F> {
     fn is_allowed(&self) -> bool {
         let sessions = &self.app.sessions;
         let identity = sessions.people.identity(&self.person.identity.name, self.person.sign_in, clock::now());
-        identity.is_ok_and(|identity| (self.allowed)(&sessions.live.now(), identity))
+        let context = self.person.identity.context.clone();
+        identity.is_ok_and(|identity| (self.allowed)(&sessions.live.now(), Identity { context, ..identity }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use access::decide::{Administer, Audit, AuditAsk, Denial, Permit, Question, decide};
+use access::decide::{Administer, Audit, AuditAsk, Denial, Permit, Question, decide, locked};
 use access::event::{Actor, Client, Event, Outcome, What};
 use access::identity::{Context, Identity};
 use access::policy::{AuditAction, Level, ResourceKind};
@@ -40,6 +40,15 @@ impl Person {
         let mut identity = app.sessions.people.identity(&self.identity.name, self.sign_in, clock::now()).map_err(No::not_signed_in)?;
         identity.context = self.identity.context.clone();
         Ok(Self { identity, ..self.clone() })
+    }
+
+    /// Whoever is locked may see that they are, and leave.
+    fn unlocked(&self, app: &App, path: &str) -> Result<(), No> {
+        if matches!(path, "/v1/status" | "/v1/sign-out") {
+            return Ok(());
+        }
+        let locked = locked(&self.identity, &app.sessions.live.now().policy, clock::now());
+        locked.map_err(|denial| self.denied(app, denial, &format!("to use {path}")))
     }
 
     /// An event of this person's doing.
@@ -87,7 +96,9 @@ impl FromRequestParts<App> for Person {
             Some(Subject::User { name, sign_in, serial }) => {
                 let mut identity = app.sessions.people.identity(&name, sign_in, clock::now()).map_err(No::not_signed_in)?;
                 identity.context = Context { from: Some(client.ip), reason: None, certificate: Some(serial) };
-                Ok(Self { identity, sign_in, client })
+                let person = Self { identity, sign_in, client };
+                person.unlocked(app, parts.uri.path())?;
+                Ok(person)
             }
             Some(Subject::Agent { .. }) => {
                 Err(No::new(StatusCode::FORBIDDEN, "NARU-A106", exit::DENIED, "an agent's certificate opens nothing here"))

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use access::decide::{Audit, AuditAsk};
+use access::decide::{Audit, AuditAsk, Doing, Permit};
 use access::event::{SessionRef, Target, TargetKind, What};
 use access::identity::Identity;
 use access::policy::AuditAction;
@@ -32,26 +32,42 @@ fn id_of(text: &str) -> Result<SessionId, No> {
     text.parse().map_err(|_| No::bad("NARU-W422", format!("{text:?} is not a session id")))
 }
 
-fn own_only(app: &App, person: &Person) -> Result<bool, No> {
-    let question = |own| Audit { identity: person.identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own, of: None };
-    let view = app.sessions.live.now();
-    if access::decide::decide(question(false), &view.policy, crate::clock::now()).is_ok() {
-        return Ok(false);
-    }
-    person.may(app, question(true), "to list the own sessions").map(|_| true)
+/// Whose session it is and where, as far as rules speak of that.
+fn doing(app: &App, view: &View, row: &SessionRow) -> Doing {
+    let roles = view.identity(&row.user, crate::clock::now()).map(|identity| identity.roles).unwrap_or_default();
+    let labels = app.sessions.nodes.facts(&row.node).ok().flatten().map(|(facts, _)| facts.labels);
+    Doing { user: Some(row.user.clone()), roles, labels: Some(labels.unwrap_or_default()) }
 }
 
-/// `GET /v1/sessions`: one's own for whoever is signed in, all for who may list them.
+/// Whether this person may do that with a session: their own may be listed by everybody.
+fn may_see(app: &App, view: &View, identity: &Identity, action: AuditAction, row: &SessionRow) -> bool {
+    let own = row.user == identity.name;
+    is_yes(Audit { identity: identity.clone(), action: AuditAsk::Sessions(action), own, of: Some(doing(app, view, row)) }, view)
+}
+
+/// Decides about one session, and logs a no.
+fn may_do(app: &App, person: &Person, action: AuditAction, row: &SessionRow, asked: &str) -> Result<Permit<Audit>, No> {
+    let of = Some(doing(app, &app.sessions.live.now(), row));
+    person.may(
+        app,
+        Audit { identity: person.identity.clone(), action: AuditAsk::Sessions(action), own: row.user == person.identity.name, of },
+        asked,
+    )
+}
+
+/// `GET /v1/sessions`: one's own for whoever is signed in, others' for who may list them.
 pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<SessionQuery>) -> Result<Json<Items<SessionRow>>, No> {
-    let own = own_only(&app, &person)?;
+    let question = Audit { identity: person.identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own: true, of: None };
+    let _permit = person.may(&app, question, "to list the own sessions")?;
     let limit = query.limit.unwrap_or(100).min(MAX_ROWS) as usize;
-    let (me, user, node) = (person.identity.name, query.user, query.node);
+    let (identity, user, node) = (person.identity, query.user, query.node);
+    let (view, host) = (app.sessions.live.now(), app.clone());
     let wanted = move |row: &SessionRow| {
-        (!own || row.user == me)
-            && user.as_ref().is_none_or(|user| row.user == *user)
+        user.as_ref().is_none_or(|user| row.user == *user)
             && node.as_ref().is_none_or(|node| row.node == *node)
             && query.since.is_none_or(|since| row.started >= since)
             && query.live.is_none_or(|live| row.live == live)
+            && may_see(&host, &view, &identity, AuditAction::List, row)
     };
     let table = app.sessions.table.clone();
     let listing = tokio::task::spawn_blocking(move || table.list(query.live == Some(true), query.after, limit, wanted));
@@ -61,8 +77,8 @@ pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): A
 
 async fn row(app: &App, person: &Person, id: &str) -> Result<SessionRow, No> {
     let id = id_of(id)?;
-    let own = own_only(app, person)?;
-    let row = app.sessions.table.get(&id)?.filter(|row| !own || row.user == person.identity.name);
+    let view = app.sessions.live.now();
+    let row = app.sessions.table.get(&id)?.filter(|row| may_see(app, &view, &person.identity, AuditAction::List, row));
     row.ok_or_else(|| No::not_found(format!("there is no session {id}")))
 }
 
@@ -79,8 +95,9 @@ pub(crate) async fn kill(
 ) -> Result<Json<Done>, No> {
     let row = row(&app, &may.person, &id).await?;
     let reason: String = asked.reason.chars().filter(|c| !c.is_control()).take(500).collect();
+    let permit = may_do(&app, &may.person, AuditAction::Kill, &row, KillSessions::ASKED)?;
     let mut event = may.person.event(What::SessionTerminated { reason: reason.clone() });
-    event.access = Some(may.permit.access());
+    event.access = Some(permit.access());
     about(&mut event, &row);
     let sentence = format!("the session was ended by {}: {reason}", may.person.identity.name);
     let (table, log) = (&app.sessions.table, &app.sessions.log);
@@ -138,18 +155,18 @@ pub(crate) async fn cast(
 ) -> Result<Response, No> {
     let exports = matches!(query.purpose, Purpose::ExportCast | Purpose::ExportTxt);
     let watches = !exports && (query.follow || query.purpose == Purpose::Watch);
-    let (mut question, asked): (fn(Identity) -> Audit, _) = match (exports, watches) {
-        (true, _) => (ExportSessions::question, ExportSessions::ASKED),
-        (_, true) => (WatchSessions::question, WatchSessions::ASKED),
-        _ => (PlaySessions::question, PlaySessions::ASKED),
+    let (action, asked) = match (exports, watches) {
+        (true, _) => (AuditAction::Export, ExportSessions::ASKED),
+        (_, true) => (AuditAction::Watch, WatchSessions::ASKED),
+        _ => (AuditAction::Play, PlaySessions::ASKED),
     };
-    let mut permit = person.may(&app, question(person.identity.clone()), asked)?;
+    // Whoever may do it with nobody's sessions is told so before any is looked for.
+    let anybodys = Audit { identity: person.identity.clone(), action: AuditAsk::Sessions(action), own: false, of: None };
+    let _permit = person.may(&app, anybodys, asked)?;
     let row = row(&app, &person, &id).await?;
     // What has ended is played, whatever the caller calls it.
-    if watches && !row.live {
-        question = PlaySessions::question;
-        permit = person.may(&app, question(person.identity.clone()), PlaySessions::ASKED)?;
-    }
+    let (action, asked) = if watches && !row.live { (AuditAction::Play, PlaySessions::ASKED) } else { (action, asked) };
+    let permit = may_do(&app, &person, action, &row, asked)?;
     let what = match query.purpose {
         Purpose::ExportCast => What::RecordingExported { format: "cast".into() },
         Purpose::ExportTxt => What::RecordingExported { format: "txt".into() },
@@ -170,11 +187,9 @@ pub(crate) async fn cast(
     } else {
         reading(app.sessions.recordings.read(&row.id).map_err(gone)?)
     };
-    let (whose, me) = (row.user, person.identity.name.clone());
+    let host = app.clone();
     let allowed = move |view: &View, identity: Identity| {
-        let listed = whose == me
-            || is_yes(Audit { identity: identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own: false, of: None }, view);
-        listed && is_yes(question(identity), view)
+        may_see(&host, view, &identity, AuditAction::List, &row) && may_see(&host, view, &identity, action, &row)
     };
     let body = while_allowed(&app, person, allowed, pieces);
     Ok(([(header::CONTENT_TYPE, "application/x-asciicast"), (header::CACHE_CONTROL, "no-store")], body).into_response())
@@ -231,6 +246,7 @@ fn following(mut follow: recorder::Follow) -> Pieces {
 /// `GET /v1/sessions/{id}/verify`, for who may play.
 pub(crate) async fn verify(State(app): State<App>, may: May<PlaySessions>, Path(id): Path<String>) -> Result<Json<Verified>, No> {
     let row = row(&app, &may.person, &id).await?;
+    let _permit = may_do(&app, &may.person, AuditAction::Play, &row, PlaySessions::ASKED)?;
     let recordings = app.sessions.recordings.clone();
     let key = app.keys.checkpoint().public();
     let verifying = tokio::task::spawn_blocking(move || recordings.verify_recording(&row.id, Some(&key)));

@@ -14,7 +14,7 @@ pub use secret::{MAX_SECRET, SecretError, read_secret, write_secret};
 pub use swap::Swap;
 
 /// The layout that this version writes.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
 /// Why a state directory is not used. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,8 @@ pub enum StateError {
 pub struct StateDir {
     path: PathBuf,
     install: String,
+    /// As it was found.
+    format: u64,
     _lock: File,
 }
 
@@ -79,27 +81,54 @@ impl StateDir {
     /// [`Self::install`]; `expected`, where it is given, must be that id. A swap that was cut off is finished first.
     pub fn open(path: &Path, new_install: &str, expected: Option<&str>) -> Result<Self, StateError> {
         let (lock, found) = hold(path)?;
-        let install = match found {
-            Some(install) => install,
+        let (install, format) = match found {
+            Some(found) => found,
             None => {
                 let install = expected.unwrap_or(new_install);
                 let marker = json!({ "format": FORMAT, "install": install }).to_string();
                 let written = replace(&path.join("VERSION"), format!("{marker}\n").as_bytes(), 0o600);
                 written.map_err(|source| StateError::Io { path: path.to_owned(), source })?;
-                install.to_owned()
+                (install.to_owned(), FORMAT)
             }
         };
         match expected {
             Some(wanted) if wanted != install => {
                 Err(StateError::OtherInstall { path: path.to_owned(), found: install, wanted: wanted.to_owned() })
             }
-            _ => Ok(Self { path: path.to_owned(), install, _lock: lock }),
+            _ => Ok(Self { path: path.to_owned(), install, format, _lock: lock }),
         }
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+    /// The format that it was found in: what is older is to be migrated, then [`Self::migrated`].
+    pub fn format(&self) -> u64 {
+        self.format
+    }
+    /// Copies a folder of it aside before it is migrated, as `NAME.format-N`, once.
+    pub fn keep_aside(&self, name: &str) -> Result<(), StateError> {
+        let (from, to) = (self.path.join(name), self.path.join(format!("{name}.format-{}", self.format)));
+        if !from.is_dir() || to.exists() {
+            return Ok(());
+        }
+        let part = self.path.join(format!("{name}.format-{}.part", self.format));
+        let io_at = |source| StateError::Io { path: part.clone(), source };
+        match fs::remove_dir_all(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(error)),
+            _ => {}
+        }
+        copy_folder(&from, &part).and_then(|()| fs::rename(&part, &to)).and_then(|()| sync_folder(&self.path)).map_err(io_at)
+    }
+    /// Everything in it is of this version's format now: an older version does not start on it any more.
+    pub fn migrated(&mut self) -> Result<(), StateError> {
+        let version = self.path.join("VERSION");
+        let marker = json!({ "format": FORMAT, "install": self.install }).to_string();
+        let io_at = |source| StateError::Io { path: version.clone(), source };
+        replace(&version, format!("{marker}\n").as_bytes(), 0o600).map_err(io_at)?;
+        self.format = FORMAT;
+        Ok(())
     }
     /// The id of the install that it belongs to.
     pub fn install(&self) -> &str {
@@ -115,8 +144,9 @@ impl StateDir {
     }
 }
 
-/// Takes a directory, or makes it (0700), and brings it to the end of what was begun in it. Answers whose it is; none of an empty one.
-fn hold(path: &Path) -> Result<(File, Option<String>), StateError> {
+/// Takes a directory, or makes it (0700), and brings it to the end of what was begun in it. Answers whose it is and of which
+/// format; none of an empty one.
+fn hold(path: &Path) -> Result<(File, Option<(String, u64)>), StateError> {
     let io_at = |source| StateError::Io { path: path.to_owned(), source };
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(io_at)?,
@@ -181,7 +211,25 @@ fn private_folder(path: &Path) -> Result<(), StateError> {
     Ok(())
 }
 
-fn read_version(dir: &Path, file: &Path, bytes: &[u8]) -> Result<String, StateError> {
+/// A copy that is durable when this returns; files are 0600 from the first byte.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else if entry.file_type()?.is_file() {
+            let mut source = File::open(entry.path())?;
+            let mut copy = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target)?;
+            io::copy(&mut source, &mut copy)?;
+            copy.sync_all()?;
+        }
+    }
+    sync_folder(to)
+}
+
+fn read_version(dir: &Path, file: &Path, bytes: &[u8]) -> Result<(String, u64), StateError> {
     let damaged = || StateError::Damaged(file.to_owned());
     let value: Value = serde_json::from_slice(bytes).map_err(|_| damaged())?;
     let found = value.get("format").and_then(Value::as_u64).ok_or_else(damaged)?;
@@ -189,7 +237,7 @@ fn read_version(dir: &Path, file: &Path, bytes: &[u8]) -> Result<String, StateEr
         return Err(StateError::Newer { path: dir.to_owned(), found });
     }
     let install = value.get("install").and_then(Value::as_str).filter(|id| !id.is_empty()).ok_or_else(damaged)?;
-    if found < FORMAT { Err(damaged()) } else { Ok(install.to_owned()) }
+    if found == 0 { Err(damaged()) } else { Ok((install.to_owned(), found)) }
 }
 
 /// Puts `bytes` in the place of a file so that a crash leaves the old or the new one whole: temporary file with `mode` from the first

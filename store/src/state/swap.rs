@@ -28,8 +28,8 @@ pub struct Swap {
 impl Swap {
     /// Takes the directory, or makes it (0700). Refuses one that another process has, and one that is not empty and not ours.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let (lock, install) = hold(path)?;
-        Ok(Self { path: path.to_owned(), install, _lock: lock })
+        let (lock, found) = hold(path)?;
+        Ok(Self { path: path.to_owned(), install: found.map(|(install, _)| install), _lock: lock })
     }
 
     /// The directory.
