@@ -73,6 +73,7 @@ macro_rules! resources {
         /// Something declared, as `{kind, name, spec}`.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+        #[allow(clippy::large_enum_variant, reason = "read and checked one at a time; a box would be in every match")]
         pub enum Resource {
             $(
                 $(#[$doc])*

@@ -286,7 +286,7 @@ pub(crate) mod tests {
     async fn what_cannot_be_asked_for_is_a_denial_and_what_is_allowed_needs_no_request() {
         let fake = Fake::start(Box::new(|_, asked| {
             let allowed = asked["ssh"]["login"] == "lee";
-            Some((200, json!({"allowed": allowed, "code": "NARU-P202", "rule": "dev/deny[0]", "sentence": "no", "exit": 4})))
+            Some((200, json!({"allowed": allowed, "code": "NARU-P202", "rule": "dev/deny.ssh[0]", "sentence": "no", "exit": 4})))
         }))
         .await;
         let ask = |what: &str| Wish { what: what.into(), ..Wish::default() };

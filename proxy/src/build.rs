@@ -182,15 +182,14 @@ impl Proxy {
         let refusals = Refusals::new(log.clone(), Meters::new());
         let url = format!("https://{}", authority(&server_name, address.port()));
         let oidc = Oidc::new(&live, &people, &keys, &log, &refusals, &table, &url);
-        let requests = Requests::new(store.clone(), log.clone(), live.clone());
         let sessions = Sessions {
-            requests,
+            requests: Requests::new(store.clone(), log.clone(), live.clone()),
             live,
             people,
             oidc: oidc.clone(),
             freshness: Freshness::new(),
             meters: refusals.meters.clone(),
-            nodes: nodes.clone(),
+            nodes,
             dialler,
             recordings,
             log: log.clone(),
@@ -202,8 +201,8 @@ impl Proxy {
         };
         let balancers = settings.balancers.map(Arc::new);
         let app = Arc::new(Parts {
-            sessions: sessions.clone(),
-            keys: keys.clone(),
+            sessions,
+            keys,
             once: OneTime::new(store.clone()),
             store,
             oidc,
@@ -214,11 +213,7 @@ impl Proxy {
             link_life: settings.link_life,
             writing: tokio::sync::Mutex::new(()),
         });
-        let fronts = AllFronts {
-            ssh: SshFront::new(keys.clone(), names, sessions),
-            http: HttpFront::new(app.clone(), balancers.clone()),
-            tunnels: Tunnels { agents: nodes.agents.clone(), nodes, keys, log: log.clone() },
-        };
+        let fronts = fronts(&app, names, balancers.clone());
         Ok(Self {
             app,
             port: Port { listener, tls, balancers, most: settings.max_connections },
@@ -530,6 +525,15 @@ struct AllFronts {
     ssh: SshFront,
     http: HttpFront,
     tunnels: Tunnels,
+}
+
+fn fronts(app: &App, names: Vec<String>, balancers: Option<Arc<config::proxy::Balancers>>) -> AllFronts {
+    let (keys, nodes, log) = (app.keys.clone(), app.sessions.nodes.clone(), app.sessions.log.clone());
+    AllFronts {
+        ssh: SshFront::new(keys.clone(), names, app.sessions.clone()),
+        http: HttpFront::new(app.clone(), balancers),
+        tunnels: Tunnels { agents: nodes.agents.clone(), nodes, keys, log },
+    }
 }
 
 impl Fronts for AllFronts {

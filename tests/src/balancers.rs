@@ -143,7 +143,7 @@ fn people_and_agents_work_through_a_balancer() {
     let admin = up.sign_in("admin").unwrap();
     let account = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
     let account = account.trim();
-    let role = format!("kind: role\nname: ops\nspec:\n  allow: [{{node_labels: {{'*': ['*']}}, logins: [{account}]}}]\n---\n");
+    let role = format!("kind: role\nname: ops\nspec:\n  allow: {{ssh: [{{labels: {{'*': ['*']}}, logins: [{account}]}}]}}\n---\n");
     let user = "kind: user\nname: admin\nspec: {roles: [admin, auditor, ops]}\n";
     std::fs::write(admin.home().join("r.yaml"), role + user).unwrap();
     assert!(admin.naru(&["apply", "-f", "r.yaml"]).status.success());

@@ -1,3 +1,5 @@
+//! Conditions over a person and a target: what holds, what is refused when it is written, and what fails when it is asked.
+
 use super::*;
 use crate::identity::{LabelValue, Origin};
 

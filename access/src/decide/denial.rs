@@ -14,7 +14,7 @@ use crate::words::{ResourceName, RoleName};
 pub struct Denial {
     /// A stable code: [`Self::ENDED`] and its neighbours.
     pub code: &'static str,
-    /// The rule that decided: `role/deny[0]`, or `default` where nothing allowed it.
+    /// The rule that decided: `role/deny.ssh[0]`, or `default` where nothing allowed it.
     pub rule: String,
     /// What is denied and why.
     pub sentence: String,

@@ -195,7 +195,7 @@ impl SessionKind {
 pub struct AccessRef {
     /// `allow` or `deny`.
     pub decision: Decision,
-    /// The rule that decided: `role/allow[0]`, or `default` where none matched.
+    /// The rule that decided: `role/allow.ssh[0]`, or `default` where none matched.
     pub rule: String,
     /// Hash of the policy that decided, so that it can be found again.
     pub policy: String,

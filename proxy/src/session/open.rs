@@ -181,18 +181,7 @@ impl Sessions {
         let recorded = self.record(id, &permit, &asker, &wanted, now);
         let recording = recorded.map_err(|not_opened| self.tell(&asker, &wanted, not_opened))?;
         let mode = permit.obligations().recording.as_str();
-        let mut start = self.event(
-            &asker,
-            id,
-            wanted.kind,
-            What::SessionStart {
-                command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes())),
-                terminal: wanted.terminal.as_ref().map(|terminal| (terminal.size.cols, terminal.size.rows)),
-                recording: mode.to_owned(),
-                reason: wanted.reason.as_ref().map(|reason| Text::of(reason.as_bytes())),
-                request: permit.request().cloned(),
-            },
-        );
+        let mut start = self.event(&asker, id, wanted.kind, start_of(&permit, &wanted));
         start.target = Some(target.clone());
         start.access = Some(permit.access());
         let logged = self.log.append(&start)?;
@@ -474,5 +463,16 @@ pub(super) fn unreachable(error: &DialError) -> NotOpened {
             NotOpened { code: refusal.code.clone(), sentence: refusal.message.clone(), hint: None, step_up: None, offer: None }
         }
         DialError::Io(error) => NotOpened::new("NARU-N322", format!("the target's agent did not answer: {error}")),
+    }
+}
+
+/// What the event of a session's beginning says.
+fn start_of(permit: &Permit<OpenSession>, wanted: &Wanted) -> What {
+    What::SessionStart {
+        command: wanted.command.as_ref().map(|command| Text::of(command.as_bytes())),
+        terminal: wanted.terminal.as_ref().map(|terminal| (terminal.size.cols, terminal.size.rows)),
+        recording: permit.obligations().recording.as_str().to_owned(),
+        reason: wanted.reason.as_ref().map(|reason| Text::of(reason.as_bytes())),
+        request: permit.request().cloned(),
     }
 }

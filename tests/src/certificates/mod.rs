@@ -42,7 +42,7 @@ fn admin(up: &Demo) -> Person {
     assert!(up.ready("sign_in.admin").contains("localhost"), "{}", up.ready("sign_in.admin"));
     let admin = up.sign_in("admin").unwrap();
     let roles = format!(
-        "kind: role\nname: ops\nspec:\n  allow:\n    - {{node_labels: {{\"*\": [\"*\"]}}, logins: [{}]}}\n---\n\
+        "kind: role\nname: ops\nspec:\n  allow:\n    ssh:\n      - {{labels: {{\"*\": [\"*\"]}}, logins: [{}]}}\n---\n\
          kind: user\nname: admin\nspec: {{roles: [admin, auditor, ops]}}\n",
         me()
     );
