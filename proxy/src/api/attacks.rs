@@ -280,11 +280,11 @@ async fn anybody_may_take_the_key_that_the_log_is_checked_with() {
 #[tokio::test]
 async fn who_may_not_ask_for_others_is_told_what_it_needs() {
     let stage = stage_of("kind: role\nname: helpdesk\nspec: {allow: {administer: {link: write}}}\n---\nkind: user\nname: henry\nspec: {roles: [helpdesk]}\n---\nkind: user\nname: eve\n").await;
-    let asked = r#"{"node":"demo","login":"root","as_user":"eve"}"#;
+    let asked = r#"{"ssh":{"node":"demo","login":"root"},"as_user":"eve"}"#;
     let answer = stage.send(request(Some(stage.signed_in("henry")), "POST", "/v1/can", asked)).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     let answer = text(answer).await;
-    assert!(answer.contains("may not ask what others may do: that needs a role with user in administer"), "{answer}");
+    assert!(answer.contains("may not ask what others may do: that needs a role with user: read in administer"), "{answer}");
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ async fn a_store_that_fails_is_as_good_as_one_that_hangs_and_says_why() {
 #[tokio::test]
 async fn a_view_that_cannot_be_read_any_more_is_not_current() {
     let stage = stage();
-    stage.store.inner.put("role/x", b"no role", store::kv::Expect::Any).expect("stored");
+    stage.store.inner.put("declared/role/x", b"no role", store::kv::Expect::Any).expect("stored");
     stage.keeper.freshness.grow_older(Duration::from_secs(20));
     stage.keeper.look_once(None).await;
     assert!(stage.keeper.freshness.proof().is_err());
