@@ -36,7 +36,7 @@ use crate::listen::control::{Ask, Reply};
 use crate::listen::tls::{Tls, TlsError, clients_of};
 use crate::listen::{Arrived, Connections, Fronts, Port, Seat, Ticket};
 use crate::live::{Live, LiveError};
-use crate::notify::{NotifyError, Sinks};
+use crate::notify::{DeclaredSinks, NotifyError, Sinks};
 use crate::oidc::Oidc;
 use crate::ops::{Meters, Operating, Operations};
 use crate::refusals::{Refusals, SUMMARY_EVERY};
@@ -266,7 +266,8 @@ impl Proxy {
         let refusals = app.sessions.refusals.clone();
         let operating = Operating::begin(operations, &app.sessions, app.store.clone(), sinks.lags(), _state.path());
         let kept = tokio::spawn(app.sessions.live.clone().keep());
-        let notifying = sinks.start();
+        let declared = DeclaredSinks::new(app.sessions.live.clone(), app.keys.clone(), log.clone(), app.store.clone());
+        let notifying = sinks.start(declared);
         tokio::select! {
             () = crate::listen::run(port, fronts.clone(), connections.clone()) => {}
             never = crate::listen::control::run(control, |ask, uid| answer(&app, &state, ask, uid)) => match never {},

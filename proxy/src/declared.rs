@@ -96,6 +96,14 @@ pub(crate) struct StoredConnector {
     pub(crate) key: Option<ClientKey>,
 }
 
+/// Where a secret of a resource is sealed, and a receiver's place is kept: `messenger/ops`. What is sealed opens nowhere else.
+pub(crate) fn place_of(id: &Id) -> String {
+    let kind = if id.0 == ResourceKind::OidcConnector { "connector" } else { id.0.as_str() };
+    format!("{kind}/{}", id.1)
+}
+
+/// In [`Stored::secrets`] of a messenger or an audit sink.
+pub(crate) const SECRET: &str = "secret";
 /// In [`Stored::secrets`] of a connector.
 pub(crate) const CLIENT_SECRET: &str = "client_secret";
 

@@ -230,7 +230,7 @@ fn messenger() -> BoxedStrategy<Value> {
     let webhook = with(
         one("url", of(&["https://hooks.example.com/a?b#c", "http://127.0.0.1:9/x"])),
         vec![
-            one("secret", of(&["0123456789abcdef", "no: # 0123456789"])),
+            one("secret", of(&["whsec_0123456789abcdef", "whsec_no: # 0123456789"])),
             one("secret_version", prop_oneof![Just(0_u32), Just(u32::MAX)].prop_map(Value::from)),
             one("allow_private", flag()),
         ],

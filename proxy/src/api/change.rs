@@ -17,8 +17,9 @@ use super::problem::No;
 use super::resources::{may, missing, moved, there};
 use super::{connectors, guarded, whole};
 use crate::clock;
-use crate::declared::{CLIENT_SECRET, Declared, Id, Stored, StoredConnector, key_of};
+use crate::declared::{CLIENT_SECRET, Declared, Id, SECRET, Stored, StoredConnector, key_of};
 use crate::live::View;
+use crate::notify::fault;
 
 /// What somebody wants changed.
 #[derive(Debug, Default)]
@@ -211,8 +212,19 @@ impl<'a> Changes<'a> {
                 if before.is_some_and(|before| url(&before.spec) != url(&stored.spec)) || spec.webhook.is_none() {
                     stored.secrets.clear();
                 }
-                if let Some(secret) = self.wanted.secrets.get(id) {
-                    stored.secrets = [("secret".to_owned(), connectors::sealed(self.app, id, secret)?)].into();
+                let refused = |why: String| {
+                    let no = No::bad("NARU-C012", format!("{} {} would tell nobody: {why}", id.0.as_str(), id.1));
+                    no.hint(
+                        "Nothing was changed. A secret is whsec_ and the base64 of 24 to 64 bytes, as `naru` signs by Standard Webhooks.",
+                    )
+                };
+                match self.wanted.secrets.get(id) {
+                    Some(secret) => {
+                        fault(spec, secret.reveal()).map_or(Ok(()), |why| Err(refused(why)))?;
+                        stored.secrets = [(SECRET.to_owned(), connectors::sealed(self.app, id, secret)?)].into();
+                    }
+                    None if stored.secrets.is_empty() => return Err(refused("it has no secret to sign with".to_owned())),
+                    None => {}
                 }
             }
             _ => {}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use access::connector::{ConnectorSpec, ProviderSpec, WriteOnly};
-use access::policy::{Resource, ResourceKind, Stated};
+use access::policy::{Resource, Stated};
 use access::words::ConnectorName;
 use aws_lc_rs::signature::KeyPair as _;
 use rcgen::KeyPair;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::App;
 use super::problem::No;
 use crate::authority::sealed::{Seal, Sealed, Unseal};
-use crate::declared::{ClientKey, Id, StoredConnector};
+use crate::declared::{ClientKey, Id, StoredConnector, place_of};
 use crate::live::View;
 
 /// Takes the secret out of a connector: what is compared, kept and shown is without it.
@@ -40,12 +40,6 @@ pub(super) fn shown(mut stated: Stated) -> Stated {
     let (resource, _secret) = without_secret(stated.resource);
     stated.resource = resource;
     stated
-}
-
-/// Where a secret of a resource is sealed: it opens nowhere else.
-pub(crate) fn place_of(id: &Id) -> String {
-    let kind = if id.0 == ResourceKind::OidcConnector { "connector" } else { id.0.as_str() };
-    format!("{kind}/{}", id.1)
 }
 
 /// Seals a secret of a resource.

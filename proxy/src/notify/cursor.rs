@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use access::policy::Pattern;
 use recorder::log::{Entry, Log, LogReader, ReadError};
 use serde::{Deserialize, Serialize};
 use store::kv::{Expect, Kv, KvError};
 use wire::proof::{Checkpoint, unseal};
 
 /// Where positions are.
-const SINKS: &str = "sink/";
+pub(super) const SINKS: &str = "sink/";
 /// Most events that are looked at before what is wanted of them is sent.
 const BATCH: usize = 256;
 /// Most bytes of messages that wait in memory.
@@ -113,6 +114,8 @@ pub(super) struct Cursor {
     kept: u64,
     /// The event of the position, for whoever looks on.
     pub(super) at: Arc<AtomicU64>,
+    /// Types that are wanted; empty is every one.
+    wanted: Arc<[Pattern]>,
 }
 
 impl std::fmt::Debug for Cursor {
@@ -135,7 +138,12 @@ impl Cursor {
             }
         };
         let at = Arc::new(AtomicU64::new(position.event));
-        Ok(Self { key, store, log, reader: None, position, kept: position.event, at })
+        Ok(Self { key, store, log, reader: None, position, kept: position.event, at, wanted: Arc::new([]) })
+    }
+
+    /// The same for these types of events alone.
+    pub(super) fn of(self, wanted: Vec<Pattern>) -> Self {
+        Self { wanted: wanted.into(), ..self }
     }
 
     /// How many events have not been looked at.
@@ -145,13 +153,13 @@ impl Cursor {
 
     /// What comes next, checkpoints first: the earlier they leave, the more they prove.
     pub(super) async fn batch(&mut self) -> Result<Batch, ReadError> {
-        let (log, reader, position) = (self.log.clone(), self.reader.take(), self.position);
+        let (log, reader, position, wanted) = (self.log.clone(), self.reader.take(), self.position, self.wanted.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut reader = match reader {
                 Some(reader) if reader.position() == position.event => reader,
                 _ => log.reader(position.event)?,
             };
-            read(&log, &mut reader, position).map(|batch| (batch, reader))
+            read(&log, &mut reader, position, &wanted).map(|batch| (batch, reader))
         });
         let gone = |error| ReadError::Io { path: "log".into(), source: std::io::Error::other(error) };
         let (batch, reader) = read.await.map_err(gone)??;
@@ -201,14 +209,16 @@ fn end_of_checkpoints(log: &Log) -> Result<u64, KvError> {
     Ok(end)
 }
 
-fn read(log: &Log, reader: &mut LogReader, mut at: Position) -> Result<Batch, ReadError> {
+fn read(log: &Log, reader: &mut LogReader, mut at: Position, wanted: &[Pattern]) -> Result<Batch, ReadError> {
+    let is_wanted = |kind: &str| wanted.is_empty() || wanted.iter().any(|pattern| pattern.matches(kind));
     let (mut messages, mut bytes, mut seen) = (Vec::new(), 0, 0);
     while messages.len() < BATCH
         && let Some((line, next)) = log.checkpoint_at(at.checkpoint)?
     {
         at.checkpoint = next;
         match checkpoint(&line) {
-            Some((id, body)) => messages.push(Message { id, body, after: at }),
+            Some((id, body)) if is_wanted("audit.checkpoint") => messages.push(Message { id, body, after: at }),
+            Some(_) => {}
             None => tracing::error!("a checkpoint of the audit log is damaged and is not sent; run `naru audit verify`"),
         }
     }
@@ -216,7 +226,7 @@ fn read(log: &Log, reader: &mut LogReader, mut at: Position) -> Result<Batch, Re
         let Some(entry) = reader.next()? else { break };
         seen += 1;
         at.event = entry.seq + 1;
-        if let Some((id, body)) = event(&entry)? {
+        if let Some((id, body)) = event(&entry, is_wanted)? {
             bytes += body.len();
             messages.push(Message { id, body, after: at });
         }
@@ -224,7 +234,7 @@ fn read(log: &Log, reader: &mut LogReader, mut at: Position) -> Result<Batch, Re
     Ok(Batch { messages, end: at, seen })
 }
 
-fn event(entry: &Entry) -> Result<Option<(String, bytes::Bytes)>, ReadError> {
+fn event(entry: &Entry, is_wanted: impl Fn(&str) -> bool) -> Result<Option<(String, bytes::Bytes)>, ReadError> {
     /// What is needed of a line.
     #[derive(Deserialize)]
     struct Head {
@@ -234,7 +244,7 @@ fn event(entry: &Entry) -> Result<Option<(String, bytes::Bytes)>, ReadError> {
         kind: String,
     }
     let head: Head = serde_json::from_slice(&entry.line).map_err(|source| ReadError::Line { seq: entry.seq, source })?;
-    if !SENT.contains(&head.kind.as_str()) {
+    if !SENT.contains(&head.kind.as_str()) || !is_wanted(&head.kind) {
         return Ok(None);
     }
     let body = envelope(&head.kind, &head.time, &entry.line);

@@ -4,6 +4,7 @@
 //! answers changes nothing but its own position.
 
 mod cursor;
+mod declared;
 mod pace;
 mod post;
 mod sign;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use config::proxy::Webhook;
+pub(crate) use declared::{DeclaredSinks, fault};
 use recorder::log::Log;
 use store::kv::{Kv, KvError};
 use store::state::{SecretError, read_secret};
@@ -63,9 +65,10 @@ impl Sinks {
     }
 
     /// Begins to deliver.
-    pub(crate) fn start(self) -> Running {
+    pub(crate) fn start(self, declared: DeclaredSinks) -> Running {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        tasks.spawn(declared.run(stop.clone()));
         for sink in self.0 {
             tasks.spawn(sink.run(stop.clone()));
         }

@@ -146,8 +146,9 @@ fn messenger(found: &mut Found, spec: &MessengerSpec) {
     if !http || !plain || webhook.url.len() > URL {
         found.add("webhook.url", "this is no http or https address", "write https://host/path");
     }
-    if webhook.secret.as_ref().is_some_and(|secret| secret.reveal().len() < 16 || secret.reveal().len() > 4096) {
-        found.add("webhook.secret", "a secret has 16 to 4096 bytes", "make one, for example with `openssl rand -hex 32`");
+    if webhook.secret.as_ref().is_some_and(|secret| !secret.reveal().starts_with("whsec_") || secret.reveal().len() > 256) {
+        let remedy = "make one with `printf 'whsec_%s' \"$(openssl rand -base64 32)\"`";
+        found.add("webhook.secret", "a secret of Standard Webhooks is whsec_ and base64", remedy);
     }
 }
 

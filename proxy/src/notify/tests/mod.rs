@@ -1,5 +1,6 @@
 //! Receivers as they are: away, slow, broken, hostile. Every test has a real log and a real socket.
 
+mod declared;
 mod fake;
 
 use std::os::unix::fs::PermissionsExt as _;
