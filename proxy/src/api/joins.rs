@@ -148,9 +148,9 @@ mod tests {
 
     use super::*;
     use crate::agents::serve::Tunnels;
-    use crate::authority::one_time::Purpose;
     use crate::agents::tests::{is_cut, pin_of, speak};
     use crate::api::refusals::{Stage, request, stage, stage_of};
+    use crate::authority::one_time::Purpose;
 
     impl Stage {
         fn token(&self, node: &str, replace: bool) -> String {
@@ -159,7 +159,7 @@ mod tests {
         }
 
         /// The agent that joined, or the code of the refusal.
-        async fn join(&self, token: &str, key: &KeyPair, node: &str) -> Result<AgentId, String> {
+        pub(in crate::api) async fn join(&self, token: &str, key: &KeyPair, node: &str) -> Result<AgentId, String> {
             let csr_pem = CertificateParams::default().serialize_request(key).and_then(|csr| csr.pem()).expect("a request");
             let asked = Join {
                 token: token.to_owned(),

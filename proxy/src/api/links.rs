@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use access::event::What;
 use access::amount::Period;
+use access::event::What;
 use access::policy::ResourceKind;
 use access::words::{NodeName, ResourceName};
 use axum::Json;

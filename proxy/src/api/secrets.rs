@@ -47,7 +47,8 @@ fn row(listed: Listed, view: &View) -> SecretRow {
         Purpose::LoginLink { user } | Purpose::BreakGlass { user, .. } => (Some(user), None, Default::default(), false),
         Purpose::Node { node, labels, replace } => (None, Some(node), labels, replace),
         Purpose::Nodes { of, uses, made } => {
-            let now = Offer::of_resource(&of, uses, made, view, clock::now()).ok().map(|offer| (offer.patterns(), offer.labels, offer.uses));
+            let now =
+                Offer::of_resource(&of, uses, made, view, clock::now()).ok().map(|offer| (offer.patterns(), offer.labels, offer.uses));
             // Of what was deleted nothing can be used any more.
             let (names, labels, most) = now.unwrap_or_default();
             several = (Some(of.name), Some(most.map_or(0, |most| if used { 0 } else { most.saturating_sub(count) })));
