@@ -30,19 +30,21 @@ pub async fn ls(api: &Api, which: Which) -> Result<Answer, Failure> {
     let all: Items<SecretRow> = api.get(which.path()).await?;
     let what = if which == Which::Tokens { "node" } else { "user" };
     let rows = all.items.iter().map(row).collect::<Vec<_>>();
-    Ok(Answer::new(&all, Table::of(["id", what, "made by", "expires", "used", "labels"], rows)))
+    Ok(Answer::new(&all, Table::of(["id", what, "made by", "expires", "used", "labels", "of"], rows)))
 }
 
-fn row(row: &SecretRow) -> [String; 6] {
+fn row(row: &SecretRow) -> [String; 7] {
     let subject = row.user.as_ref().map(ToString::to_string).or_else(|| row.node.clone()).unwrap_or_default();
     let used = match (&row.used_for, row.used) {
+        _ if row.from.is_some() => format!("{} times, {} left", row.uses.unwrap_or(0), row.uses_left.unwrap_or(0)),
         (Some(node), _) => format!("by {node}"),
         (None, true) => "yes".to_owned(),
         (None, false) => "no".to_owned(),
     };
+    let of = row.from.as_ref().map(|from| format!("join_token/{from}")).unwrap_or_default();
     let labels: Vec<String> = row.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let made_by = row.made_by.as_ref().map_or_else(|| "the server".to_owned(), ToString::to_string);
-    [row.id.clone(), subject, made_by, when::shown(row.expires), used, labels.join(",")]
+    [row.id.clone(), subject, made_by, when::shown(row.expires), used, labels.join(","), of]
 }
 
 /// Takes one back.

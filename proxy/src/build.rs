@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::agents::Agents;
 use crate::agents::dial::Dialler;
+use crate::agents::gone::Gone;
 use crate::agents::nodes::Nodes;
 use crate::agents::serve::Tunnels;
 use crate::api::{App, HttpFront, Parts};
@@ -263,6 +264,7 @@ impl Proxy {
         let keeper = Keeper::of(&app.sessions, app.store.clone(), keep_sessions);
         let state = _state.path().to_owned();
         let sweeping = sweep_old(app.store.clone());
+        let gone = Gone::new(&app.sessions);
         let refusals = app.sessions.refusals.clone();
         let operating = Operating::begin(operations, &app.sessions, app.store.clone(), sinks.lags(), _state.path());
         let kept = tokio::spawn(app.sessions.live.clone().keep());
@@ -279,6 +281,7 @@ impl Proxy {
             never = app.oidc.clone().keep_asking() => match never {},
             never = app.sessions.requests.clone().sweep() => match never {},
             never = cut_locked(&app.sessions) => match never {},
+            never = gone.run() => match never {},
             never = keeper.run() => match never {},
             () = stop => {}
         }

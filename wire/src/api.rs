@@ -529,11 +529,20 @@ pub struct SecretRow {
     pub made_by: Option<UserName>,
     /// When it ends.
     pub expires: Timestamp,
-    /// Whether it was used: it works once.
+    /// Whether it was used: it works once. With `from`, whether no machine more may use it.
     pub used: bool,
     /// The node that joined with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_for: Option<NodeName>,
+    /// The join token resource that says what may join with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ResourceName>,
+    /// With `from`, how many machines used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+    /// With `from`, how many more may, as the resource is now; none where that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses_left: Option<u32>,
 }
 
 /// An agent's first word.

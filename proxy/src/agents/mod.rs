@@ -1,6 +1,7 @@
 //! Which agent hangs on this proxy, by which tunnels, and dialling through them. The only way to a target is [`Agents::dial`].
 
 pub(crate) mod dial;
+pub(crate) mod gone;
 mod hello;
 pub(crate) mod mux;
 pub(crate) mod nodes;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use access::identity::{ClusterFacts, LabelValue, Labels, NodeFacts, Origin};
+use access::identity::{ClusterFacts, LabelValue, Labels, NodeFacts, Origin as LabelOrigin};
 use access::policy::ResourceKind;
 use access::time::Timestamp;
 use access::words::{AgentId, NodeName, ResourceName};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use store::kv::{Expect, Kv, KvError};
 use wire::tunnel::HelloBack;
 
+use crate::authority::one_time::Origin;
 use crate::live::{Live, View, scan};
 
 /// Where nodes are.
@@ -29,12 +30,15 @@ pub(crate) struct StoredNode {
     pub(crate) labels: BTreeMap<String, String>,
     /// When it joined.
     pub(crate) joined: Timestamp,
+    /// The declared join token that it joined by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<Origin>,
 }
 
 impl StoredNode {
     /// The labels that its join token fixed.
     pub(crate) fn labels(&self) -> Labels {
-        let fixed = |value: &String| LabelValue { value: value.clone(), origin: Origin::Token };
+        let fixed = |value: &String| LabelValue { value: value.clone(), origin: LabelOrigin::Token };
         self.labels.iter().map(|(key, value)| (key.clone(), fixed(value))).collect()
     }
 }
@@ -55,7 +59,7 @@ pub(crate) struct Nodes {
 /// Labels of an administrator win over those of the same key that were there.
 fn with_authority(mut labels: Labels, given: Option<&BTreeMap<String, String>>) -> Labels {
     let given = given.into_iter().flatten();
-    labels.extend(given.map(|(key, value)| (key.clone(), LabelValue { value: value.clone(), origin: Origin::Authority })));
+    labels.extend(given.map(|(key, value)| (key.clone(), LabelValue { value: value.clone(), origin: LabelOrigin::Authority })));
     labels
 }
 
@@ -108,7 +112,7 @@ impl Nodes {
         Ok(stored.and_then(|stored| serde_json::from_slice(&stored.value).ok()))
     }
 
-    /// Notes that its agent is there now. It is for people to look at, so nothing waits for it and nothing depends on it.
+    /// Notes that its agent is there now. Nothing waits for it: who depends on it (`gone`) looks at the tunnels too.
     pub(super) fn note_seen(&self, name: &NodeName, now: Timestamp) {
         let (store, key, value) = (self.store.clone(), format!("{SEEN}{name}"), serde_json::to_vec(&now).unwrap_or_default());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

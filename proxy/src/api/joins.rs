@@ -1,7 +1,6 @@
 //! Agents: joining with a token, and renewing. The token fixes name and labels; what the agent says of itself counts for nothing here.
 
 use access::event::{Actor, Client, Event, Outcome, Target, TargetKind, What};
-use access::policy::Pattern;
 use access::words::{AgentId, NodeName};
 use axum::Json;
 use axum::extract::State;
@@ -9,12 +8,13 @@ use axum::http::StatusCode;
 use store::kv::{Change, Expect, KvError};
 use wire::api::{Join, Joined, Renew, Renewed, exit};
 
+use super::offer::Offer;
 use super::problem::{Body, No};
 use super::{App, Peer};
 use crate::agents::nodes::{NODES, StoredNode};
 use crate::agents::serve::AGENTS;
 use crate::authority::ask::{AGENT_LIFE, SignAgent};
-use crate::authority::one_time::{NODE, Purpose, RedeemError};
+use crate::authority::one_time::{NODE, RedeemError};
 use crate::authority::tls::{Subject, csr_key_hash};
 use crate::clock;
 use crate::refusals::Told;
@@ -38,26 +38,31 @@ pub(crate) async fn join(
         other => refused("NARU-J104", format!("the join token is refused: {other}")),
     };
     // The name is looked at before the token is used up: who forgot it tries again, from whichever host.
-    let Purpose::Node { node: pattern, labels, replace } = app.once.purpose(NODE, &asked.token, &by, now).map_err(bad)? else {
-        return Err(refused("NARU-J104", "this token lets nothing join".to_owned()));
-    };
-    let (pattern, labels, replace) = (&pattern, &labels, &replace);
+    let purpose = app.once.purpose(NODE, &asked.token, &by, now).map_err(bad)?;
+    let offer = Offer::of(purpose, &app.sessions.live.now(), now).map_err(|why| refused("NARU-J104", why))?;
     let other_name = |why| refused("NARU-J105", why).hint("The token is still good: run the same line with --node and a name that fits.");
-    let node = name(pattern, asked.node).map_err(other_name)?;
-    let redeemed = app.once.redeem(NODE, &asked.token, &by, now).map_err(bad)?;
+    let node = offer.name(asked.node).map_err(other_name)?;
     let agent: AgentId = format!("{node}-{}", by.get(..12).unwrap_or_default()).parse().map_err(No::ours)?;
-    let stored = StoredNode { agent: agent.clone(), labels: labels.clone(), joined: now };
+    let stored = StoredNode { agent: agent.clone(), labels: offer.labels, joined: now, of: offer.resource };
     let taken = app.sessions.nodes.get(&node)?;
+    let name_taken = || {
+        let why = format!("the name {node} is taken");
+        refused(NAME_TAKEN, why).hint("Make a token with --replace, or with another name.")
+    };
+    let redeemed = match offer.uses {
+        None => app.once.redeem(NODE, &asked.token, &by, now),
+        // Of a token for many, whose hosts choose their names, a clash costs no use.
+        Some(_) if taken.as_ref().is_some_and(|(old, _)| old.agent != agent) => return Err(name_taken()),
+        Some(most) => app.once.count(NODE, &asked.token, &by, most, now),
+    };
+    let redeemed = redeemed.map_err(bad)?;
     let expect = match (redeemed.chosen(), &taken) {
         // It has let this very agent join: only a lost answer is made good, and nothing is taken over a second time.
         (Some(chosen), Some((old, revision))) if chosen == node.as_str() && old.agent == agent => Expect::Revision(*revision),
         (Some(chosen), _) => return Err(refused("NARU-J104", format!("the join token is refused: it was used before, for {chosen}"))),
         (None, None) => Expect::Absent,
-        (None, Some((_, revision))) if *replace => Expect::Revision(*revision),
-        (None, Some(_)) => {
-            let why = format!("the name {node} is taken");
-            return Err(refused(NAME_TAKEN, why).hint("Make a token with --replace, or with another name."));
-        }
+        (None, Some((_, revision))) if offer.replace => Expect::Revision(*revision),
+        (None, Some(_)) => return Err(name_taken()),
     };
     let mut event = Event::new(now, Actor::agent(&agent), What::AgentJoined { node: node.to_string(), version: tame(&asked.version) });
     event.client = Some(client.clone());
@@ -84,19 +89,6 @@ fn put(app: &App, node: &NodeName, stored: &StoredNode, expect: Expect, chosen: 
     app.store.batch(&[Change::put(format!("{NODES}{node}"), value, expect), by_agent, chosen])?;
     app.sessions.dialler.agents.cut_others(node, &stored.agent);
     Ok(())
-}
-
-/// The token's name, or the host's wish where the token has a pattern that it fits.
-fn name(pattern: &str, wish: Option<NodeName>) -> Result<NodeName, String> {
-    if let Ok(fixed) = pattern.parse::<NodeName>() {
-        return match wish {
-            Some(wish) if wish != fixed => Err(format!("the token is for {fixed}, not for {wish}")),
-            _ => Ok(fixed),
-        };
-    }
-    let wish = wish.ok_or_else(|| format!("the token is for names like {pattern}: say which with --node"))?;
-    let fits = pattern.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(wish.as_str()));
-    if fits { Ok(wish) } else { Err(format!("the token is for names like {pattern}, which {wish} is not")) }
 }
 
 fn tame(version: &str) -> String {
@@ -158,6 +150,7 @@ mod tests {
     use crate::agents::serve::Tunnels;
     use crate::agents::tests::{is_cut, pin_of, speak};
     use crate::api::refusals::{Stage, request, stage, stage_of};
+    use crate::authority::one_time::Purpose;
 
     impl Stage {
         fn token(&self, node: &str, replace: bool) -> String {

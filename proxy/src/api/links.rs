@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use access::amount::Period;
 use access::event::What;
-use access::words::NodeName;
+use access::policy::ResourceKind;
+use access::words::{NodeName, ResourceName};
 use axum::Json;
 use axum::extract::State;
 use wire::api::{Link, NewLink, NewToken, Token, TokenKind};
 use wire::link::{Address, SignInLink};
 
+use super::offer::Offer;
 use super::person::{MakeLinks, MakeTokens, May, Person, Told};
 use super::privilege::reaches;
 use super::problem::No;
 use super::{App, pin_of};
-use crate::authority::one_time::{Made, Purpose};
+use crate::authority::one_time::{Made, Origin, Purpose};
 use crate::clock;
 
 /// Longest life of a join token.
@@ -40,7 +43,14 @@ pub(crate) async fn link(State(app): State<App>, Told(may, asked): Told<May<Make
 
 /// `POST /v1/tokens`, for who may make join tokens.
 pub(crate) async fn token(State(app): State<App>, Told(may, asked): Told<May<MakeTokens>, NewToken>) -> Result<Json<Token>, No> {
-    let NewToken { kind: TokenKind::Node, node, labels, ttl_s, replace, from: _, uses: _ } = asked;
+    if let Some(from) = asked.from.clone() {
+        return of_resource(&app, &may.person, from, asked).await;
+    }
+    let NewToken { kind: TokenKind::Node, node, labels, ttl_s, replace, from: _, uses } = asked;
+    if uses.is_some() {
+        return Err(No::bad("NARU-J110", "a token that several hosts may use is made of a join_token resource")
+            .hint("Declare one, then `naru token create --from NAME --uses N`."));
+    }
     let life = Duration::from_secs(ttl_s);
     if life.is_zero() || life > MAX_TOKEN_LIFE {
         return Err(No::bad("NARU-J101", "a join token lives from a second to seven days"));
@@ -53,10 +63,45 @@ pub(crate) async fn token(State(app): State<App>, Told(may, asked): Told<May<Mak
     if labels.len() > 64 || !labels.iter().all(|(key, value)| tame(key) && key != "*" && tame(value)) {
         return Err(No::bad("NARU-J103", "a token fixes at most 64 labels, each part 1 to 256 bytes without control characters"));
     }
-    // With a pattern the host says which name it takes.
-    let name = if node.parse::<NodeName>().is_ok() { "" } else { " --node NAME" };
+    let fixed = node.parse::<NodeName>().is_ok();
     let made = make(&app, &may.person, Purpose::Node { node, labels, replace }, life).await?;
-    let join = format!("naru agent join {} --token {} --ca-pin {}{name}", app.url, made.secret, pin_of(&app).map_err(No::ours)?);
+    shown(&app, made, fixed)
+}
+
+/// A secret of a declared join token, which says now and at each use what may join.
+async fn of_resource(app: &App, person: &Person, name: ResourceName, asked: NewToken) -> Result<Json<Token>, No> {
+    let NewToken { kind: TokenKind::Node, node, labels, ttl_s, replace, from: _, uses } = asked;
+    if !node.is_empty() || !labels.is_empty() || replace {
+        let why = format!("a token of join_token/{name} takes names and labels from there, and replaces nothing");
+        return Err(No::bad("NARU-J110", why).hint("Leave --node, --label and --replace out."));
+    }
+    let now = clock::now();
+    let view = app.sessions.live.now();
+    let declared = view.resources.get(&(ResourceKind::JoinToken, name.to_string()));
+    let declared = declared.ok_or_else(|| {
+        No::not_found(format!("there is no join_token {name}")).hint("Declare it with `naru apply`; `naru get join_token` lists them.")
+    })?;
+    let of = Origin { name: name.clone(), id: declared.stored.id.clone() };
+    let most = Offer::of_resource(&of, u32::MAX, now, &view, now).map_err(|why| No::bad("NARU-J110", why))?;
+    let fixed = most.name(None).is_ok();
+    let (longest, most) = (most.longest, most.uses.unwrap_or(1));
+    let uses = uses.unwrap_or(most);
+    if uses == 0 || uses > most {
+        return Err(No::bad("NARU-J111", format!("a token of join_token/{name} can be used by 1 to {most} machines")));
+    }
+    let life = if ttl_s == 0 { longest } else { Duration::from_secs(ttl_s) };
+    if life > longest {
+        return Err(No::bad("NARU-J112", format!("a token of join_token/{name} lives at most {}", Period::from_secs(longest.as_secs()))));
+    }
+    let made = make(app, person, Purpose::Nodes { of, uses, made: now }, life).await?;
+    shown(app, made, fixed)
+}
+
+/// With the line to run on a host.
+fn shown(app: &App, made: Made, fixed: bool) -> Result<Json<Token>, No> {
+    // With a pattern the host says which name it takes.
+    let name = if fixed { "" } else { " --node NAME" };
+    let join = format!("naru agent join {} --token {} --ca-pin {}{name}", app.url, made.secret, pin_of(app).map_err(No::ours)?);
     Ok(Json(Token { token: made.secret, id: made.id, expires: made.expires, join }))
 }
 

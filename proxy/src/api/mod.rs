@@ -16,6 +16,7 @@ mod lasting;
 mod links;
 mod native;
 mod nodes;
+mod offer;
 mod oidc;
 mod pages;
 mod person;

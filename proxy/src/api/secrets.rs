@@ -7,10 +7,12 @@ use axum::extract::{Path, State};
 use wire::api::{Done, Items, SecretRow};
 
 use super::App;
+use super::offer::Offer;
 use super::person::{MakeLinks, MakeTokens, May, Person};
 use super::problem::No;
 use crate::authority::one_time::{LOGIN_LINK, Listed, NODE, Purpose};
 use crate::clock;
+use crate::live::View;
 
 /// `GET /v1/tokens`, for who may make join tokens.
 pub(crate) async fn tokens(State(app): State<App>, _may: May<MakeTokens>) -> Result<Json<Items<SecretRow>>, No> {
@@ -33,18 +35,30 @@ pub(crate) async fn remove_link(State(app): State<App>, may: May<MakeLinks>, Pat
 }
 
 fn list(app: &App, kind: &str) -> Result<Json<Items<SecretRow>>, No> {
-    let items = app.once.list(kind, clock::now())?.into_iter().map(row).collect();
+    let view = app.sessions.live.now();
+    let items = app.once.list(kind, clock::now())?.into_iter().map(|listed| row(listed, &view)).collect();
     Ok(Json(Items { items }))
 }
 
-fn row(listed: Listed) -> SecretRow {
-    let Listed { id, purpose, made_by, expires, used, chosen, .. } = listed;
+fn row(listed: Listed, view: &View) -> SecretRow {
+    let Listed { id, purpose, made_by, expires, used, count, chosen, .. } = listed;
+    let mut several = (None, None);
     let (user, node, labels, replace) = match purpose {
         Purpose::LoginLink { user } | Purpose::BreakGlass { user, .. } => (Some(user), None, Default::default(), false),
         Purpose::Node { node, labels, replace } => (None, Some(node), labels, replace),
+        Purpose::Nodes { of, uses, made } => {
+            let now =
+                Offer::of_resource(&of, uses, made, view, clock::now()).ok().map(|offer| (offer.patterns(), offer.labels, offer.uses));
+            // Of what was deleted nothing can be used any more.
+            let (names, labels, most) = now.unwrap_or_default();
+            several = (Some(of.name), Some(most.map_or(0, |most| if used { 0 } else { most.saturating_sub(count) })));
+            (None, Some(names), labels, false)
+        }
     };
+    let ((from, uses_left), used) = (several.clone(), used || several.1 == Some(0));
+    let uses = uses_left.map(|_| count);
     let used_for = chosen.and_then(|name| name.parse::<NodeName>().ok());
-    SecretRow { id, user, node, labels, replace, made_by, expires, used, used_for }
+    SecretRow { id, user, node, labels, replace, made_by, expires, used, used_for, from, uses, uses_left }
 }
 
 async fn remove(app: &App, person: &Person, kind: &str, id: &str) -> Result<Json<Done>, No> {

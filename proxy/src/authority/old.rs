@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use store::kv::{Change, Entry, Expect, Kv, KvError, MAX_BATCH};
 
 use super::logins::{SIGN_INS, SignIn, TOKENS};
-use super::one_time::{self, SECRETS};
+use super::one_time::{self, MACHINES, SECRETS};
 use crate::oidc::USED;
 
 /// How long something stays after its end: long after its link could begin it again.
@@ -16,19 +16,20 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Default)]
 pub(crate) struct Sweeper {
     /// Where each of the lists goes on.
-    after: [Option<String>; 3],
+    after: [Option<String>; 4],
 }
 
 impl Sweeper {
     /// Looks at one batch of each list. Answers how many were removed. Blocks on the disk.
     pub(crate) fn round(&mut self, store: &dyn Kv, now: Timestamp) -> Result<usize, KvError> {
-        let [sign_ins, secrets, used] = &mut self.after;
+        let [sign_ins, secrets, machines, used] = &mut self.after;
         let over = |end: Timestamp| end.plus(KEPT) < now;
         let mut gone = some(store, SIGN_INS, sign_ins, |entry| read::<SignIn>(entry).is_ok_and(|sign_in| over(sign_in.expires)))?;
         // With each goes what its provider gave.
         let tokens = |change: &Change| change.key().strip_prefix(SIGN_INS).map(|id| Change::delete(format!("{TOKENS}{id}"), Expect::Any));
         gone.extend(gone.iter().filter_map(tokens).collect::<Vec<_>>());
         gone.extend(some(store, SECRETS, secrets, |entry| read::<one_time::Record>(entry).is_ok_and(|secret| over(secret.expires)))?);
+        gone.extend(some(store, MACHINES, machines, |entry| read::<one_time::Machine>(entry).is_ok_and(|machine| over(machine.expires)))?);
         // A logout token that is too old to be believed need not be remembered.
         gone.extend(some(store, USED, used, |entry| read::<Timestamp>(entry).is_ok_and(|until| until < now))?);
         let count = gone.len();

@@ -1,12 +1,12 @@
-//! Secrets that work once: sign-in links and join tokens. Stored hashed with their purpose in the key, used by compare-and-swap.
-//! Whoever used one may use it again with the same key, so that a lost answer locks nobody out.
+//! Secrets that work once, or once for each of so many machines: sign-in links and join tokens. Stored hashed with their purpose in the
+//! key, used by compare-and-swap. Whoever used one may use it again with the same key, so that a lost answer locks nobody out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use access::time::Timestamp;
-use access::words::{RoleName, UserName};
+use access::words::{ResourceName, RoleName, UserName};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,24 @@ pub(crate) enum Purpose {
         /// Whether a taken name may be taken over.
         replace: bool,
     },
+    /// Lets so many agents join, as a declared join token says at that time.
+    Nodes {
+        /// The resource.
+        of: Origin,
+        /// By how many machines it can be used; the resource may have become stricter.
+        uses: u32,
+        /// When it was made.
+        made: Timestamp,
+    },
+}
+
+/// The declared join token that something comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Origin {
+    pub(crate) name: ResourceName,
+    /// Given once: one of the same name that is made later is another.
+    pub(crate) id: String,
 }
 
 impl Purpose {
@@ -49,7 +67,7 @@ impl Purpose {
         match self {
             Self::LoginLink { .. } => LOGIN_LINK,
             Self::BreakGlass { .. } => BREAK_GLASS,
-            Self::Node { .. } => NODE,
+            Self::Node { .. } | Self::Nodes { .. } => NODE,
         }
     }
 }
@@ -63,6 +81,10 @@ pub(crate) const NODE: &str = "node";
 
 /// Where secrets are.
 pub(super) const SECRETS: &str = "once/";
+/// Where it is noted which machines used a secret that several may use: below the secret's own place, by the hash of the machine's key.
+pub(super) const MACHINES: &str = "machine/";
+/// How often counting a use is tried where others count too. Each time another one was counted.
+const TRIES: usize = 1000;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +100,24 @@ pub(super) struct Record {
     /// The handle of who made it; none for what the proxy made itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     made_by: Option<UserName>,
+    /// How many machines used it, where several may.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    count: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// One machine's use of a secret that several may use.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Machine {
+    /// The node that it joined as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chosen: Option<String>,
+    /// When the secret ends.
+    pub(super) expires: Timestamp,
 }
 
 /// A secret that has not expired, without the secret.
@@ -87,6 +127,8 @@ pub(crate) struct Listed {
     pub(crate) made_by: Option<UserName>,
     pub(crate) expires: Timestamp,
     pub(crate) used: bool,
+    /// How many machines used it, where several may.
+    pub(crate) count: u32,
     pub(crate) chosen: Option<String>,
     /// Takes it out of the store as it was listed.
     pub(crate) remove: Change,
@@ -105,20 +147,34 @@ pub(crate) struct Redeemed {
     purpose: Purpose,
     id: String,
     sign_in: u64,
-    record: Record,
+    binds: Binds,
     key: String,
     revision: u64,
+}
+
+/// What is stored where a use is bound to the node that joins.
+#[derive(Debug)]
+enum Binds {
+    Secret(Record),
+    Machine(Machine),
 }
 
 impl Redeemed {
     /// The node that has joined with it, if any has.
     pub(crate) fn chosen(&self) -> Option<&str> {
-        self.record.chosen.as_deref()
+        match &self.binds {
+            Binds::Secret(record) => record.chosen.as_deref(),
+            Binds::Machine(machine) => machine.chosen.as_deref(),
+        }
     }
     /// The change that binds it to this node, for the batch in which that joins.
     pub(crate) fn choose(&self, node: &str) -> Change {
-        let record = Record { chosen: Some(node.to_owned()), ..self.record.clone() };
-        Change::put(self.key.clone(), serde_json::to_vec(&record).unwrap_or_default(), Expect::Revision(self.revision))
+        let chosen = Some(node.to_owned());
+        let value = match &self.binds {
+            Binds::Secret(record) => json(&Record { chosen, ..record.clone() }),
+            Binds::Machine(machine) => json(&Machine { chosen, ..machine.clone() }),
+        };
+        Change::put(self.key.clone(), value, Expect::Revision(self.revision))
     }
     /// What it was good for.
     pub(crate) fn purpose(&self) -> &Purpose {
@@ -144,6 +200,8 @@ pub(crate) enum RedeemError {
     Expired(Timestamp),
     #[error("it was used before")]
     Used,
+    #[error("it was used by {0} machines, and by no more it can be used")]
+    UsedUp(u32),
     #[error(transparent)]
     Store(#[from] KvError),
 }
@@ -162,9 +220,9 @@ impl OneTime {
         let mut all = Vec::new();
         for entry in scan(self.0.as_ref(), &format!("{SECRETS}{kind}/"))? {
             let record: Record = serde_json::from_slice(&entry.at.value).map_err(|_| KvError::Damaged(entry.key.clone()))?;
-            let Record { id, purpose, expires, used_by, chosen, made_by } = record;
+            let Record { id, purpose, expires, used_by, chosen, made_by, count } = record;
             let remove = Change::delete(entry.key, Expect::Revision(entry.at.revision));
-            all.push(Listed { id, purpose, made_by, expires, used: used_by.is_some(), chosen, remove });
+            all.push(Listed { id, purpose, made_by, expires, used: used_by.is_some(), count, chosen, remove });
         }
         all.retain(|listed| now < listed.expires);
         all.sort_by_key(|listed| listed.expires);
@@ -180,8 +238,8 @@ impl OneTime {
         let id = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect::<String>();
         let expires = now.plus(life);
         let key = key_of(purpose.kind(), &secret);
-        let record = Record { id: id.clone(), purpose, expires, used_by: None, chosen: None, made_by: by.cloned() };
-        self.0.put(&key, &serde_json::to_vec(&record).unwrap_or_default(), Expect::Absent)?;
+        let record = Record { id: id.clone(), purpose, expires, used_by: None, chosen: None, made_by: by.cloned(), count: 0 };
+        self.0.put(&key, &json(&record), Expect::Absent)?;
         Ok(Made { secret, id, expires })
     }
 
@@ -216,16 +274,56 @@ impl OneTime {
         let (mut record, mut revision) = self.find(&key, by, now)?;
         if record.used_by.is_none() {
             record.used_by = Some(by.to_owned());
-            let value = serde_json::to_vec(&record).unwrap_or_default();
-            match self.0.put(&key, &value, Expect::Revision(revision)) {
+            match self.0.put(&key, &json(&record), Expect::Revision(revision)) {
                 Ok(written) => revision = written,
                 Err(KvError::Conflict { .. }) => return Err(RedeemError::Used),
                 Err(error) => return Err(error.into()),
             }
         }
         let sign_in = sign_in_of(&key);
-        Ok(Redeemed { purpose: record.purpose.clone(), id: record.id.clone(), sign_in, record, key, revision })
+        Ok(Redeemed { purpose: record.purpose.clone(), id: record.id.clone(), sign_in, binds: Binds::Secret(record), key, revision })
     }
+
+    /// Counts the machine with this key among those that use a secret, of which there may be so many. One that was counted is not
+    /// counted again.
+    pub(crate) fn count(&self, kind: &str, secret: &str, by: &str, most: u32, now: Timestamp) -> Result<Redeemed, RedeemError> {
+        let key = key_of(kind, secret);
+        let mine = format!("{MACHINES}{}/{by}", key.trim_start_matches(SECRETS));
+        let mut lost = None;
+        for _ in 0..TRIES {
+            let (mut record, revision) = self.find(&key, by, now)?;
+            let redeemed = |record: &Record, machine, revision| Redeemed {
+                purpose: record.purpose.clone(),
+                id: record.id.clone(),
+                sign_in: sign_in_of(&key),
+                binds: Binds::Machine(machine),
+                key: mine.clone(),
+                revision,
+            };
+            if let Some(stored) = self.0.get(&mine)? {
+                let machine = serde_json::from_slice(&stored.value).map_err(|_| KvError::Damaged(mine.clone()))?;
+                return Ok(redeemed(&record, machine, stored.revision));
+            }
+            if record.count >= most {
+                return Err(RedeemError::UsedUp(record.count));
+            }
+            record.count = record.count.saturating_add(1);
+            let machine = Machine { chosen: None, expires: record.expires };
+            let counted = Change::put(key.clone(), json(&record), Expect::Revision(revision));
+            match self.0.batch(&[counted, Change::put(mine.clone(), json(&machine), Expect::Absent)]) {
+                Ok(written) => return Ok(redeemed(&record, machine, written)),
+                // Another machine was counted in between.
+                Err(error @ KvError::Conflict { .. }) => lost = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(lost.map_or(RedeemError::Unknown, RedeemError::Store))
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Plain values with text keys cannot fail to become JSON.
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// Derived, so that a crash between using a link up and noting the sign-in leaves nothing to find again.
@@ -280,5 +378,30 @@ mod tests {
             tries.into_iter().filter(|_| true).map(|t| t.join().expect("thread")).filter(|won| *won).count()
         });
         assert_eq!(won, 1);
+    }
+
+    fn several() -> Purpose {
+        let of = Origin { name: "web".parse().expect("name"), id: "1".to_owned() };
+        Purpose::Nodes { of, uses: 50, made: NOW }
+    }
+
+    #[test]
+    fn of_a_hundred_machines_at_once_as_many_win_as_there_are_uses() {
+        let once = OneTime::new(Arc::new(store::kv::memory()));
+        let made = once.make(several(), LINK_LIFE, None, NOW).expect("made");
+        let count = |by: &str| once.count(NODE, &made.secret, by, 50, NOW);
+        let won: Vec<bool> = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..100).map(|i| scope.spawn(move || count(&format!("k{i}")).is_ok())).collect();
+            tries.into_iter().map(|t| t.join().expect("thread")).collect()
+        });
+        assert_eq!(won.iter().filter(|won| **won).count(), 50);
+        for (i, won) in won.iter().enumerate() {
+            assert_eq!(count(&format!("k{i}")).is_ok(), *won, "who was counted is not counted again, and nobody else gets in");
+        }
+        assert!(matches!(count("late"), Err(RedeemError::UsedUp(50))));
+        let listed = once.list(NODE, NOW).expect("listed");
+        assert_eq!(listed.iter().map(|listed| (listed.count, listed.used)).collect::<Vec<_>>(), [(50, false)]);
+        once.0.batch(&[listed.into_iter().next().expect("one").remove]).expect("removed");
+        assert!(matches!(count("k0"), Err(RedeemError::Unknown)), "taken back, for those who were counted too");
     }
 }

@@ -98,7 +98,7 @@ impl People {
         let (user, method, roles) = match link.purpose() {
             Purpose::LoginLink { user } => (user, Method::Link, Vec::new()),
             Purpose::BreakGlass { user, roles, .. } => (user, Method::BreakGlass, roles.clone()),
-            Purpose::Node { .. } => return Err(NobodyError::OtherPurpose),
+            Purpose::Node { .. } | Purpose::Nodes { .. } => return Err(NobodyError::OtherPurpose),
         };
         let expires = now.plus(self.life);
         let view = self.live.now();
