@@ -322,7 +322,7 @@ struct Opened {
 }
 
 fn opened(settings: &Settings) -> Result<Opened, BuildError> {
-    let mut state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
+    let state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
     let install: InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
     let key_folder = state.folder("keys")?;
     let keys = Keys::new(Keyring::open(&key_folder, &install)?);
