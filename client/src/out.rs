@@ -124,8 +124,9 @@ impl Out {
         for (number, line) in failure.shown.iter().flat_map(|shown| shown.lines()).enumerate() {
             let _ = writeln!(text, "{}{}", if number == 0 { "\n" } else { "" }, plain(line));
         }
-        // Where they have been found in a file, they are shown there.
-        for field in failure.fields().iter().filter(|_| failure.shown.is_none()) {
+        // Where they have been found in a file, they are shown there; and nothing is said twice.
+        let said = |message: &str| failure.shown.is_some() || failure.cause.as_deref().is_some_and(|cause| cause.contains(message));
+        for field in failure.fields().iter().filter(|field| !said(&field.message)) {
             let whose = [field.kind.as_deref(), field.name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("/");
             let remedy = field.remedy.as_deref().map(|remedy| format!(" ({remedy})")).unwrap_or_default();
             let _ = writeln!(text, "  {}", plain(format!("{whose} {}: {}{remedy}", field.pointer, field.message).trim_start()));

@@ -14,13 +14,13 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use wire::api::{FRAMES, OpenSession, Opened, Problem, Pty, StepUpAsked, exit};
+use wire::api::{FRAMES, OpenSession, Opened, Problem, Pty, SessionNote, StepUpAsked, exit};
 use wire::frames::{Exit, Frame, Stream};
 
 use crate::failure::Failure;
 use crate::http::Api;
 use crate::input::{Input, Typed};
-use crate::out::say;
+use crate::out::{plain, say};
 use crate::terminal::{self, Ends, Raw};
 
 mod ask;
@@ -187,7 +187,8 @@ async fn carry(ws: &mut Ws, interactive: bool, inside_line: &Cell<bool>) -> Resu
                 Some(Ok(Message::Binary(data))) => buf.extend_from_slice(&data),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) | None => return Err(lost(&"the proxy closed it")),
-                Some(Ok(_)) => return Err(lost(&"a message that is not binary")),
+                Some(Ok(Message::Text(text))) => note(text.as_str(), interactive, inside_line),
+                Some(Ok(_)) => return Err(lost(&"a message that is neither frames nor a note")),
                 Some(Err(e)) => return Err(broken(&e)),
             },
             piece = typed.recv(), if stdin_open && input.room() => match piece {
@@ -229,6 +230,15 @@ async fn carry(ws: &mut Ws, interactive: bool, inside_line: &Cell<bool>) -> Resu
             }
         }
     }
+}
+
+/// Shows what the proxy has to say while the session goes on; a text of another kind is for a newer client.
+fn note(text: &str, interactive: bool, inside_line: &Cell<bool>) {
+    let Ok(SessionNote { note }) = serde_json::from_str(text) else { return };
+    // In raw mode nothing else goes to the beginning of a line.
+    let end = if interactive { "\r\n" } else { "\n" };
+    let before = if inside_line.replace(false) { end } else { "" };
+    let _ = write!(std::io::stderr().lock(), "{before}{}{end}", plain(&note));
 }
 
 async fn send<S: futures::Sink<Message> + Unpin>(to: &mut S, frame: Frame) -> Result<(), S::Error> {

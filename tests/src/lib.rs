@@ -37,6 +37,8 @@ mod live;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod recordings;
 #[cfg(test)]
 mod refused_sign_ins;

@@ -127,7 +127,7 @@ impl From<LogError> for NotOpened {
 /// A session that is ready to run.
 pub(crate) struct Opened {
     session: Session,
-    /// What the role wants people to read first.
+    /// What the role wants people to read first: the front shows it, since only that knows how.
     pub(crate) notice: Option<String>,
     row: SessionRow,
     asker: Asker,
@@ -215,8 +215,7 @@ impl Sessions {
             }
         };
         let place = self.table.enter(row.clone(), asker.sign_in, reserved);
-        let start =
-            Start { host: self.clone(), permit, recording, request, far, place, asker: asker.clone(), policy, notice: notice.clone() };
+        let start = Start { host: self.clone(), permit, recording, request, far, place, asker: asker.clone(), policy };
         Ok(Opened { session: Session::new(start), notice, row, asker, target, kind })
     }
 

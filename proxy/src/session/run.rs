@@ -76,7 +76,6 @@ pub(super) struct Start {
     pub(super) asker: Asker,
     /// From before the decision: nothing that changed since can be missed.
     pub(super) policy: watch::Receiver<Arc<View>>,
-    pub(super) notice: Option<String>,
 }
 
 /// A session before and while it runs.
@@ -119,7 +118,7 @@ type Pending<'a> = Option<(mpsc::Permit<'a, Show>, Stream, Bytes)>;
 
 impl Session {
     pub(super) fn new(start: Start) -> Self {
-        let Start { host, permit, recording, request, far, place, asker, policy, notice } = start;
+        let Start { host, permit, recording, request, far, place, asker, policy } = start;
         let now = Instant::now();
         Self {
             host,
@@ -129,7 +128,7 @@ impl Session {
             place,
             asker,
             policy,
-            notes: notice.into_iter().collect(),
+            notes: Vec::new(),
             attach: Attach { secret: secret(), fence: 1, recorded: 0 },
             far: None,
             frames: None,

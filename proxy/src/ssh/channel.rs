@@ -116,6 +116,7 @@ pub(super) async fn serve(mut channel: Channel<Msg>, handle: Handle, who: Who, s
         Ok(mut opened) => {
             near.keep(early);
             refused.into_iter().for_each(|what| opened.note(not_carried(what)));
+            opened.notice.take().into_iter().for_each(|notice| opened.note(notice));
             sessions.run(opened, near, show).await;
         }
         Err(Waited::No(not_opened)) => show.refuse(&not_opened.text()).await,
