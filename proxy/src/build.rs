@@ -153,22 +153,10 @@ impl Proxy {
         // Before anything is made: who mends a file starts with nothing half done.
         let source = Source::read(&settings.certificate, &settings.public, clock::now())?;
         let early = early(&settings).await?;
-        let mut state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
-        let install: InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
-        let key_folder = state.folder("keys")?;
-        let keys = Keys::new(Keyring::open(&key_folder, &install)?);
-        if state.format() < store::state::FORMAT {
-            state.keep_aside("store")?;
-        }
-        let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
+        let Opened { mut state, install, key_folder, keys, store } = opened(&settings)?;
         let Kept { log, recordings, table, sinks, commits, began } = kept(&state, &install, &keys, &store, &settings)?;
         settled(store.as_ref(), &log, began).await?;
-        // A backup of an older version may hold such entries under any format.
-        let moved = crate::migrate::to_second(store.as_ref(), clock::now())?;
-        if state.format() < store::state::FORMAT {
-            tracing::info!(moved, "the store was moved to the second format; what it was lies beside it");
-            state.migrated()?;
-        }
+        moved(&mut state, store.as_ref())?;
         let live = Live::start(store.clone(), install.clone())?;
 
         let (listener, address) = if let Some(bound) = early { bound } else { bind(settings.listen).await? };
@@ -322,6 +310,38 @@ async fn answer(app: &App, state: &std::path::Path, ask: Ask, uid: u32) -> Reply
         }
         Ask::Backup {} => crate::backup::answer(app, state, uid).await,
     }
+}
+
+/// What lies on the disk, held by this process.
+struct Opened {
+    state: StateDir,
+    install: InstallId,
+    key_folder: PathBuf,
+    keys: Keys,
+    store: Arc<dyn Kv>,
+}
+
+fn opened(settings: &Settings) -> Result<Opened, BuildError> {
+    let state = StateDir::open(&settings.state, &format!("n{}", uuid::Uuid::new_v4().simple()), None)?;
+    let install: InstallId = state.install().parse().map_err(|e| BuildError::Install(format!("{e}")))?;
+    let key_folder = state.folder("keys")?;
+    let keys = Keys::new(Keyring::open(&key_folder, &install)?);
+    if state.format() < store::state::FORMAT {
+        state.keep_aside("store")?;
+    }
+    let store: Arc<dyn Kv> = Arc::new(store::kv::open(&state.folder("store")?)?);
+    Ok(Opened { state, install, key_folder, keys, store })
+}
+
+/// Brings the store to the format of this version.
+fn moved(state: &mut StateDir, store: &dyn Kv) -> Result<(), BuildError> {
+    // A backup of an older version may hold such entries under any format.
+    let moved = crate::migrate::to_second(store, clock::now())?;
+    if state.format() < store::state::FORMAT {
+        tracing::info!(moved, "the store was moved to the second format; what it was lies beside it");
+        state.migrated()?;
+    }
+    Ok(())
 }
 
 /// What a run keeps, taken up where the run before left it.

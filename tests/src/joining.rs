@@ -86,6 +86,31 @@ fn a_host_joins_once_and_serves() {
     assert!(String::from_utf8_lossy(&log.stdout).lines().count() >= 4, "{}", String::from_utf8_lossy(&log.stdout));
 }
 
+#[test]
+fn many_hosts_join_by_one_token_of_a_resource() {
+    let up = Demo::up().unwrap();
+    let admin = up.sign_in("admin").unwrap();
+    let declared =
+        "kind: join_token\nname: web\nspec: {kinds: [ssh], names: [web-*], labels: {env: test}, uses: 2, ttl: 2h, gone_after: 30m}\n";
+    std::fs::write(admin.home().join("web.yaml"), declared).unwrap();
+    let applied = admin.naru(&["apply", "-f", "web.yaml"]);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    let out = admin.naru(&["--json", "token", "create", "--from", "web"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let made: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let (token, pin) = (made["token"].as_str().unwrap(), pin(&up));
+    let joins = |state: &str, node: &str| join(&up, token, &pin, state, &["--node", node]);
+    assert!(joins("m1", "web-1").status.success());
+    refused(&joins("m2", "web-1"), 8, "web-1");
+    assert!(joins("m2", "web-2").status.success());
+    refused(&joins("m3", "web-3"), 4, "2 machines");
+    let listed = admin.naru(&["token", "ls"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("2 times, 0 left") && listed.contains("join_token/web"), "{listed}");
+    let more = admin.naru(&["token", "create", "--from", "web", "--uses", "3"]);
+    assert!(!more.status.success() && String::from_utf8_lossy(&more.stderr).contains("NARU-J111"));
+}
+
 /// Starts the server on its state and gives what it said; it must not have begun.
 fn start_fails(up: &Demo, config: &str) -> String {
     let mut command = up.naru(&["up", "--json", "--config", config, "--state", "state"]);

@@ -70,7 +70,7 @@ impl Gone {
     }
 
     /// Removes those that are gone now; `up` is how long this proxy runs. Answers how many were removed.
-    async fn round(&self, now: Timestamp, up: Duration) -> Result<usize, GoneError> {
+    pub(crate) async fn round(&self, now: Timestamp, up: Duration) -> Result<usize, GoneError> {
         let (nodes, view) = (self.sessions.nodes.clone(), self.sessions.live.now());
         let found = tokio::task::spawn_blocking(move || away(&nodes, &view, now, up)).await.map_err(|_| GoneError::Ended)??;
         let mut events = Vec::new();

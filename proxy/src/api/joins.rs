@@ -159,7 +159,7 @@ mod tests {
         }
 
         /// The agent that joined, or the code of the refusal.
-        async fn join(&self, token: &str, key: &KeyPair, node: &str) -> Result<AgentId, String> {
+        pub(in crate::api) async fn join(&self, token: &str, key: &KeyPair, node: &str) -> Result<AgentId, String> {
             let csr_pem = CertificateParams::default().serialize_request(key).and_then(|csr| csr.pem()).expect("a request");
             let asked = Join {
                 token: token.to_owned(),

@@ -26,6 +26,8 @@ mod problem;
 mod refusals;
 mod requests;
 mod resources;
+#[cfg(test)]
+mod scale;
 mod secrets;
 mod sessions;
 mod sign_in;
