@@ -5,6 +5,7 @@
 mod locks;
 mod page;
 mod requests;
+mod sessions;
 mod writes;
 
 use std::process::Output;
