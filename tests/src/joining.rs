@@ -150,7 +150,7 @@ fn what_is_wrong_with_the_state_stops_the_start_and_changes_nothing() {
     };
     let key = state.join("keys/grant.key");
     let faults: [(&str, &dyn Fn(), &str); 6] = [
-        ("a newer version", &|| edit(&state.join("VERSION"), |text| text.replace("\"format\":1", "\"format\":9")), "newer"),
+        ("a newer version", &|| edit(&state.join("VERSION"), |text| text.replace("\"format\":2", "\"format\":9")), "newer"),
         ("no version", &|| std::fs::remove_file(state.join("VERSION")).unwrap(), "VERSION"),
         ("a readable key", &|| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap(), "grant.key"),
         ("half a key", &|| cut(&key, 2), "grant.key"),
