@@ -18,7 +18,7 @@ use super::here::open_to_others;
 use crate::profile::read_if_there;
 
 /// The format that this version reads.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Less than this is little for recordings.
 const LITTLE: u64 = 1 << 30;
 /// Most keys that are looked at.
