@@ -164,7 +164,7 @@ mod tests {
             mode(&dir.path().join(name), 0o600);
         };
         mode(dir.path(), 0o700);
-        write("VERSION", r#"{"format":1,"install":"n1"}"#);
+        write("VERSION", r#"{"format":2,"install":"n1"}"#);
         std::fs::create_dir(dir.path().join("keys")).expect("made");
         mode(&dir.path().join("keys"), 0o700);
         write("keys/ca", "x");

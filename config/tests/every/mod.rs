@@ -287,7 +287,8 @@ pub(crate) fn stated() -> BoxedStrategy<Stated> {
         all.insert("kind".into(), kind.into());
         all.insert("name".into(), if kind == "settings" { "settings".into() } else { name });
         all.insert("spec".into(), spec);
-        serde_json::from_value::<Stated>(Value::Object(all.clone())).unwrap_or_else(|e| panic!("{e}: {all:?}"))
+        let made = serde_json::from_value::<Stated>(Value::Object(all.clone()));
+        made.map_err(|error| format!("{error}: {all:?}")).expect("a resource")
     });
     whole.prop_filter("it has a fault", |stated| faults(&stated.resource).is_empty() && stated.faults_beside().is_empty()).boxed()
 }
