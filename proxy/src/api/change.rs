@@ -118,7 +118,7 @@ impl<'a> Changes<'a> {
             let Some(written) = stated.as_ref().and_then(|stated| stated.id.as_ref()) else { continue };
             if let Some(there) = self.view.resources.get(id).filter(|there| there.stored.id != *written) {
                 let title = format!("{} {} has the id {}, and the one that was written is another", id.0.as_str(), id.1, there.stored.id);
-                return Err(No::bad("NARU-C010", title).hint("Leave out id, or write to the install that it was read from."));
+                return Err(No::bad("NARU-P228", title).hint("Leave out id, or write to the install that it was read from."));
             }
         }
         Ok(())
@@ -213,7 +213,7 @@ impl<'a> Changes<'a> {
                     stored.secrets.clear();
                 }
                 let refused = |why: String| {
-                    let no = No::bad("NARU-C012", format!("{} {} would tell nobody: {why}", id.0.as_str(), id.1));
+                    let no = No::bad("NARU-P229", format!("{} {} would tell nobody: {why}", id.0.as_str(), id.1));
                     no.hint(
                         "Nothing was changed. A secret is whsec_ and the base64 of 24 to 64 bytes, as `naru` signs by Standard Webhooks.",
                     )

@@ -34,7 +34,7 @@ pub(super) async fn check(app: &App, view: &View, after: &BTreeMap<Id, Stated>, 
     let lines = new.iter().flat_map(|one| one.lines.iter().map(|line| format!("guardrail {}: {}", one.guardrail, line.text)));
     let mut no = No::new(
         StatusCode::UNPROCESSABLE_ENTITY,
-        "NARU-C011",
+        "NARU-P227",
         exit::DENIED,
         format!("this change would break the guardrail {}", names.join(", ")),
     );
