@@ -161,6 +161,15 @@ fn the_page_can_be_followed_from_its_first_line_to_its_last() {
 }
 
 #[test]
+fn the_page_in_korean_has_the_same_files_and_commands() {
+    let of = |name: &str| {
+        let page = std::fs::read_to_string(format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        blocks(&page).into_iter().map(|block| (block.word, block.lines)).collect::<Vec<_>>()
+    };
+    assert_eq!(of("policy.ko.md"), of("policy.md"));
+}
+
+#[test]
 fn lines_are_found_in_their_order_with_gaps() {
     assert_eq!(after("a b c d", "a…c"), Some(" d"));
     assert_eq!(after("a b c d", "c…a"), None);
