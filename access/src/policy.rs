@@ -146,6 +146,8 @@ impl Resource {
             Self::User { spec, .. } => spec.roles.iter().collect(),
             Self::OidcConnector { spec, .. } => spec.claims.values().flat_map(BTreeMap::values).flatten().collect(),
             Self::Bot { spec, .. } => spec.roles.iter().collect(),
+            // Whoever says who approves a role, or that nobody needs to, gives it to whoever may ask.
+            Self::AccessRule { spec, .. } => spec.roles.iter().collect(),
             _ => BTreeSet::new(),
         }
     }

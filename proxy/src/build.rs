@@ -201,6 +201,7 @@ impl Proxy {
             names: names.clone(),
             link_life: settings.link_life,
             writing: tokio::sync::Mutex::new(()),
+            looking: tokio::sync::Semaphore::new(2),
         });
         let fronts = fronts(&app, names, balancers.clone());
         Ok(Self {

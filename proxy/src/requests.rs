@@ -24,6 +24,8 @@ pub(crate) mod sweep;
 
 /// Most requests of one person that wait or are in force at once.
 const MOST: usize = 20;
+/// Most that wait for or watch requests at once, of all people together.
+const WAITING: usize = 512;
 /// Longest reason and comment, in bytes.
 const WORDS: usize = 1000;
 /// Where a rule says nothing.
@@ -115,6 +117,8 @@ pub(crate) struct Requests {
     log: Log,
     live: crate::live::Live,
     changed: Arc<tokio::sync::watch::Sender<u64>>,
+    /// Places for those who wait and watch: each looks at every request at every step.
+    waiting: Arc<tokio::sync::Semaphore>,
 }
 
 /// The proof that somebody may decide this request, and as what rule says.
@@ -268,7 +272,18 @@ impl By<'_> {
 
 impl Requests {
     pub(crate) fn new(store: Arc<dyn Kv>, log: Log, live: crate::live::Live) -> Self {
-        Self { store, log, live, changed: Arc::new(tokio::sync::watch::Sender::new(0)) }
+        Self {
+            store,
+            log,
+            live,
+            changed: Arc::new(tokio::sync::watch::Sender::new(0)),
+            waiting: Arc::new(tokio::sync::Semaphore::new(WAITING)),
+        }
+    }
+
+    /// A place among those who wait or watch; none where there are too many.
+    pub(crate) fn place(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.waiting.clone().try_acquire_owned().ok()
     }
 
     /// Wakes at every step of any request.

@@ -177,6 +177,7 @@ pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): A
     let everything = Everything::now(&app.sessions.live.now(), &app.sessions.nodes)?;
     let target = query.target.as_deref().map(target).transpose()?;
     let moment = Moment { now: clock::now(), from: None };
+    let _turn = app.looking.acquire().await.map_err(No::ours)?;
     let found = tokio::task::spawn_blocking(move || match target {
         Some((kind, name)) => list_target(&everything.world(), kind, &name, &moment, after.as_deref(), limit),
         None => list_user(&everything.world(), &user, &moment, after.as_deref(), limit),
@@ -223,6 +224,7 @@ pub(crate) async fn diff(State(app): State<App>, Told(person, asked): Told<Perso
     let (before, then) = (Everything::now(&view, &app.sessions.nodes)?, Everything::with(&view, &app.sessions.nodes, &after, policy)?);
     let moment = Moment { now: asked.at.unwrap_or_else(clock::now), from: asked.from };
     let lines = asked.lines.map_or(LINES, |lines| usize::try_from(lines).unwrap_or(LINES)).min(MOST_LINES);
+    let _turn = app.looking.acquire().await.map_err(No::ours)?;
     let compared = tokio::task::spawn_blocking(move || {
         let (before, then) = (before.world(), then.world());
         (access::reach::diff(&before, &then, &moment, lines), broken(&before, &then, lines))

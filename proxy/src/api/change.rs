@@ -12,7 +12,7 @@ use wire::api::{Applied, AppliedItem, Change};
 
 use super::App;
 use super::person::Person;
-use super::privilege::{fills, gives, reaches};
+use super::privilege::{fills, gives, hears, reaches};
 use super::problem::No;
 use super::resources::{may, missing, moved, there};
 use super::{connectors, guarded, whole};
@@ -322,6 +322,9 @@ fn may_touch(app: &App, view: &View, person: &Person, id: &Id, from: Option<&Res
     let words = if kind == ResourceKind::OidcConnector { "connector" } else { kind.as_str() };
     let had: Vec<RoleName> = from.map(Resource::gives).unwrap_or_default().into_iter().cloned().collect();
     reaches(app, view, person, &had, &format!("change the {words} {name}"))?;
+    if matches!(kind, ResourceKind::Messenger | ResourceKind::AuditSink) {
+        hears(app, view, person, &format!("change the {words} {name}"))?;
+    }
     let Some(to) = to else { return Ok(()) };
     let kept = |role: &&RoleName| kind == ResourceKind::User && had.contains(role);
     let new: Vec<RoleName> = to.gives().into_iter().filter(|role| !kept(role)).cloned().collect();

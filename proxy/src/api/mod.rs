@@ -91,6 +91,8 @@ pub(crate) struct Parts {
     pub(crate) link_life: Duration,
     /// Writes of resources, one after the other: faults are checked against what the write will stand beside.
     pub(crate) writing: tokio::sync::Mutex<()>,
+    /// What looks at everybody and every target at once takes its turn: a processor's work for up to a second each.
+    pub(crate) looking: tokio::sync::Semaphore,
 }
 
 /// Shared by all handlers.

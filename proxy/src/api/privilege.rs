@@ -68,6 +68,16 @@ pub(super) fn reaches(app: &App, view: &View, person: &Person, roles: &[RoleName
     Err(refuse(app, person, asked, why, "Ask somebody who administers roles."))
 }
 
+/// Whether this person may say who is told of events: whoever may read all of them. Logs a no.
+pub(super) fn hears(app: &App, view: &View, person: &Person, asked: &str) -> Result<(), No> {
+    let own = Rights::of(&person.identity.roles, view);
+    if administers_roles(&own) || own.events {
+        return Ok(());
+    }
+    let why = format!("you may not {asked}: it is told of events, and you may not read all of them");
+    Err(refuse(app, person, asked, why, "Ask somebody who administers roles, or who may read the audit log."))
+}
+
 /// Whether this person may give a user these roles: all are roles of the person's own. Logs a no.
 pub(super) fn gives(app: &App, view: &View, person: &Person, roles: &[RoleName], asked: &str) -> Result<(), No> {
     let foreign = roles.iter().find(|role| !person.identity.roles.contains(role));

@@ -110,6 +110,13 @@ fn refused(app: &App, person: &Person, error: RequestError) -> No {
     error.into()
 }
 
+/// Too many wait already.
+fn crowded() -> No {
+    let title = "too many wait for access requests at the moment";
+    No::new(StatusCode::SERVICE_UNAVAILABLE, "NARU-W503", exit::FAILED, title)
+        .hint("Ask for the list without waiting, or try again in a minute.")
+}
+
 fn rows(app: &App, person: &Person, query: &RequestQuery) -> Result<Vec<RequestRow>, No> {
     let wanted = |row: &RequestRow| query.state.is_none_or(|state| row.state == state);
     let all = app.sessions.requests.all()?;
@@ -120,7 +127,8 @@ fn rows(app: &App, person: &Person, query: &RequestQuery) -> Result<Vec<RequestR
 /// `GET /v1/requests`, for whoever is signed in: one's own, and those that one may decide.
 pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<RequestQuery>) -> Result<Response, No> {
     if query.watch {
-        return Ok(watch(app, person, query));
+        let place = app.sessions.requests.place().ok_or_else(crowded)?;
+        return Ok(watch(app, person, query, place));
     }
     let limit = query.limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(MOST)).clamp(1, MOST);
     let rows = rows(&app, &person, &query)?;
@@ -131,11 +139,11 @@ pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): A
 }
 
 /// JSON lines: what is there, then what changes, for as long as the person is signed in and listens.
-fn watch(app: App, person: Person, query: RequestQuery) -> Response {
+fn watch(app: App, person: Person, query: RequestQuery, place: tokio::sync::OwnedSemaphorePermit) -> Response {
     let changed = app.sessions.requests.watch();
     let lines = futures::stream::unfold(
-        (app, person, query, changed, Vec::<RequestRow>::new(), true),
-        |(app, person, query, mut changed, mut seen, first)| async move {
+        (app, person, query, changed, Vec::<RequestRow>::new(), place, true),
+        |(app, person, query, mut changed, mut seen, place, first)| async move {
             loop {
                 if !first || !seen.is_empty() {
                     let _ = tokio::time::timeout(LOOK, changed.changed()).await;
@@ -152,7 +160,7 @@ fn watch(app: App, person: Person, query: RequestQuery) -> Response {
                 let silent = news.is_empty() && !seen.is_empty();
                 seen = now;
                 if !silent {
-                    return Some((Ok::<_, std::convert::Infallible>(news), (app, person, query, changed, seen, false)));
+                    return Some((Ok::<_, std::convert::Infallible>(news), (app, person, query, changed, seen, place, false)));
                 }
             }
         },
@@ -171,6 +179,7 @@ pub(crate) async fn show(
     let id = id_of(&id)?;
     let wait = query.seconds.map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds.into())).min(WAIT);
     let until = tokio::time::Instant::now() + wait;
+    let _place = if wait.is_zero() { None } else { Some(app.sessions.requests.place().ok_or_else(crowded)?) };
     let mut changed = app.sessions.requests.watch();
     loop {
         changed.mark_unchanged();
