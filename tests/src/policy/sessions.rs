@@ -75,12 +75,6 @@ fn some_commands_and_files_to_read_and_nothing_else() {
 fn the_end_draws_near_with_words_and_is_put_off() {
     let town = Town::start();
     town.apply(&engineer(ALL, "{max_session: 70s, extend: 10m, max_sessions: 1, notice: Mind the ferry.}"));
-    // Stock ssh shows the same words, once.
-    let stock = both(&town.alice.command("sh").args(["-c", "echo exit | ssh -tt demo.naru"]).output().unwrap());
-    assert_eq!(stock.matches("Mind the ferry.").count(), 1, "{stock}");
-    until("the first session is over", || {
-        super::json(&town.olga.naru(&["sessions", "ls", "--live", "--json"]))["items"].as_array().unwrap().is_empty()
-    });
     let mut shell = town.terminal();
     let seen = shell.wait_for("in less than five minutes", PATIENCE).unwrap();
     assert_eq!(seen.matches("Mind the ferry.").count(), 1, "{seen}");
