@@ -72,7 +72,7 @@ labels: {\"\": x}
         "20:21 \"(\" is not a regular expression: at most 256 bytes, such as [A-Z]+-[0-9]+",
         "21:16 auto_review needs approve",
         "25:23 this is no http or https address",
-        "25:40 a secret has 16 to 4096 bytes",
+        "25:40 a secret of Standard Webhooks is whsec_ and base64",
         "27:1 this says not how to reach it",
         "32:7 a lock needs a reason: who is kept out reads it",
         "32:16 a lock has exactly one target",

@@ -144,7 +144,7 @@ name: kim
         r#"22:57 "1GB" is not a size: a whole number and one of B, KiB, MiB, GiB, TiB, such as 1GiB | write for example 1GiB"#,
         r#"22:73 recording cannot be "stric" | did you mean strict?"#,
         r#"22:88 notice is a text, and 7 without quotes is a number | write "7" if the text is meant"#,
-        r#"22:102 "10.0.0.1/8" is not a network: an address or a network such as 10.0.0.0/8 or fd00::/8, without bits beyond its length, and no ::ffff: addresses | write for example 10.0.0.0/8"#,
+        r#"22:102 "10.0.0.1/8" is not a network: an address and how many of its first bits count, with all others 0, such as 10.0.0.0/8 or 2001:db8::/32 | write for example 10.0.0.0/8"#,
         r#"22:123 "always" is not a stretch of hours: days, from-to and a zone, such as mon-fri 09:00-18:00 Asia/Seoul or sat,sun 00:00-24:00 UTC | write for example mon-fri 09:00-18:00 Asia/Seoul"#,
         r#"22:146 max_sessions is a whole number from 1 | write it in digits, without quotes"#,
         r#"24:7 the kind cannot be "rule" | did you mean role?"#,

@@ -110,7 +110,7 @@ impl Asked<'_> {
         let from = self.who.context.from.map(|from| from.to_string()).unwrap_or_default();
         let inside = |network: &Value| match network.as_str().expect("text") {
             "10.0.0.0/8" => from.starts_with("10."),
-            "192.0.2.0/24" | "192.0.2.9" => from == "192.0.2.9",
+            "192.0.2.0/24" | "192.0.2.9" | "192.0.2.9/32" => from == "192.0.2.9",
             other => panic!("no opinion of {other}"),
         };
         // It is Thursday, a quarter past midnight.

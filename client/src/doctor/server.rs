@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(states(), [(state.clone(), State::Ok), (modes.clone(), State::Ok)]);
         mode(&dir.path().join("keys/ca"), 0o604);
         assert_eq!(states(), [(state.clone(), State::Ok), (modes.clone(), State::Fail)]);
-        for bad in ["{", r#"{"format":2,"install":"n1"}"#] {
+        for bad in ["{", r#"{"format":9,"install":"n1"}"#] {
             write("VERSION", bad);
             assert_eq!(states().first(), Some(&(state.clone(), State::Fail)), "{bad}");
         }
