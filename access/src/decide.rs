@@ -28,6 +28,7 @@ pub use kube::KubeDuties;
 pub use locks::{locked_agent, person as locked};
 pub use login::{Admit, LogIn, log_in};
 pub use offer::helping;
+pub use rights::audits_all;
 pub use session::{Obligations, Reacher, Reaching, allowed_logins, unknown_node};
 pub use who::Note;
 

@@ -3,7 +3,7 @@
 use super::denial::Denial;
 use super::session::selects;
 use super::who::{Candidate, Conditions, Note, candidates, closed, closed_to_all, standing};
-use super::{Administer, Audit, AuditAsk, Doing, Review, Yes, sealed};
+use super::{Administer, Audit, AuditAsk, Doing, Review, Yes, locks, sealed, signed_in};
 use crate::condition::Facts;
 use crate::identity::Identity;
 use crate::policy::{AuditAction, AuditRule, PolicySet, Rights};
@@ -17,16 +17,10 @@ impl sealed::Judge for Audit {
     }
 
     fn judge(&self, policy: &PolicySet, now: Timestamp) -> Result<Yes<()>, Denial> {
-        let speaks = |rule: &AuditRule| match self.action {
-            AuditAsk::Sessions(action) => rule.sessions.contains(&action),
-            AuditAsk::Events => rule.events,
-        };
+        let speaks = |rule: &AuditRule| self.action.is_of(rule);
         let allows = |rule: &AuditRule| speaks(rule) && self.of.as_ref().is_none_or(|of| is_about(rule, of, false));
         // Without anybody in particular only a deny of all of it counts.
-        let denies = |rule: &AuditRule| {
-            let everybody = rule.users.is_empty() && rule.roles.is_empty() && rule.labels.is_empty();
-            speaks(rule) && self.of.as_ref().map_or(everybody, |of| is_about(rule, of, true))
-        };
+        let denies = |rule: &AuditRule| speaks(rule) && self.of.as_ref().map_or(is_about_all(rule), |of| is_about(rule, of, true));
         let place = |rules: &[AuditRule], fits: &dyn Fn(&AuditRule) -> bool| rules.iter().position(fits);
         let Roles { all, open, tried } = Roles::of(&self.identity, policy, now);
         let denied = all.iter().find_map(|one| Some(format!("{}/deny.audit[{}]", one.role, place(&one.spec.deny.audit, &denies)?)));
@@ -41,6 +35,26 @@ impl sealed::Judge for Audit {
         }
         Err(self.denial(denied).noting(notes))
     }
+}
+
+impl AuditAsk {
+    fn is_of(self, rule: &AuditRule) -> bool {
+        match self {
+            Self::Sessions(action) => rule.sessions.contains(&action),
+            Self::Events => rule.events,
+        }
+    }
+}
+
+/// Whether the answer is yes of everybody's doing everywhere, so that whoever looks at much need not ask of each: a role allows it of
+/// all, and none denies any of it.
+pub fn audits_all(identity: &Identity, action: AuditAsk, policy: &PolicySet, now: Timestamp) -> bool {
+    if signed_in(identity, now).is_err() || locks::person(identity, policy, now).is_err() {
+        return false;
+    }
+    let Roles { all, open, .. } = Roles::of(identity, policy, now);
+    let denied = all.iter().any(|one| one.spec.deny.audit.iter().any(|rule| action.is_of(rule)));
+    !denied && open.iter().any(|one| one.spec.allow.audit.iter().any(|rule| action.is_of(rule) && is_about_all(rule)))
 }
 
 impl Audit {
@@ -66,6 +80,10 @@ impl Audit {
             None => denial,
         }
     }
+}
+
+fn is_about_all(rule: &AuditRule) -> bool {
+    rule.users.is_empty() && rule.roles.is_empty() && rule.labels.is_empty()
 }
 
 /// Whether a rule is about this doing. What is nobody's and has no target is only for rules that speak of everything.

@@ -1,8 +1,9 @@
 //! The audit log for people: search, and following it as it grows. Reading is bounded work on its own thread.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use access::decide::{Audit, Doing, decide};
+use access::decide::{Audit, AuditAsk, Doing, audits_all};
 use access::event::ActorKind;
 use access::identity::Identity;
 use axum::body::Bytes;
@@ -15,9 +16,10 @@ use wire::api::EventQuery;
 
 use super::App;
 use super::lasting::{is_yes, while_allowed};
-use super::person::{May, ReadEvents, Right as _};
+use super::person::{May, Person, ReadEvents, Right as _};
 use super::problem::{Asked, No};
 use crate::clock;
+use crate::live::View;
 
 type Line = std::io::Result<Bytes>;
 
@@ -44,13 +46,10 @@ pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(que
     };
     let reader = app.sessions.log.reader(query.after.map_or(1, |after| after.saturating_add(1))).map_err(No::ours)?;
     let (send, lines) = mpsc::channel(LINES);
-    // Whoever may read of all is not asked about each.
-    let all = Audit { of: Some(Doing::default()), ..ReadEvents::question(may.person.identity.clone()) };
-    let all = decide(all, &app.sessions.live.now().policy, clock::now()).is_ok();
-    let scope = (!all).then(|| (app.clone(), may.person.identity.clone()));
+    let (app_of_search, person) = (app.clone(), may.person.clone());
     let (limit, follow) = (query.limit.map(|limit| limit as usize), query.follow);
     tokio::spawn(async move {
-        let mut search = Search { reader, filter, scope, limit, last: VecDeque::new() };
+        let mut search = Search { app: app_of_search, person, reader, filter, limit, last: VecDeque::new() };
         while let Some(rest) = search.go_on(&send).await {
             search = rest;
             if !follow || !search.more(&send).await {
@@ -65,13 +64,36 @@ pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(que
 
 /// A search of the log. A thread is borrowed for a stretch of it at a time: a reader who reads nothing holds none.
 struct Search {
+    app: App,
+    person: Person,
     reader: LogReader,
     filter: Filter,
-    /// Who reads, where not everything is theirs to read.
-    scope: Option<(App, Identity)>,
     /// Only the last so many of what is there.
     limit: Option<usize>,
     last: VecDeque<Bytes>,
+}
+
+/// Whose doing is the reader's to read, as things stand.
+struct Scope {
+    view: Arc<View>,
+    identity: Identity,
+    /// Whoever may read of all is not asked about each.
+    all: bool,
+}
+
+impl Scope {
+    /// Whether this event is of somebody and on a target that the reader may read of.
+    fn has(&self, entry: &Entry) -> Result<bool, ReadError> {
+        if self.all {
+            return Ok(true);
+        }
+        let event = entry.event()?.event;
+        let user = event.actor.name.parse().ok().filter(|_| !matches!(event.actor.kind, ActorKind::System | ActorKind::Agent));
+        let known = user.as_ref().and_then(|user| self.view.identity(user, clock::now()));
+        let roles = known.map_or(event.actor.roles, |identity| identity.roles);
+        let of = Doing { user, roles, labels: event.target.map(|target| target.labels) };
+        Ok(is_yes(Audit { of: Some(of), ..ReadEvents::question(self.identity.clone()) }, &self.view))
+    }
 }
 
 /// What one stretch brought.
@@ -92,7 +114,12 @@ impl Search {
             let (search, stretch) = stretch.await.ok()?;
             self = search;
             let Stretch { lines, ended } = match stretch {
-                Ok(stretch) => stretch,
+                Ok(Some(stretch)) => stretch,
+                Ok(None) => {
+                    // Breaks off, so that nobody takes it for the whole.
+                    let _gone = send.send(Err(std::io::ErrorKind::PermissionDenied.into())).await;
+                    return None;
+                }
                 Err(error) => {
                     tracing::error!(%error, "the log could not be read");
                     return None;
@@ -110,28 +137,25 @@ impl Search {
         }
     }
 
-    /// Whether this event is of somebody and on a target that the reader may read of.
-    fn is_theirs(&self, entry: &Entry) -> Result<bool, ReadError> {
-        let Some((app, identity)) = &self.scope else { return Ok(true) };
-        let event = entry.event()?.event;
-        let view = app.sessions.live.now();
-        let user = event.actor.name.parse().ok().filter(|_| !matches!(event.actor.kind, ActorKind::System | ActorKind::Agent));
-        let known = user.as_ref().and_then(|user| view.identity(user, clock::now()));
-        let roles = known.map_or(event.actor.roles, |identity| identity.roles);
-        let of = Doing { user, roles, labels: event.target.map(|target| target.labels) };
-        Ok(is_yes(Audit { of: Some(of), ..ReadEvents::question(identity.clone()) }, &view))
+    /// Asked anew for each stretch: who follows the log for long reads what they may read then. None where they are signed out.
+    fn scope(&self) -> Option<Scope> {
+        let identity = self.person.again(&self.app).ok()?.identity;
+        let view = self.app.sessions.live.now();
+        let all = audits_all(&identity, AuditAsk::Events, &view.policy, clock::now());
+        Some(Scope { view, identity, all })
     }
 
-    fn stretch(&mut self) -> Result<Stretch, ReadError> {
+    fn stretch(&mut self) -> Result<Option<Stretch>, ReadError> {
         let mut lines = VecDeque::new();
+        let Some(scope) = self.scope() else { return Ok(None) };
         for _ in 0..STRETCH {
             let Some(entry) = self.reader.next()? else {
                 lines.append(&mut self.last);
                 // What comes later is all of interest.
                 self.limit = None;
-                return Ok(Stretch { lines, ended: true });
+                return Ok(Some(Stretch { lines, ended: true }));
             };
-            if !self.filter.fits(&entry)? || !self.is_theirs(&entry)? {
+            if !self.filter.fits(&entry)? || !scope.has(&entry)? {
                 continue;
             }
             match self.limit {
@@ -147,7 +171,7 @@ impl Search {
                 break;
             }
         }
-        Ok(Stretch { lines, ended: false })
+        Ok(Some(Stretch { lines, ended: false }))
     }
 
     /// Until there is more; not when the log is closed or nobody listens.

@@ -2,6 +2,7 @@
 //!
 //! What is asked of `decide` alone is not here but in `access`.
 
+mod audit;
 mod locks;
 mod page;
 mod requests;
