@@ -404,8 +404,7 @@ impl Session {
     /// Says in time what is going to end it: at five minutes and at one.
     fn warn(&mut self, out: &mpsc::Sender<Show>) {
         let by_time = self.left().map(|left| (left, "its longest time"));
-        let request = self.permit.request().is_some();
-        let by_request = self.permit.until().filter(|_| request).map(|until| (until.since(clock::now()), "its access request"));
+        let by_request = self.permit.request_ends().map(|until| (until.since(clock::now()), "its access request"));
         let login = self.permit.question().identity.expires;
         let by_login = Some((login.since(clock::now()), "your sign-in"));
         let Some((left, what)) = [by_time, by_request, by_login].into_iter().flatten().min() else { return };
