@@ -21,6 +21,8 @@ use crate::clock;
 use crate::live::{LiveError, REQUESTS, scan};
 
 pub(crate) mod sweep;
+#[cfg(test)]
+mod tests;
 
 /// Most requests of one person that wait or are in force at once.
 const MOST: usize = 20;
