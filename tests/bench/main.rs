@@ -10,6 +10,7 @@ mod connect;
 mod cut;
 mod echo;
 mod flood;
+mod list;
 mod machine;
 mod memory;
 mod policy;
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 /// A measure: its name on the command line, and what it does.
 type Measure = (&'static str, fn(&Setup, &mut Report) -> Result<(), String>);
 
-const MEASURES: [Measure; 12] = [
+const MEASURES: [Measure; 13] = [
     ("version", version::measure),
     ("echo", echo::measure),
     ("connect", connect::new_connection),
@@ -46,6 +47,7 @@ const MEASURES: [Measure; 12] = [
     ("size", size::measure),
     ("memory", memory::measure),
     ("policy", policy::measure),
+    ("list", list::measure),
 ];
 
 fn main() -> ExitCode {

@@ -12,7 +12,7 @@ use tests::harness::{Demo, Person};
 pub(crate) struct Naru {
     pub(crate) demo: Demo,
     /// Whose sessions are measured.
-    _alice: Person,
+    pub(crate) alice: Person,
     olga: Person,
     admin: Person,
 }
@@ -120,7 +120,7 @@ fn start_naru(routes: &mut Vec<Route>) -> Result<Naru, String> {
     let route = Route { name: "naru", config: alice.ssh_config(), host: format!("{}.naru", demo.ready("node")), env };
     time(&mut route.ssh(&[], "true"))?;
     routes.push(route);
-    Ok(Naru { demo, _alice: alice, olga: olga?, admin: admin? })
+    Ok(Naru { demo, alice, olga: olga?, admin: admin? })
 }
 
 fn ssh_config(folder: PathBuf, target: &Sshd, hop: &Sshd) -> Result<PathBuf, String> {
