@@ -46,6 +46,7 @@ use ::access::event::{Lost, SessionKind};
 use ::access::identity::Origin;
 use ::access::time::Timestamp;
 use ::access::words::{AgentId, InstallId, Login, NodeName, ResourceName, SessionId, UserName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::frames::Size;
@@ -68,7 +69,7 @@ pub const PROBLEM: &str = "application/problem+json";
 pub const FRAMES: &str = "naru-frames/1";
 
 /// An error as everybody sees it (RFC 9457, with our members): one sentence, its cause, what to do next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Stable, `NARU-P201`.
     pub code: String,
@@ -92,7 +93,7 @@ pub struct Problem {
 }
 
 /// A field that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct FieldFault {
     /// `role`, `user` …, where the fault is in a resource.
@@ -143,18 +144,19 @@ pub mod exit {
 }
 
 /// A list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the word says it")]
+#[schemars(rename = "ItemsOf{T}")]
 pub struct Items<T> {
     pub items: Vec<T>,
 }
 
 /// It was done, and there is nothing to say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {}
 
 /// What anybody may know of an install.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ca {
     /// The X.509 root.
     pub ca_pem: String,
@@ -172,7 +174,7 @@ pub struct Ca {
 }
 
 /// Which nodes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeQuery {
     /// Every node, for whoever may administer nodes; else those that the caller may reach.
@@ -181,7 +183,7 @@ pub struct NodeQuery {
 }
 
 /// A node that the caller may reach, or administers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeRow {
     /// Its name.
     pub name: NodeName,
@@ -204,7 +206,7 @@ pub struct NodeRow {
 }
 
 /// One label.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct LabelRow {
     pub key: String,
@@ -213,7 +215,7 @@ pub struct LabelRow {
 }
 
 /// Which sessions, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionQuery {
     /// Only those that go on, or only those that ended.
@@ -237,7 +239,7 @@ pub struct SessionQuery {
 }
 
 /// A session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionRow {
     /// Its id.
     pub id: SessionId,
@@ -281,7 +283,7 @@ pub struct SessionRow {
 }
 
 /// Ends a live session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kill {
     /// Said to the user and in the log; at most 500 characters.
@@ -289,7 +291,7 @@ pub struct Kill {
 }
 
 /// How a recording is wanted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CastQuery {
     /// Go on until the session ends.
@@ -301,7 +303,7 @@ pub struct CastQuery {
 }
 
 /// Why a recording is read: it needs a right of its own, and the event says it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Purpose {
@@ -314,7 +316,7 @@ pub enum Purpose {
 }
 
 /// What a check of stored data found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verified {
     /// Nothing is missing or changed.
     pub ok: bool,
@@ -340,7 +342,7 @@ pub struct Verified {
 }
 
 /// One fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyFault {
     /// Below the state directory.
     pub file: String,
@@ -355,7 +357,7 @@ pub struct VerifyFault {
 }
 
 /// Which events, oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventQuery {
     /// Go on as they happen.
@@ -391,10 +393,11 @@ pub struct EventQuery {
 }
 
 /// Writes resources, all or none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
     /// `{kind, name, spec}` each.
+    #[schemars(with = "Vec<::access::policy::Stated>")]
     pub resources: Vec<serde_json::Value>,
     /// Only say what would change.
     #[serde(default)]
@@ -408,14 +411,14 @@ pub struct Apply {
 }
 
 /// What [`Apply`] or a deletion did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the word says it")]
 pub struct Applied {
     pub items: Vec<AppliedItem>,
 }
 
 /// One resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct AppliedItem {
     pub kind: String,
@@ -427,7 +430,7 @@ pub struct AppliedItem {
 }
 
 /// What became of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Change {
@@ -438,7 +441,7 @@ pub enum Change {
 }
 
 /// Makes a join token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What may join with it.
@@ -462,7 +465,7 @@ pub struct NewToken {
 }
 
 /// What joins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the word says it")]
 pub enum TokenKind {
@@ -470,7 +473,7 @@ pub enum TokenKind {
 }
 
 /// A join token: shown once.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// The secret.
     pub token: String,
@@ -483,7 +486,7 @@ pub struct Token {
 }
 
 /// Makes a one-time sign-in link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewLink {
     /// For whom.
@@ -494,7 +497,7 @@ pub struct NewLink {
 }
 
 /// A sign-in link: shown once. See [`crate::link::SignInLink`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// The whole link.
     pub link: String,
@@ -508,7 +511,7 @@ pub struct Link {
 }
 
 /// A join token or a sign-in link that can be used, or was, and has not expired. Never the secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRow {
     /// Its public id.
     pub id: String,
@@ -546,7 +549,7 @@ pub struct SecretRow {
 }
 
 /// An agent's first word.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// The join token.
@@ -564,7 +567,7 @@ pub struct Join {
 }
 
 /// The answer to [`Join`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct Joined {
     pub agent_id: AgentId,
@@ -576,7 +579,7 @@ pub struct Joined {
 }
 
 /// Asks for a new certificate of the calling agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Renew {
     /// PKCS#10; only its key counts.
@@ -584,7 +587,7 @@ pub struct Renew {
 }
 
 /// The answer to [`Renew`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renewed {
     /// The leaf first, without the root.
     pub x509_chain_pem: String,
@@ -595,7 +598,7 @@ pub struct Renewed {
 /// Then only binary messages, each of whole [`crate::frames::Frame`]s. The proxy plays the holder's part: it sends `Output`,
 /// `OutputEof`, `Acked` and at last `Exit`, then closes. The client sends `Input`, `InputEof`, `Resize` and `Signal` with one
 /// sequence from 1, at most [`crate::frames::INPUT_WINDOW`] unacknowledged, and `End` to hang up. There is no `Attach`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenSession {
     /// Where to.
@@ -621,7 +624,7 @@ pub struct OpenSession {
 }
 
 /// A terminal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct Pty {
@@ -631,7 +634,7 @@ pub struct Pty {
 }
 
 /// The session waits until its person has shown anew who they are; [`Opened`] or a [`Problem`] follows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepUpAsked {
     /// What is demanded, in a sentence.
@@ -643,7 +646,7 @@ pub struct StepUpAsked {
 }
 
 /// Something that the person is to read while the session goes on, as text between the frames.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionNote {
     /// A sentence.
@@ -651,7 +654,7 @@ pub struct SessionNote {
 }
 
 /// The session is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Opened {
     /// Its id.
     pub session: SessionId,
