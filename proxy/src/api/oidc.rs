@@ -254,7 +254,7 @@ fn is_from_here(headers: &HeaderMap, url: &str) -> bool {
 }
 
 /// What a provider posts.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 pub(super) struct LogoutForm {
     logout_token: String,
 }
@@ -280,12 +280,18 @@ pub(super) async fn back_channel(
     }
 }
 
+/// A set of public keys (RFC 7517 section 5).
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Jwks {
+    keys: Vec<serde_json::Value>,
+}
+
 /// `GET /v1/oidc/{connector}/jwks.json`, for everybody: the public half of our key for `private_key_jwt`.
-pub(super) async fn jwks(State(app): State<App>, Path(connector): Path<String>) -> Result<Json<serde_json::Value>, No> {
+pub(super) async fn jwks(State(app): State<App>, Path(connector): Path<String>) -> Result<Json<Jwks>, No> {
     let view = app.sessions.live.now();
     let stored = connector.parse::<ConnectorName>().ok().and_then(|name| view.connectors.get(&name).cloned());
     let keys = stored.and_then(|stored| stored.key).map(|key| crate::oidc::public_jwk(&key.public)).into_iter().collect::<Vec<_>>();
-    Ok(Json(serde_json::json!({ "keys": keys })))
+    Ok(Json(Jwks { keys }))
 }
 
 /// `POST /v1/connectors/{name}/check`, for who administers connectors.

@@ -40,7 +40,7 @@ pub(super) fn may(app: &App, person: &Person, kind: ResourceKind, level: Level) 
 }
 
 /// Which page of a list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// At most this many.
@@ -129,7 +129,7 @@ pub(crate) async fn put(
 }
 
 /// What goes along with a write or a delete of one.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutQuery {
     /// The change may take the caller's own right to undo it.
