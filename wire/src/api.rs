@@ -4,41 +4,7 @@
 //! `POST /v1/join` and `GET /v1/ca` need none. Requests refuse unknown fields, answers may grow. Every answer that is not 2xx is a
 //! [`Problem`] of type `application/problem+json`. Names in answers are parsed words of `access`, so a hostile answer is refused
 //! while it is read.
-//!
-//! | route | takes | gives |
-//! | --- | --- | --- |
-//! | `POST /v1/sign-in/link` | [`SignIn`] | [`SignedIn`] |
-//! | `GET /v1/connectors` | | [`Items`] of [`ConnectorRow`] |
-//! | `POST /v1/sign-in/begin`, `/finish` | [`Begin`]; [`Finish`] | [`Begun`]; [`Finished`] |
-//! | `POST /v1/sign-in/bot` | [`BotSignIn`] | [`SignedIn`] |
-//! | `POST /v1/sign-out` | [`SignOut`] | [`SignedOut`] |
-//! | `POST /v1/connectors/{name}/check` | | [`ConnectorReport`] |
-//! | `GET /v1/status` | | [`Status`] |
-//! | `GET /v1/ca` | | [`Ca`] |
-//! | `GET /v1/nodes` | query [`NodeQuery`] | [`Items`] of [`NodeRow`] |
-//! | `GET`, `DELETE /v1/nodes/{name}` | | [`NodeRow`]; [`Done`] |
-//! | `POST /v1/can` | [`Can`] | [`CanAnswer`] |
-//! | `GET /v1/access` | query [`AccessQuery`] | [`Page`] of [`AccessRow`] |
-//! | `POST /v1/access/diff` | [`DiffAsk`] | [`Diff`] |
-//! | `GET`, `POST /v1/requests` | query [`RequestQuery`]; [`NewRequest`] | [`Page`] of [`RequestRow`]; [`RequestRow`] |
-//! | `GET /v1/requests/{id}` | query [`RequestWait`] | [`RequestRow`] |
-//! | `POST /v1/requests/{id}/approve`, `/deny`, `/revoke` | [`Decide`] | [`RequestRow`] |
-//! | `POST /v1/sessions/{id}/extend` | [`Extend`] | [`Extended`] |
-//! | `GET /v1/sessions` | query [`SessionQuery`] | [`Items`] of [`SessionRow`] |
-//! | `GET /v1/sessions/{id}` | | [`SessionRow`] |
-//! | `POST /v1/sessions/{id}/kill` | [`Kill`] | [`Done`] |
-//! | `GET /v1/sessions/{id}/cast` | query [`CastQuery`] | asciicast v3 text, streamed |
-//! | `GET /v1/sessions/{id}/verify` | | [`Verified`] |
-//! | `GET /v1/events` | query [`EventQuery`] | JSON lines `naru.event/v1`, streamed |
-//! | `POST /v1/apply` | [`Apply`] | [`Applied`] |
-//! | `GET /v1/resources/{kind}` | | [`Items`] of resources |
-//! | `GET`, `PUT`, `DELETE /v1/resources/{kind}/{name}` | a resource; `If-Match` | a resource with its `ETag`; [`Applied`] |
-//! | `GET`, `POST /v1/tokens` | [`NewToken`] | [`Items`] of [`SecretRow`]; [`Token`] |
-//! | `GET`, `POST /v1/links` | [`NewLink`] | [`Items`] of [`SecretRow`]; [`Link`] |
-//! | `DELETE /v1/tokens/{id}`, `/v1/links/{id}` | | [`Done`] |
-//! | `POST /v1/join` | [`Join`] | [`Joined`] |
-//! | `POST /v1/agent/renew` | [`Renew`] | [`Renewed`] |
-//! | `GET /v1/ssh` | WebSocket `naru-frames/1` | see [`OpenSession`] |
+//! Which route takes and gives which of them is in `proxy`'s table of routes, and for everybody in `docs/openapi.json`.
 
 use std::collections::BTreeMap;
 

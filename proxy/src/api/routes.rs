@@ -133,12 +133,14 @@ fn providers(table: Table) -> Table {
         .get(
             "/v1/oidc/{connector}/callback",
             about("oidcCallback", "Where a browser comes back to from its provider")
-                .more(|it| it.gives_as("text/html", json!({ "type": "string" }))),
+                .more(|it| it.gives_as("text/html", json!({ "type": "string" })).refuses_as("text/html", json!({ "type": "string" }))),
             oidc::callback,
         )
         .post(
             "/v1/oidc/{connector}/backchannel-logout",
-            about("oidcBackchannelLogout", "A provider says that somebody signed out there").body(STRANGER_BODY),
+            about("oidcBackchannelLogout", "A provider says that somebody signed out there")
+                .body(STRANGER_BODY)
+                .more(|it| it.refuses_as("application/json", json!({ "type": "object", "required": ["error"] }))),
             oidc::back_channel,
         )
         .get("/v1/oidc/{connector}/jwks.json", about("getConnectorKeys", "Naru's public keys for a provider"), oidc::jwks)
@@ -151,7 +153,12 @@ fn access(table: Table) -> Table {
         .delete("/v1/nodes/{name}", about("targets", "deleteNode", "Take a node off the list; its agent has to join anew"), nodes::delete)
         .post("/v1/can", about("access", "can", "What would be decided, and why"), rights::can)
         .get("/v1/access", about("access", "listAccess", "Who reaches what"), rights::list)
-        .post("/v1/access/diff", about("access", "diffAccess", "Who would gain and who would lose what by a change"), rights::diff)
+        .post(
+            "/v1/access/diff",
+            about("access", "diffAccess", "Who would gain and who would lose what by a change")
+                .more(|it| it.right("to plan each kind that would change")),
+            rights::diff,
+        )
         .get(
             "/v1/requests",
             about("requests", "listRequests", "One's own requests, and those that one may decide")
@@ -178,7 +185,7 @@ fn sessions_and_log(table: Table) -> Table {
         .get(
             "/v1/sessions/{id}/cast",
             about("getCast", "A recording as asciicast v3, as it goes on where wanted")
-                .more(|it| it.gives_as("application/x-asciicast", json!({ "type": "string" }))),
+                .more(|it| it.right("to play, watch or export it").gives_as("application/x-asciicast", json!({ "type": "string" }))),
             sessions::cast,
         )
         .get("/v1/sessions/{id}/verify", about("verifySession", "Whether a recording is as it was made"), sessions::verify)
@@ -205,16 +212,25 @@ fn kinds_of<'a, 'g>(it: &'a mut Operation<'g>) -> &'a mut Operation<'g> {
 }
 
 fn on_condition<'a, 'g>(it: &'a mut Operation<'g>) -> &'a mut Operation<'g> {
-    kinds_of(it).header("IfMatch")
+    writes(kinds_of(it)).header("IfMatch")
+}
+
+// These rights hang on the kind, which no type of a handler knows.
+fn reads<'a, 'g>(it: &'a mut Operation<'g>) -> &'a mut Operation<'g> {
+    it.right("to read that kind")
+}
+
+fn writes<'a, 'g>(it: &'a mut Operation<'g>) -> &'a mut Operation<'g> {
+    it.right("to write that kind; with a dry run, to plan it")
 }
 
 fn declared(table: Table) -> Table {
     let about = |id, summary| about("resources", id, summary);
     table
-        .get("/v1/resources/{kind}", about("listResources", "Resources of a kind, by name").more(kinds_of), resources::list)
+        .get("/v1/resources/{kind}", about("listResources", "Resources of a kind, by name").more(|it| reads(kinds_of(it))), resources::list)
         .get(
             "/v1/resources/{kind}/{name}",
-            about("getResource", "One resource").more(|it| kinds_of(it).gives::<Stated>().tagged()),
+            about("getResource", "One resource").more(|it| reads(kinds_of(it)).gives::<Stated>().tagged()),
             resources::show,
         )
         .put(
@@ -224,7 +240,11 @@ fn declared(table: Table) -> Table {
             resources::put,
         )
         .delete("/v1/resources/{kind}/{name}", about("deleteResource", "Delete a resource").more(on_condition), resources::delete)
-        .post("/v1/apply", about("apply", "Write several resources, all or none; or only say what would change"), resources::apply)
+        .post(
+            "/v1/apply",
+            about("apply", "Write several resources, all or none; or only say what would change").more(writes),
+            resources::apply,
+        )
 }
 
 fn joining(table: Table) -> Table {

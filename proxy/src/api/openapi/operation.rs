@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+use wire::api::PROBLEM;
 
 use super::super::person::{May, Person, Right, Told};
 use super::super::problem::{Asked, Body, No};
@@ -26,6 +27,8 @@ pub(in crate::api) struct Operation<'g> {
     /// Status of the answer where it goes well.
     status: &'static str,
     answers: Map<String, Value>,
+    /// Answers beside a problem where it goes wrong.
+    refusals: Map<String, Value>,
     tagged: bool,
     signed_in: bool,
     more: Map<String, Value>,
@@ -40,6 +43,7 @@ impl<'g> Operation<'g> {
             body: None,
             status: "200",
             answers: Map::new(),
+            refusals: Map::new(),
             tagged: false,
             signed_in: false,
             more: Map::new(),
@@ -73,6 +77,12 @@ impl<'g> Operation<'g> {
     pub(in crate::api) fn gives_lines<T: JsonSchema>(&mut self, media: &str) -> &mut Self {
         let line = self.schema::<T>();
         self.gives_as(media, json!({ "type": "string", "description": "One JSON value on each line.", "x-naru-line": line }))
+    }
+
+    /// A no has this media type too: nobody of ours reads it.
+    pub(in crate::api) fn refuses_as(&mut self, media: &str, schema: Value) -> &mut Self {
+        self.refusals.insert(media.to_owned(), json!({ "schema": schema }));
+        self
     }
 
     /// The answer has an `ETag`.
@@ -111,6 +121,11 @@ impl<'g> Operation<'g> {
         self
     }
 
+    /// The right that is decided, where a certificate alone is not enough.
+    pub(in crate::api) fn right(&mut self, right: &str) -> &mut Self {
+        self.says("x-naru-right", right.into())
+    }
+
     /// Something of ours beside what OpenAPI has a word for; the name begins with `x-naru-`.
     pub(in crate::api) fn says(&mut self, name: &str, what: Value) -> &mut Self {
         self.more.insert(name.to_owned(), what);
@@ -133,7 +148,7 @@ impl<'g> Operation<'g> {
     }
 
     /// As OpenAPI has it.
-    pub(super) fn told(self) -> Map<String, Value> {
+    pub(super) fn told(mut self) -> Map<String, Value> {
         let mut all = self.more;
         let mut good = json!({ "description": "It went well." });
         if let Some(good) = good.as_object_mut() {
@@ -144,7 +159,12 @@ impl<'g> Operation<'g> {
                 good.insert("headers".to_owned(), json!({ "ETag": { "$ref": "#/components/headers/ETag" } }));
             }
         }
-        all.insert("responses".to_owned(), json!({ self.status: good, "default": { "$ref": "#/components/responses/Problem" } }));
+        let mut bad = json!({ "$ref": "#/components/responses/Problem" });
+        if !self.refusals.is_empty() {
+            self.refusals.insert(PROBLEM.to_owned(), json!({ "schema": { "$ref": "#/components/schemas/Problem" } }));
+            bad = json!({ "description": "It did not go well.", "content": self.refusals });
+        }
+        all.insert("responses".to_owned(), json!({ self.status: good, "default": bad }));
         if let Some((media, schema)) = self.body {
             all.insert("requestBody".to_owned(), json!({ "required": true, "content": { media: { "schema": schema } } }));
         }
@@ -244,7 +264,7 @@ impl Takes for Person {
 impl<R: Right> Takes for May<R> {
     fn tell(operation: &mut Operation<'_>) {
         Person::tell(operation);
-        operation.says("x-naru-right", R::ASKED.into());
+        operation.right(R::ASKED);
     }
 }
 
