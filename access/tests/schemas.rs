@@ -1,4 +1,5 @@
 //! What schemas say of texts against the parsers of these texts: nothing that parses is refused, and of names nothing else is taken.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
 
 use std::str::FromStr;
 
