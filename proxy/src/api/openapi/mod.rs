@@ -65,7 +65,7 @@ fn text() -> String {
 }
 
 fn document(routes: &[Route]) -> Value {
-    // What is written to us is the stricter side of the types; an answer may leave out what has a default.
+    // Types are told as they are read: what a request may leave out, an answer may too.
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
