@@ -207,6 +207,11 @@ impl<Q: Question> Permit<Q> {
     pub fn request(&self) -> Option<&RequestId> {
         self.by.as_ref()
     }
+    /// When that access request is over; hours and conditions may end it before.
+    pub fn request_ends(&self) -> Option<Timestamp> {
+        let by = self.by.as_ref()?;
+        self.question.identity().granted.iter().find(|granted| granted.request == *by).map(|granted| granted.until)
+    }
     /// When time alone may make it a no: whoever goes on then asks again.
     pub fn until(&self) -> Option<Timestamp> {
         self.until

@@ -3,7 +3,7 @@
 
 use access::decide::{Administer, Audit, AuditAsk, Denial, OpenSession, allowed_logins, decide, unknown_node};
 use access::event::{Decision, SessionKind};
-use access::identity::{Identity, LabelValue, NodeFacts, Origin, UserId};
+use access::identity::{Granted, Identity, LabelValue, NodeFacts, Origin, UserId};
 use access::policy::{AuditAction, Level, PolicySet, RecordingMode, ResourceKind};
 use access::time::Timestamp;
 
@@ -226,4 +226,18 @@ fn writing_by_sftp_is_denied_alone_and_its_roles_demands_hold() {
     assert!(writes(&policy(&[("a", all)])));
     assert!(!writes(&policy(&[("a", read)])));
     assert!(!writes(&policy(&[("a", all), ("b", no_write)])), "a deny of one kind takes that one away");
+}
+
+#[test]
+fn a_request_ends_when_it_was_given_for_and_the_clock_may_ask_again_before() {
+    let spec = r#"{"allow":{"ssh":[{"labels":{"*":["*"]},"logins":["root"]}]},"options":{"hours":["mon-sun 00:00-00:20 UTC"]}}"#;
+    let policy = PolicySet::build(vec![("r".parse().expect("a name"), serde_json::from_str(spec).expect("a role"))]).expect("no faults");
+    let until = Timestamp::from_secs(1_900);
+    let granted = Granted { request: "abcd2345".parse().expect("an id"), role: "r".parse().expect("a name"), only: None, until };
+    let mut question = ask(&[], "prod", "root", SessionKind::Shell);
+    question.identity.granted.push(granted);
+    let permit = decide(question, &policy, NOW).expect("the request gives it");
+    assert_eq!((permit.request_ends(), permit.until()), (Some(until), Some(Timestamp::from_secs(1_200))));
+    let standing = decide(ask(&["r"], "prod", "root", SessionKind::Shell), &policy, NOW).expect("the role gives it");
+    assert_eq!((standing.request_ends(), standing.until()), (None, Some(Timestamp::from_secs(1_200))));
 }

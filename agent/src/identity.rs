@@ -36,6 +36,9 @@ pub struct Stored {
     pub chain_pem: String,
     /// The CA that it pinned.
     pub ca_pem: String,
+    /// The machine that it was made on, see [`machine`]; absent where that machine has no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 impl std::fmt::Debug for Stored {
@@ -89,6 +92,25 @@ pub enum IdentityError {
         /// What is wrong.
         why: String,
     },
+    /// It came with an image or a copy: two hosts with one identity could not be told apart.
+    #[error("{0} was made on another machine. Remove it and join again; an image must not have it")]
+    Elsewhere(PathBuf),
+}
+
+/// Where a machine keeps its name: made once for each, also where it is cloned (machine-id(5)).
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// This machine, as a hash: its name itself is to be kept to itself (machine-id(5)). None where it has none yet.
+pub fn machine() -> Option<String> {
+    let text = fs::read_to_string(MACHINE_ID).ok()?;
+    let id = text.trim();
+    let is_one = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| blake3::Hasher::new_derive_key("naru agent machine v1").update(id.as_bytes()).finalize().to_hex().to_string())
+}
+
+/// Whether an identity that was made there may be used here. A machine without a name is taken for any.
+fn is_of(made: Option<&str>, here: Option<&str>) -> bool {
+    made.zip(here).is_none_or(|(made, here)| made == here)
 }
 
 /// Whether this folder holds an identity.
@@ -131,6 +153,9 @@ pub fn load(state: &Path) -> Result<Identity, IdentityError> {
     let text = fs::read(&path).map_err(failed)?;
     let damaged = |why: String| IdentityError::Damaged { path: path.clone(), why };
     let stored: Stored = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+    if !is_of(stored.machine.as_deref(), machine().as_deref()) {
+        return Err(IdentityError::Elsewhere(path));
+    }
     from_stored(stored).map_err(damaged)
 }
 
@@ -168,4 +193,31 @@ fn from_stored(stored: Stored) -> Result<Identity, String> {
         api_tls: with_alpn(wire::pinned::http_alpn()),
         stored,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_of_another_machine_is_not_used_and_one_that_says_nothing_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let stored = |machine: Option<&str>| Stored {
+            proxy: "https://127.0.0.1:1".into(),
+            install: "i".parse().expect("an install"),
+            agent: "web-1".parse().expect("an id"),
+            node: "web".parse().expect("a name"),
+            key_pem: String::new(),
+            chain_pem: String::new(),
+            ca_pem: String::new(),
+            machine: machine.map(str::to_owned),
+        };
+        let loaded = |machine| {
+            save(dir.path(), &stored(machine)).expect("written");
+            load(dir.path()).expect_err("there is no certificate in it")
+        };
+        assert!(matches!(loaded(None), IdentityError::Damaged { .. }), "looked at further");
+        assert_eq!(matches!(loaded(Some("of another")), IdentityError::Elsewhere(_)), machine().is_some());
+        assert!(is_of(Some("a"), Some("a")) && is_of(Some("a"), None) && is_of(None, Some("a")) && !is_of(Some("a"), Some("b")));
+    }
 }

@@ -70,6 +70,7 @@ pub async fn join(state: &Path, request: &JoinRequest) -> Result<Stored, JoinErr
         key_pem: key.serialize_pem(),
         chain_pem: joined.x509_chain_pem,
         ca_pem: joined.ca_pem,
+        machine: identity::machine(),
     };
     identity::save(state, &stored)?;
     let _ = std::fs::remove_file(state.join(PENDING));
@@ -81,7 +82,8 @@ pub(crate) async fn renew(state: &Path, identity: &Identity) -> Result<(), JoinE
     let key = KeyPair::generate().map_err(|error| JoinError::Key(error.to_string()))?;
     let asked = Renew { csr_pem: csr(&key)? };
     let renewed: Renewed = https::post(&identity.address, identity.api_tls.clone(), "/v1/agent/renew", &asked).await?;
-    let stored = Stored { key_pem: key.serialize_pem(), chain_pem: renewed.x509_chain_pem, ..identity.stored.clone() };
+    let (chain_pem, machine) = (renewed.x509_chain_pem, identity.stored.machine.clone().or_else(identity::machine));
+    let stored = Stored { key_pem: key.serialize_pem(), chain_pem, machine, ..identity.stored.clone() };
     Ok(identity::save(state, &stored)?)
 }
 

@@ -26,7 +26,7 @@ mod role;
 mod spec;
 mod user;
 
-pub use place::{place_fault, unknown_role};
+pub use place::place_fault;
 use spec::Spec;
 
 /// Reads all resources of a text. `known_traits` are the names of traits that people are known to have; with it, a

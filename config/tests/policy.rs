@@ -261,16 +261,6 @@ fn a_number_where_a_length_or_a_size_is_wanted_is_told_with_an_example() {
 }
 
 #[test]
-fn a_role_that_is_nowhere_is_shown_where_a_user_asks_for_it() {
-    let text = "kind: role\nname: ops\n---\nkind: user\nname: bob\nspec:\n  roles: [ops, opps]\n";
-    let fault = config::policy::unknown_role("f.yaml", text, "bob", "opps", &["ops"]).expect("a place");
-    assert_eq!((fault.line, fault.column, fault.remedy.as_str()), (7, 16, "did you mean ops?"));
-    assert_eq!(config::policy::unknown_role("f.yaml", text, "kim", "opps", &[]), None);
-    assert_eq!(config::policy::unknown_role("f.yaml", text, "bob", "other", &[]), None);
-    assert_eq!(config::policy::unknown_role("f.yaml", "[", "bob", "opps", &[]), None);
-}
-
-#[test]
 fn a_list_as_the_server_gives_it_is_read() {
     let json = r#"{"items":[{"kind":"role","name":"a","spec":{"allow":{"administer":{"role":"read"}}}},{"kind":"user","name":"kim","spec":{"roles":["a"]}}]}"#;
     let names: Vec<String> = resources("f.json", json, None).expect("no faults").iter().map(|one| one.resource.name().to_owned()).collect();

@@ -55,9 +55,6 @@ async fn checked(texts: &[Text], api: &Result<Api, Failure>) -> Result<Vec<serde
 
 /// Faults that only the server could find, with their places in the files.
 fn placed(texts: &[Text], failure: Failure) -> Failure {
-    if failure.fields().is_empty() {
-        return missing_roles(texts, failure);
-    }
     let (mut places, mut without) = (Vec::new(), Vec::new());
     for field in failure.fields() {
         match place(texts, field) {
@@ -99,31 +96,6 @@ fn path(pointer: &str) -> String {
         }
     }
     path
-}
-
-/// A role that only the server could miss, with its place in the files: the server names user and role, one pair a line.
-fn missing_roles(texts: &[Text], failure: Failure) -> Failure {
-    if failure.code != "NARU-C004" {
-        return failure;
-    }
-    let roles: Vec<String> = texts
-        .iter()
-        .filter_map(Text::resources)
-        .flatten()
-        .filter(|stated| matches!(stated.resource, Resource::Role { .. }))
-        .map(|role| role.resource.name().to_owned())
-        .collect();
-    let known: Vec<&str> = roles.iter().map(String::as_str).collect();
-    let pairs = failure.cause.iter().flat_map(|cause| cause.lines());
-    let pairs = pairs.filter_map(|line| line.strip_prefix("user ")?.split_once(": there is no role "));
-    let places: Vec<_> = pairs
-        .filter_map(|(user, role)| texts.iter().find_map(|text| config::policy::unknown_role(&text.name, &text.text, user, role, &known)))
-        .collect();
-    if places.is_empty() {
-        return failure;
-    }
-    let blocks = config::faults::text(&places);
-    Failure { cause: None, ..failure }.shown(blocks)
 }
 
 /// The texts of all files.
@@ -184,17 +156,6 @@ fn declared(texts: &[Text], there: Option<BTreeSet<String>>) -> Result<Vec<serde
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_role_that_the_server_misses_is_shown_in_its_file() {
-        let text = "kind: user\nname: bob\nspec: {roles: [nobody-knows]}\n";
-        let texts = [Text { name: "half.yaml".to_owned(), text: text.to_owned() }];
-        let said = || Failure::new("NARU-C004", exit::USAGE, "a user names a role that does not exist").hint("declare it");
-        let shown = placed(&texts, said().because("user bob: there is no role nobody-knows\nuser eve: there is no role x"));
-        assert!(shown.shown.as_deref().is_some_and(|blocks| blocks.contains("half.yaml:3:16") && blocks.contains("^^^^")), "{shown:?}");
-        let elsewhere = said().because("user eve: there is no role x");
-        assert_eq!(placed(&texts, elsewhere.clone()), elsewhere);
-    }
 
     #[test]
     fn a_fault_that_only_the_server_finds_stands_where_it_was_written() {

@@ -13,7 +13,7 @@ mod sessions;
 mod sign_in;
 mod tokens;
 
-pub(crate) use self::access::{Access, Around, Can, Lock, Look, Request, State, There};
+pub(crate) use self::access::{Access, Around, Can, Lock, Look, Request, There};
 pub(crate) use events::{Audit, Events};
 pub(crate) use resources::{Apply, Delete, Diff, Form, Get, Policy};
 pub(crate) use server::{Agent, Backup, Proxied, Proxy, Restore, Server};

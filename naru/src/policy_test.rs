@@ -52,7 +52,7 @@ fn declared(texts: &[Text]) -> Result<World, Failure> {
         return Err(faults::failure(&wrong, "nothing was tested"));
     }
     World::of(&all, when::now()).map_err(|found| {
-        let place = |WholeFault { kind, name, fault }: &WholeFault| {
+        let place = |WholeFault { kind, name, fault, .. }: &WholeFault| {
             let said = (fault.message.as_str(), fault.remedy.as_str());
             texts.iter().find_map(|text| config::policy::place_fault(&text.name, &text.text, (*kind, name), &fault.path, said))
         };

@@ -16,6 +16,9 @@ use crate::live::{LiveError, scan};
 /// Where resources are: `declared/KIND/NAME`.
 pub(crate) const DECLARED: &str = "declared/";
 
+/// Of a record's shape.
+const VERSION: u8 = 1;
+
 /// Kind and name.
 pub(crate) type Id = (ResourceKind, String);
 
@@ -60,7 +63,7 @@ pub(crate) struct ClientKey {
 impl Stored {
     /// A new record.
     pub(crate) fn new(id: String, created: Timestamp, spec: Value) -> Self {
-        Self { v: 1, id, created, labels: BTreeMap::new(), managed_by: None, spec, secrets: BTreeMap::new(), key: None }
+        Self { v: VERSION, id, created, labels: BTreeMap::new(), managed_by: None, spec, secrets: BTreeMap::new(), key: None }
     }
 
     /// As it is written.
@@ -143,6 +146,9 @@ fn declared(entry: &Entry) -> Result<(Id, Declared), LiveError> {
     let rest = entry.key.strip_prefix(DECLARED).unwrap_or_default();
     let (kind, name) = rest.split_once('/').ok_or_else(|| bad(&"the key names no kind"))?;
     let stored: Stored = serde_json::from_slice(&entry.at.value).map_err(|error| bad(&error))?;
+    if stored.v != VERSION {
+        return Err(bad(&format!("it was written by a newer Naru, in version {} of its format", stored.v)));
+    }
     let flat = serde_json::json!({"kind": kind, "name": name, "spec": stored.spec});
     let resource: Resource = serde_json::from_value(flat).map_err(|error| bad(&error))?;
     let stated = Stated {

@@ -26,6 +26,7 @@ mod requests;
 mod seed;
 mod session;
 mod ssh;
+mod unmade;
 mod world;
 
 pub use build::{BuildError, Proxy, Settings};

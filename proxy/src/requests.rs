@@ -1,5 +1,5 @@
 //! Access requests: made, decided by others than who asked, in force for a time, used so often, over. What is in the store is the whole
-//! truth; every step is a compare-and-swap, and in the log before it counts.
+//! truth; steps are taken one after the other, each a compare-and-swap, and each durably in the log before it counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ use crate::clock;
 use crate::live::{LiveError, REQUESTS, scan};
 
 pub(crate) mod sweep;
+#[cfg(test)]
+mod tests;
 
 /// Most requests of one person that wait or are in force at once.
 const MOST: usize = 20;
@@ -31,8 +33,6 @@ const WORDS: usize = 1000;
 /// Where a rule says nothing.
 const MAX_TTL: u64 = 8 * 3_600;
 const PENDING: u64 = 24 * 3_600;
-/// How often a step is tried where others write too.
-const TRIES: usize = 8;
 
 /// A request as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +117,8 @@ pub(crate) struct Requests {
     log: Log,
     live: crate::live::Live,
     changed: Arc<tokio::sync::watch::Sender<u64>>,
+    /// Whoever takes a step: what is logged of it is then what happens.
+    writing: Arc<tokio::sync::Mutex<()>>,
     /// Places for those who wait and watch: each looks at every request at every step.
     waiting: Arc<tokio::sync::Semaphore>,
 }
@@ -277,6 +279,7 @@ impl Requests {
             log,
             live,
             changed: Arc::new(tokio::sync::watch::Sender::new(0)),
+            writing: Arc::default(),
             waiting: Arc::new(tokio::sync::Semaphore::new(WAITING)),
         }
     }
@@ -318,6 +321,7 @@ impl Requests {
         labels: Option<&Labels>,
         by: By<'_>,
     ) -> Result<(RequestId, StoredRequest), RequestError> {
+        let _one_at_a_time = self.writing.lock().await;
         let (view, now) = (self.live.now(), clock::now());
         let mut stored = checked(asked, who, &view.policy, now)?;
         let principal = &stored.principal;
@@ -329,8 +333,7 @@ impl Requests {
         }
         let id = new_id();
         let rule = view.policy.others().access_rules.get(&stored.rule).cloned();
-        let facts = stored.facts(&id, rule.as_ref(), None);
-        let mut logged = self.log.append(&by.event(What::RequestCreated(facts)))?;
+        let mut told = vec![by.event(What::RequestCreated(stored.facts(&id, rule.as_ref(), None)))];
         if let Some(approve) = rule.as_ref().and_then(|rule| self.auto(rule, &stored, who, labels, now)) {
             stored.decisions.push(Said { by: "auto_review".into(), principal: String::new(), approve, time: now, comment: None });
             let facts = |stored: &StoredRequest| stored.facts(&id, rule.as_ref(), None);
@@ -341,11 +344,9 @@ impl Requests {
                 stored.state = RequestState::Denied;
                 What::RequestDenied(facts(&stored))
             };
-            logged = self.log.append(&By::system().event(what))?;
+            told.push(By::system().event(what));
         }
-        let _durable = self.log.durable(logged).await?;
-        self.store.put(&key_of(&id), &bytes(&stored), Expect::Absent)?;
-        self.moved()?;
+        self.put(&id, &stored, Expect::Absent, told).await?;
         Ok((id, stored))
     }
 
@@ -442,29 +443,37 @@ impl Requests {
         used.await.map(|_| ())
     }
 
-    /// One step: what it makes of the request is in the log, then in the store, unless somebody else was there first.
+    /// One step of a request, as it is when those before have taken theirs.
     async fn step(
         &self,
         id: &RequestId,
         change: impl Fn(&mut StoredRequest, Option<&AccessRuleSpec>, Timestamp) -> Result<Event, RequestError>,
     ) -> Result<StoredRequest, RequestError> {
-        for _ in 0..TRIES {
-            let (mut stored, revision) = self.get(id)?;
-            let view = self.live.now();
-            let rule = view.policy.others().access_rules.get(&stored.rule);
-            let event = change(&mut stored, rule, clock::now())?;
-            match self.store.put(&key_of(id), &bytes(&stored), Expect::Revision(revision)) {
-                Ok(_) => {
-                    let logged = self.log.append(&event)?;
-                    let _durable = self.log.durable(logged).await?;
-                    self.moved()?;
-                    return Ok(stored);
-                }
-                Err(KvError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let _one_at_a_time = self.writing.lock().await;
+        let (mut stored, revision) = self.get(id)?;
+        let view = self.live.now();
+        let rule = view.policy.others().access_rules.get(&stored.rule);
+        let event = change(&mut stored, rule, clock::now())?;
+        self.put(id, &stored, Expect::Revision(revision), vec![event]).await?;
+        Ok(stored)
+    }
+
+    /// Durably in the log, then in the store. What the log says already and did not happen after all is told, too.
+    async fn put(&self, id: &RequestId, stored: &StoredRequest, expect: Expect, told: Vec<Event>) -> Result<(), RequestError> {
+        let mut last = None;
+        for event in &told {
+            last = Some(self.log.append(event)?);
         }
-        Err(KvError::Conflict { key: key_of(id), found: None }.into())
+        if let Some(logged) = last {
+            let _durable = self.log.durable(logged).await?;
+        }
+        if let Err(error) = self.store.put(&key_of(id), &bytes(stored), expect) {
+            for event in told {
+                let _logged = self.log.append(&crate::unmade::unmade(event, &error))?;
+            }
+            return Err(error.into());
+        }
+        self.moved()
     }
 
     fn moved(&self) -> Result<(), RequestError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access::identity::{ClusterFacts, Identity, NodeFacts};
+use access::identity::{ClusterFacts, Identity, Method, NodeFacts};
 use access::policy::{PolicySet, Resource, ResourceKind, Stated};
 use access::reach::World;
 use access::time::Timestamp;
@@ -63,7 +63,9 @@ fn people(view: &View, resources: &BTreeMap<Id, Stated>) -> Vec<Identity> {
             }
             Resource::Bot { name, spec } => {
                 let user = access::identity::UserId { issuer: spec.issuer.clone(), subject: name.to_string() };
-                all.insert(name.clone(), view.somebody(user, name, spec.roles.clone(), spec.traits.clone(), Vec::new()));
+                let mut bot = view.somebody(user, name, spec.roles.clone(), spec.traits.clone(), Vec::new());
+                bot.auth.method = Method::Bot;
+                all.insert(name.clone(), bot);
             }
             _ => {}
         }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a measurement may fail loudly")]
 
 mod connect;
+mod cut;
 mod echo;
 mod flood;
 mod machine;
@@ -16,6 +17,7 @@ mod processes;
 mod report;
 mod route;
 mod series;
+mod sessions;
 mod setup;
 mod sftp;
 mod sign_in;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 /// A measure: its name on the command line, and what it does.
 type Measure = (&'static str, fn(&Setup, &mut Report) -> Result<(), String>);
 
-const MEASURES: [Measure; 11] = [
+const MEASURES: [Measure; 12] = [
     ("version", version::measure),
     ("echo", echo::measure),
     ("connect", connect::new_connection),
@@ -40,6 +42,7 @@ const MEASURES: [Measure; 11] = [
     ("flood", flood::measure),
     ("sftp", sftp::measure),
     ("sign_in", sign_in::measure),
+    ("cut", cut::measure),
     ("size", size::measure),
     ("memory", memory::measure),
     ("policy", policy::measure),

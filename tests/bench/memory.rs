@@ -1,15 +1,12 @@
 //! What parts weigh: at rest, with many idle sessions, and after much data.
 
-use crate::connect::Master;
 use crate::processes::{Part, family, part, pss};
 use crate::report::{Goal, Report};
-use crate::route::Route;
 use crate::series::Series;
+use crate::sessions::Sessions;
 use crate::setup::{Naru, Setup};
 use crate::transfer::drain;
-use std::fs::File;
-use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::harness::Demo;
 
 /// PSS of a part's processes in KiB, and how many there are.
@@ -75,58 +72,4 @@ fn one(report: &mut Report, name: &str, unit: &'static str, route: &'static str,
 
 fn is_sshd(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("sshd"))
-}
-
-/// Idle terminals over shared connections; all end when dropped.
-struct Sessions {
-    clients: Vec<Child>,
-    _masters: Vec<Master>,
-}
-
-impl Sessions {
-    fn open(setup: &Setup, route: &Route, connections: usize, each: usize) -> Result<Self, String> {
-        let masters = (0..connections).map(|n| Master::open(setup, route, n + 1)).collect::<Result<Vec<_>, _>>()?;
-        // All write to one file, so that a thousand of them need no thousand pipes.
-        let file = setup.folder.path().join(format!("ready-{}", route.name));
-        let out = File::options().create(true).append(true).open(&file).map_err(|e| e.to_string())?;
-        let mut sessions = Self { clients: Vec::new(), _masters: masters };
-        for n in 0..connections * each {
-            let socket = &sessions._masters[n % connections].socket;
-            let mut command = route.ssh(&["-tt", "-S", socket], "echo READY; exec sleep 100000");
-            let child = command.stdout(out.try_clone().map_err(|e| e.to_string())?).spawn().map_err(|e| e.to_string())?;
-            sessions.clients.push(child);
-            // At most so many at once are on their way, as a host has a limit on that too.
-            sessions.wait(&file, (n + 1).saturating_sub(8))?;
-        }
-        sessions.wait(&file, connections * each)?;
-        Ok(sessions)
-    }
-
-    fn wait(&self, file: &std::path::Path, wanted: usize) -> Result<(), String> {
-        let start = Instant::now();
-        loop {
-            let ready = std::fs::read_to_string(file).map_err(|e| e.to_string())?.matches("READY").count();
-            if ready >= wanted {
-                return Ok(());
-            }
-            if start.elapsed() > Duration::from_secs(60) {
-                return Err(format!("only {ready} of {} sessions came up", self.clients.len()));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn count(&self) -> f64 {
-        self.clients.len() as f64
-    }
-}
-
-impl Drop for Sessions {
-    fn drop(&mut self) {
-        for client in &mut self.clients {
-            // Nothing to do about it if it has gone already.
-            let _ = client.kill();
-            let _ = client.wait();
-        }
-    }
 }

@@ -35,8 +35,7 @@ impl Naru {
 
     /// From now on input is kept, and not only its hash.
     pub(crate) fn keep_input(&self) -> Result<(), String> {
-        let out = self.admin.naru(&["--json", "get", "role", "engineer"]);
-        let mut role: Value = serde_json::from_slice(&out.stdout).map_err(|e| format!("get role: {e}"))?;
+        let mut role = self.shown(&["get", "role", "engineer"])?;
         role["spec"]["options"]["record_input"] = true.into();
         self.apply(&role.to_string())
     }
@@ -45,8 +44,19 @@ impl Naru {
     pub(crate) fn apply(&self, yaml: &str) -> Result<(), String> {
         let file = self.admin.home().join("applied.yaml");
         std::fs::write(&file, yaml).map_err(|e| e.to_string())?;
-        let out = self.admin.naru(&["apply", "-f", &file.to_string_lossy()]);
+        self.administer(&["apply", "-f", &file.to_string_lossy()])
+    }
+
+    /// A command of the administrator.
+    pub(crate) fn administer(&self, words: &[&str]) -> Result<(), String> {
+        let out = self.admin.naru(words);
         if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+    }
+
+    /// What a command of the administrator answers.
+    pub(crate) fn shown(&self, words: &[&str]) -> Result<Value, String> {
+        let out = self.admin.naru(&[&["--json"], words].concat());
+        serde_json::from_slice(&out.stdout).map_err(|e| format!("{}: {e}", words.join(" ")))
     }
 
     /// The pin of the demo's authority, as its join line names it.

@@ -126,6 +126,20 @@ impl Denial {
     pub(super) fn by_default(code: &'static str, sentence: String, hint: impl Into<String>) -> Self {
         Self { code, rule: "default".to_owned(), sentence, hint: hint.into(), ..Self::bare() }
     }
+
+    /// A deny rule, `role/deny.ssh[0]`, hits what is asked for.
+    pub(super) fn by_deny(what: &str, rule: String) -> Self {
+        let role = rule.split('/').next().unwrap_or_default();
+        let sentence = format!("{what} is denied: role {role} denies it by its rule {rule}");
+        let hint = "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned();
+        Self { code: Self::DENIED, sentence, hint, rule, ..Self::bare() }
+    }
+
+    /// A guardrail lets it be by an access request alone, and there is none.
+    pub(super) fn by_request_only(what: &str) -> Self {
+        let sentence = format!("{what} is reached by an approved access request only: a guardrail says so");
+        Self { code: Self::GUARDRAIL, rule: "guardrail".to_owned(), sentence, hint: "Ask for access.".to_owned(), ..Self::bare() }
+    }
 }
 
 /// `a`, `a and b`, `a, b and 3 more`: a list for a sentence, cut after five.

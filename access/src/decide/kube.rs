@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::denial::Denial;
 use super::guard::{self, Reached};
 use super::session::{Demanding, Obligations, selects};
-use super::who::{Candidate, Conditions, For, Note, candidates, closed, closed_to_all, hours_change};
+use super::who::{Candidate, Conditions, For, Note, candidates, closed, closed_to_all, time_changes};
 use super::{KubeRequest, Yes, locks, offer, sealed, step_up};
 use crate::condition::{Facts, TargetFacts};
 use crate::identity::{Identity, Method, OnlyTarget, Reach};
@@ -91,10 +91,8 @@ impl<'a> Here<'a> {
         }
         let groups: BTreeSet<String> = allowing.iter().flat_map(|one| one.groups.iter().cloned()).collect();
         let user = allowing.iter().find_map(|one| one.user.clone()).unwrap_or_else(|| self.identity.name.to_string());
-        let granted = allowing.iter().filter_map(|one| one.one.by).map(|grant| grant.until).min();
         let all = self.roles.iter().map(|one| &one.spec.options).chain([&policy.others().settings.options]);
-        let minute = Timestamp::from_secs(self.now.as_secs().div_euclid(60) * 60).plus(std::time::Duration::from_secs(60));
-        let until = [hours_change(all, self.now), granted, self.conditions.timely.then_some(minute)].into_iter().flatten().min();
+        let until = time_changes(all, allowing.iter().map(|one| one.one), self.conditions.timely, self.now);
         Ok(Yes {
             rule: first.map(|first| format!("{}/allow.kubernetes[{}]", first.one.role, first.place)).unwrap_or_default(),
             by: first.and_then(|first| first.one.by).map(|grant| grant.request.clone()),
@@ -113,12 +111,7 @@ impl<'a> Here<'a> {
         }
         locks::target(policy, self.now, Reach::Cluster, cluster.name.as_str(), cluster.agent.as_ref(), None)?;
         if let Some(rule) = self.denied() {
-            let role = rule.split('/').next().unwrap_or_default();
-            let sentence = format!("{} is denied: role {role} denies it by its rule {rule}", self.words());
-            let hint = "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned();
-            return Err(
-                Denial { code: Denial::DENIED, rule, sentence, hint, ..Denial::bare() }.noting(std::mem::take(&mut self.conditions.notes))
-            );
+            return Err(Denial::by_deny(&self.words(), rule));
         }
         if closed_to_all(policy, self.identity, self.now).is_some() {
             return Err(self.closed("the settings"));
@@ -128,14 +121,7 @@ impl<'a> Here<'a> {
         if !allowing.is_empty() && guard::check(self.identity, policy, &cluster.labels, Reached::Kubernetes(&groups))?.by_request_only {
             allowing.retain(|one| one.one.by.is_some());
             if allowing.is_empty() {
-                let sentence = format!("{} is allowed by an approved access request only: a guardrail says so", self.words());
-                return Err(Denial {
-                    code: Denial::GUARDRAIL,
-                    rule: "guardrail".to_owned(),
-                    sentence,
-                    hint: "Ask for access.".to_owned(),
-                    ..Denial::bare()
-                });
+                return Err(Denial::by_request_only(&self.words()));
             }
         }
         if allowing.is_empty() { Err(self.not_allowed()) } else { Ok(allowing) }

@@ -1,5 +1,7 @@
 //! Which access request would lift a no. Only roles that the person may ask for are tried, so that a no tells nobody more than they may know.
 
+use std::time::Duration;
+
 use super::denial::{Denial, Offer};
 use super::who::standing;
 use crate::identity::{Granted, Identity, OnlyTarget};
@@ -46,14 +48,9 @@ pub fn helping(
     let request = sample()?;
     roles.into_iter().filter(|role| !identity.roles.contains(role)).take(TRIES).find_map(|role| {
         let (name, rule) = policy.access_rule(role)?;
-        let grant = Granted {
-            request: request.clone(),
-            role: role.clone(),
-            only: Some(only.clone()),
-            until: Timestamp::from_secs(i64::MAX / 2_000_000_000),
-        };
         let mut with = identity.clone();
-        with.granted.push(Granted { until: grant.until.max(now.plus(std::time::Duration::from_secs(60))), ..grant });
+        let until = now.plus(Duration::from_secs(60));
+        with.granted.push(Granted { request: request.clone(), role: role.clone(), only: Some(only.clone()), until });
         let helps = judge(with).map_or_else(|denial| denial.is_nearly_yes(), |()| true);
         helps.then(|| Offer {
             role: role.clone(),

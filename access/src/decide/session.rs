@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::denial::Denial;
 use super::guard::{self, Reached};
-use super::who::{Candidate, Closed, Conditions, For, Note, candidates, closed, closed_to_all, hours_change};
+use super::who::{Candidate, Closed, Conditions, For, Note, candidates, closed, closed_to_all, time_changes};
 use super::{OpenForward, OpenSession, Yes, locks, offer, sealed, step_up};
 use crate::condition::{Facts, TargetFacts};
 use crate::event::SessionKind;
@@ -241,7 +241,7 @@ impl<'a> Here<'a> {
         locks::target(self.policy, self.now, Reach::Node, node.as_str(), self.node.agent.as_ref(), Some(self.login))?;
         let guarded = guard::check(self.identity, self.policy, &self.node.labels, Reached::Ssh(self.login))?;
         if let Some(rule) = self.denied(act) {
-            return Err(self.denied_by(rule));
+            return Err(Denial::by_deny(&self.words(), rule));
         }
         if let Some(shut) = closed_to_all(self.policy, self.identity, self.now) {
             return Err(self.closed_by("the settings", "settings/options", shut));
@@ -254,7 +254,7 @@ impl<'a> Here<'a> {
             return Err(if self.plain {
                 Denial::bare()
             } else if guarded.by_request_only {
-                self.by_request_only()
+                Denial::by_request_only(&self.words())
             } else {
                 self.not_allowed(act)
             });
@@ -281,11 +281,7 @@ impl<'a> Here<'a> {
     /// When time alone may change the answer: hours, requests that end, conditions that look at the clock.
     fn until(&self, allowing: &[Allowing<'a>]) -> Option<Timestamp> {
         let options = self.roles.iter().map(|one| &one.spec.options).chain([&self.policy.others().settings.options]);
-        let hours = hours_change(options, self.now);
-        let granted = allowing.iter().filter_map(|one| one.one.by).map(|grant| grant.until).min();
-        let minute = Timestamp::from_secs(self.now.as_secs().div_euclid(60) * 60).plus(Duration::from_secs(60));
-        let timely = self.conditions.timely.then_some(minute);
-        [hours, granted, timely].into_iter().flatten().min()
+        time_changes(options, allowing.iter().map(|one| one.one), self.conditions.timely, self.now)
     }
 
     /// Whether any role reaches the node at all, at whatever time and from wherever.

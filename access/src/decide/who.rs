@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::condition::{Condition, Facts, TargetFacts};
 use crate::identity::{Granted, Identity, Labels, Method, Origin, Reach};
@@ -83,9 +84,18 @@ pub(crate) fn closed_to_all(policy: &PolicySet, identity: &Identity, now: Timest
     closed(&policy.others().settings.options, identity, now).filter(|_| identity.auth.method != Method::BreakGlass)
 }
 
-/// The first moment at which hours may open or close any of these.
-pub(crate) fn hours_change<'a>(all: impl Iterator<Item = &'a RoleOptions>, now: Timestamp) -> Option<Timestamp> {
-    all.flat_map(|options| &options.hours).map(|hours| hours.changes(now)).min()
+/// When time alone may change an answer: hours of any of these options, requests of those that allow, and each minute where a condition
+/// that was looked at is `timely`.
+pub(crate) fn time_changes<'a>(
+    options: impl Iterator<Item = &'a RoleOptions>,
+    allowing: impl Iterator<Item = Candidate<'a>>,
+    timely: bool,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let hours = options.flat_map(|options| &options.hours).map(|hours| hours.changes(now)).min();
+    let granted = allowing.filter_map(|one| one.by).map(|grant| grant.until).min();
+    let minute = Timestamp::from_secs(now.as_secs().div_euclid(60) * 60).plus(Duration::from_secs(60));
+    [hours, granted, timely.then_some(minute)].into_iter().flatten().min()
 }
 
 /// Something to be told beside the answer.

@@ -15,6 +15,18 @@ pub struct WholeFault {
     pub name: String,
     /// Where in it and what.
     pub fault: SpecFault,
+    /// The resource that it names and that is not there, where that is the fault.
+    pub missing: Option<(ResourceKind, String)>,
+}
+
+/// What is wrong at one place, and the resource that is missing there.
+type Found = (SpecFault, Option<(ResourceKind, String)>);
+
+fn missing(path: String, kind: ResourceKind, name: &str) -> Found {
+    let word = kind.as_str().replace('_', " ");
+    let message = format!("there is no {word} {name}");
+    let remedy = format!("declare the {word} as well, or take it from here");
+    (SpecFault { path, message, remedy }, Some((kind, name.to_owned())))
 }
 
 impl fmt::Display for WholeFault {
@@ -44,10 +56,10 @@ where
     let mut ruled: BTreeMap<&RoleName, &str> = BTreeMap::new();
     let mut found = Vec::new();
     for one in all {
-        let mut add = |fault| found.push(WholeFault { kind: one.kind(), name: one.name().to_owned(), fault });
+        let mut add = |(fault, missing): Found| found.push(WholeFault { kind: one.kind(), name: one.name().to_owned(), fault, missing });
         // Those of roles are told where the policy is built.
         if one.kind() != ResourceKind::Role {
-            one.faults().into_iter().for_each(&mut add);
+            one.faults().into_iter().map(|fault| (fault, None)).for_each(&mut add);
         }
         let named = match one {
             Resource::Role { spec, .. } => {
@@ -71,34 +83,27 @@ where
             Resource::AccessRule { name, spec } => {
                 for (i, role) in spec.roles.iter().enumerate() {
                     if let Some(other) = ruled.insert(role, name.as_str()) {
-                        add(SpecFault {
+                        let fault = SpecFault {
                             path: format!("roles[{i}]"),
                             message: format!("requests for {role} are decided by the access rule {other} already"),
                             remedy: "leave the role in one of the two".into(),
-                        });
+                        };
+                        add((fault, None));
                     }
                 }
                 for (i, messenger) in spec.notify.iter().enumerate().filter(|(_, name)| !messengers.contains(name.as_str())) {
-                    add(SpecFault {
-                        path: format!("notify[{i}]"),
-                        message: format!("there is no messenger {messenger}"),
-                        remedy: "declare the messenger as well, or take it from here".into(),
-                    });
+                    add(missing(format!("notify[{i}]"), ResourceKind::Messenger, messenger.as_str()));
                 }
                 at("roles", &spec.roles).into_iter().chain(at("approvals.from", &spec.approvals.from)).collect()
             }
             _ => Vec::new(),
         };
         for (path, role) in named.into_iter().filter(|(_, role)| !known.contains(role)) {
-            add(SpecFault {
-                path,
-                message: format!("there is no role {role}"),
-                remedy: "declare the role as well, or take it from here".into(),
-            });
+            add(missing(path, ResourceKind::Role, role.as_str()));
         }
         if one.kind() == ResourceKind::Bot && handles.get(one.name()).is_some_and(|kinds| kinds.len() > 1) {
             let message = format!("a user is called {} already, and events could not tell the two apart", one.name());
-            add(SpecFault { path: String::new(), message, remedy: "choose another name for the bot".into() });
+            add((SpecFault { path: String::new(), message, remedy: "choose another name for the bot".into() }, None));
         }
     }
     found
@@ -133,6 +138,8 @@ mod tests {
                 "oidc_connector ci.claims.groups./a[1]: there is no role opps; declare the role as well, or take it from here",
             ]
         );
+        let missing: Vec<String> = faults(&all).into_iter().filter_map(|fault| fault.missing).map(|(_, name)| name).collect();
+        assert_eq!(missing, ["none", "gone", "opps"]);
         assert_eq!(faults(all.iter().filter(|one| one.kind() == ResourceKind::Role)), []);
     }
 }

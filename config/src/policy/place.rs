@@ -5,7 +5,7 @@ use std::ops::Range;
 use access::policy::ResourceKind;
 
 use super::declared;
-use crate::faults::{Fault, Source, meant};
+use crate::faults::{Fault, Source};
 use crate::read::Reader;
 use crate::secrets;
 use crate::tree::{Node, Value, documents};
@@ -32,22 +32,6 @@ pub fn place_fault(
     };
     let at = if path.is_empty() { &own.at } else { at };
     Some(source.fault(at, message.to_owned(), remedy.to_owned()))
-}
-
-/// That there is no such role, shown where the user of this name asks for it; none where this text does not.
-pub fn unknown_role(file: &str, text: &str, user: &str, role: &str, known: &[&str]) -> Option<Fault> {
-    let source = Source::new(file, text);
-    let trees = documents(&source, &mut Vec::new());
-    let mut read = Reader::new(&source, Vec::new());
-    let tree = declared(&mut read, &trees).into_iter().find(|tree| is(tree, "kind", "user") && is(tree, "name", user))?;
-    let Value::List(roles) = &field(field(tree, "spec")?, "roles")?.value else { return None };
-    let index = roles.iter().position(|item| matches!(&item.value, Value::Scalar { text, .. } if text == role))?;
-    let remedy = match meant(role, known.iter().copied()) {
-        near if near.starts_with("did you mean") => near,
-        _ => "declare the role, or take it from the user".to_owned(),
-    };
-    let message = format!("there is no role {role}, here or on the server");
-    place_fault(file, text, (ResourceKind::User, user), &format!("roles[{index}]"), (&message, &remedy))
 }
 
 fn field<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {

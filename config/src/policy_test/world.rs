@@ -66,6 +66,7 @@ impl World {
                     kind: ResourceKind::Role,
                     name: fault.role.to_string(),
                     fault: fault.fault,
+                    missing: None,
                 };
                 faults.extend(found.into_iter().map(of_role));
                 Err(faults)

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use access::amount::Period;
 use access::policy::KubeVerb;
 use access::words::{RequestId, ResourceName, UserName};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Subcommand};
+use wire::api::RequestState;
 
 use super::sessions::reason;
 
@@ -133,8 +135,8 @@ pub(crate) enum Request {
     /// Your requests and those that you may decide, newest first.
     Ls {
         /// Only in this state.
-        #[arg(long, value_enum)]
-        state: Option<State>,
+        #[arg(long, value_parser = PossibleValuesParser::new(RequestState::ALL.map(RequestState::as_str)).try_map(state))]
+        state: Option<RequestState>,
         /// Only yours.
         #[arg(long)]
         mine: bool,
@@ -183,16 +185,8 @@ pub(crate) enum Request {
     },
 }
 
-/// As the API names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum State {
-    Pending,
-    Approved,
-    Denied,
-    Expired,
-    Revoked,
-    UsedUp,
+fn state(word: String) -> Result<RequestState, &'static str> {
+    RequestState::ALL.into_iter().find(|state| state.as_str() == word).ok_or("no such state")
 }
 
 #[derive(Debug, Subcommand)]

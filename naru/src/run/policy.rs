@@ -10,7 +10,7 @@ use client::http::Api;
 use client::out::{Answer, Out};
 use client::requests::{self, Wish, Word};
 use client::{diff, locks, reach, when};
-use wire::api::{AccessQuery, Decide, RequestQuery, RequestState};
+use wire::api::{AccessQuery, Decide, RequestQuery};
 
 use crate::cli;
 
@@ -41,7 +41,7 @@ pub(super) async fn request(api: &Api, what: cli::Request, out: Out) -> Result<u
             requests::create(api, Wish { what, on, length, reason, uses }, wait).await?
         }
         cli::Request::Ls { state, mine, limit, watch } => {
-            let query = RequestQuery { state: state.map(state_of), mine, ..RequestQuery::default() };
+            let query = RequestQuery { state, mine, ..RequestQuery::default() };
             if watch {
                 return requests::watch(api, &query, out).await;
             }
@@ -55,17 +55,6 @@ pub(super) async fn request(api: &Api, what: cli::Request, out: Out) -> Result<u
         cli::Request::Revoke { id, comment } => requests::decide(api, &id, Word::Revoke, Decide { comment, length: None }, true).await?,
     };
     out.answer(&answer)
-}
-
-fn state_of(state: cli::State) -> RequestState {
-    match state {
-        cli::State::Pending => RequestState::Pending,
-        cli::State::Approved => RequestState::Approved,
-        cli::State::Denied => RequestState::Denied,
-        cli::State::Expired => RequestState::Expired,
-        cli::State::Revoked => RequestState::Revoked,
-        cli::State::UsedUp => RequestState::UsedUp,
-    }
 }
 
 pub(super) async fn lock(api: &Api, what: cli::Lock) -> Result<Answer, Failure> {

@@ -365,3 +365,20 @@ async fn whoever_came_in_by_break_glass_repairs_what_broke() {
     let answer = stage.send(request(Some(eve), "POST", "/v1/apply", resource(r#"{"kind":"role","name":"new"}"#))).await;
     assert_eq!(answer.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn what_others_name_does_not_go_and_the_answer_says_who() {
+    let stage = stage_of(PEOPLE).await;
+    let admin = stage.signed_in("admin");
+    let answer = stage.send(request(Some(admin.clone()), "DELETE", "/v1/resources/role/auditor", "")).await;
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    let answer: serde_json::Value = serde_json::from_str(&text(answer).await).expect("json");
+    assert_eq!(
+        (answer["code"].as_str(), answer["title"].as_str()),
+        (Some("NARU-C036"), Some("the role auditor is named by others, and cannot go"))
+    );
+    assert_eq!((answer["fields"][0]["name"].as_str(), answer["fields"][0]["pointer"].as_str()), (Some("ann"), Some("/spec/roles/0")));
+    let unknown = resource(r#"{"kind":"user","name":"bob","spec":{"roles":["none"]}}"#);
+    let answer = text(stage.send(request(Some(admin), "POST", "/v1/apply", unknown)).await).await;
+    assert!(answer.contains("NARU-C004") && answer.contains("a role is named that does not exist"), "{answer}");
+}

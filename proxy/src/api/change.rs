@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use access::connector::WriteOnly;
-use access::event::{FieldChanges, Outcome, OutcomeResult, What};
+use access::event::{FieldChanges, What};
 use access::policy::{Level, Resource, ResourceKind, Stated};
 use access::words::{ConnectorName, RoleName};
-use store::kv::{Change as Write, Expect, KvError, MAX_BATCH};
+use store::kv::{Change as Write, Expect, MAX_BATCH};
 use wire::api::{Applied, AppliedItem, Change};
 
 use super::App;
@@ -20,6 +20,7 @@ use crate::clock;
 use crate::declared::{CLIENT_SECRET, Declared, Id, SECRET, Stored, StoredConnector, key_of};
 use crate::live::View;
 use crate::notify::fault;
+use crate::unmade::unmade;
 
 /// What somebody wants changed.
 #[derive(Debug, Default)]
@@ -68,7 +69,7 @@ impl<'a> Changes<'a> {
         let person = changes.allowed(person)?;
         let after = changes.after();
         let policy = whole::check(&after, &changes.view, &person, changes.wanted.allow_self_lockout, &changes.changed())?;
-        guarded::check(app, &changes.view, &after, &policy).await?;
+        guarded::check(app, &changes.view, &after, &policy, &changes.changed()).await?;
         let connectors = changes.connectors().await?;
         // Their providers may have taken their time, and this login may have ended meanwhile.
         let person = changes.allowed(&person)?;
@@ -259,7 +260,9 @@ impl<'a> Changes<'a> {
         let Some(logged) = last else { return Ok(()) };
         let _durable = self.app.sessions.log.durable(logged).await?;
         if let Err(error) = self.app.store.batch(&writes) {
-            self.take_back(person, told, &error)?;
+            for what in told {
+                let _logged = self.app.sessions.log.append(&unmade(person.event(what), &error))?;
+            }
             return Err(error.into());
         }
         self.app.sessions.live.refresh().map_err(No::ours)
@@ -287,20 +290,6 @@ impl<'a> Changes<'a> {
             }));
         }
         all
-    }
-
-    /// What the log says already did not happen after all.
-    fn take_back(&self, person: &Person, told: Vec<What>, error: &KvError) -> Result<(), No> {
-        for what in told {
-            let mut event = person.event(what);
-            event.outcome = Outcome::failed("NARU-C007", format!("the change did not happen: {error}"));
-            if matches!(error, KvError::Io(_)) {
-                event.outcome.result = OutcomeResult::Unknown;
-                event.outcome.message = Some(format!("whether the change happened shows at the next start: {error}"));
-            }
-            let _logged = self.app.sessions.log.append(&event)?;
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access::policy::{PolicySet, Stated};
+use access::policy::{PolicySet, ResourceKind, Stated};
 use access::reach::{Breaks, broken};
 use axum::http::StatusCode;
 use wire::api::exit;
@@ -16,9 +16,18 @@ use crate::world::Everything;
 /// Most lines of people and targets for each guardrail.
 const LINES: usize = 20;
 
+/// Whether a change of this resource may let anybody reach more. A lock that is new does not, and has to hold at once.
+fn may_widen(view: &View, id: &Id) -> bool {
+    match id.0 {
+        ResourceKind::Messenger | ResourceKind::AuditSink | ResourceKind::JoinToken => false,
+        ResourceKind::Lock => view.resources.contains_key(id),
+        _ => true,
+    }
+}
+
 /// Refuses what would break a guardrail anew.
-pub(super) async fn check(app: &App, view: &View, after: &BTreeMap<Id, Stated>, policy: &PolicySet) -> Result<(), No> {
-    if policy.others().guardrails.is_empty() {
+pub(super) async fn check(app: &App, view: &View, after: &BTreeMap<Id, Stated>, policy: &PolicySet, changed: &[Id]) -> Result<(), No> {
+    if policy.others().guardrails.is_empty() || !changed.iter().any(|id| may_widen(view, id)) {
         return Ok(());
     }
     let nodes = &app.sessions.nodes;

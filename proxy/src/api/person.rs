@@ -42,11 +42,7 @@ impl Person {
         Ok(Self { identity, ..self.clone() })
     }
 
-    /// Whoever is locked may see that they are, and leave.
     fn unlocked(&self, app: &App, path: &str) -> Result<(), No> {
-        if matches!(path, "/v1/status" | "/v1/sign-out") {
-            return Ok(());
-        }
         let locked = locked(&self.identity, &app.sessions.live.now().policy, clock::now());
         locked.map_err(|denial| self.denied(app, denial, &format!("to use {path}")))
     }
@@ -88,7 +84,19 @@ pub(crate) fn client(parts: &Request) -> Result<(Peer, Client), No> {
     Ok((peer, client))
 }
 
+/// A person who is signed in now and may be locked: they may see that they are, and leave.
+pub(crate) struct Present(pub(crate) Person);
+
 impl FromRequestParts<App> for Person {
+    type Rejection = No;
+    async fn from_request_parts(parts: &mut Request, app: &App) -> Result<Self, No> {
+        let Present(person) = Present::from_request_parts(parts, app).await?;
+        person.unlocked(app, parts.uri.path())?;
+        Ok(person)
+    }
+}
+
+impl FromRequestParts<App> for Present {
     type Rejection = No;
     async fn from_request_parts(parts: &mut Request, app: &App) -> Result<Self, No> {
         let (peer, client) = client(parts)?;
@@ -96,9 +104,7 @@ impl FromRequestParts<App> for Person {
             Some(Subject::User { name, sign_in, serial }) => {
                 let mut identity = app.sessions.people.identity(&name, sign_in, clock::now()).map_err(No::not_signed_in)?;
                 identity.context = Context { from: Some(client.ip), reason: None, certificate: Some(serial) };
-                let person = Self { identity, sign_in, client };
-                person.unlocked(app, parts.uri.path())?;
-                Ok(person)
+                Ok(Self(Person { identity, sign_in, client }))
             }
             Some(Subject::Agent { .. }) => {
                 Err(No::new(StatusCode::FORBIDDEN, "NARU-A106", exit::DENIED, "an agent's certificate opens nothing here"))

@@ -110,21 +110,7 @@ pub(super) async fn stage() -> Stage {
 /// A proxy with these resources.
 pub(super) async fn stage_of(people: &str) -> Stage {
     let dir = tempfile::tempdir().expect("a folder");
-    let settings = Settings {
-        state: dir.path().join("state"),
-        listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
-        public: vec!["127.0.0.1".to_owned()],
-        balancers: None,
-        certificate: config::proxy::Certificate::Own,
-        webhooks: Vec::new(),
-        operations: None,
-        keep_sessions_when_stale: false,
-        accept_restored_store: false,
-        max_sessions: 10,
-        max_connections: 10,
-        certificate_life: CERTIFICATE_LIFE,
-        link_life: LINK_LIFE,
-    };
+    let settings = Settings { certificate_life: CERTIFICATE_LIFE, link_life: LINK_LIFE, ..Settings::of_test(&dir.path().join("state")) };
     let proxy = Proxy::build(settings).await.expect("a proxy");
     let resources = config::policy::resources("people.yaml", people, None).expect("sound");
     proxy.seed(resources).await.expect("seeded");

@@ -9,7 +9,7 @@ use axum::response::Response;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use wire::api::{Ca, Given, LoginFacts, SignOut, SignedIn, SignedOut, Status, exit};
 
-use super::person::{Person, Told};
+use super::person::{Person, Present, Told};
 use super::problem::{Body, No};
 use super::{App, Peer, pages, pin_of};
 use crate::authority::ask::{SignUser, USER_LIFE};
@@ -160,7 +160,7 @@ fn refuse(app: &App, client: &Client, code: &str, why: String) -> No {
 }
 
 /// `GET /v1/status`, for whoever is signed in.
-pub(crate) async fn status(State(app): State<App>, person: Person) -> Result<Json<Status>, No> {
+pub(crate) async fn status(State(app): State<App>, Present(person): Present) -> Result<Json<Status>, No> {
     let people = &app.sessions.people;
     let login = people.login(person.sign_in)?;
     let facts = login.as_ref().map(|record| LoginFacts {
@@ -210,7 +210,7 @@ fn of_person(app: &App, person: &Person, all: bool) -> Result<Vec<Login>, No> {
 
 /// `POST /v1/sign-out`, for whoever is signed in: ends this login, or all of the person, their live sessions, and the provider's
 /// sessions behind them.
-pub(crate) async fn out(State(app): State<App>, Told(person, asked): Told<Person, SignOut>) -> Result<Json<SignedOut>, No> {
+pub(crate) async fn out(State(app): State<App>, Told(Present(person), asked): Told<Present, SignOut>) -> Result<Json<SignedOut>, No> {
     let people = &app.sessions.people;
     let mut logins = of_person(&app, &person, asked.all)?;
     if asked.replaced {

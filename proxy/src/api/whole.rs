@@ -30,14 +30,22 @@ pub(super) fn check(
             stated.faults_beside().iter().map(|fault| FieldFault { pointer: pointer("", &fault.path), ..field(kind, name, fault) }),
         );
     }
-    for fault in whole::faults(after.values().map(|stated| &stated.resource)) {
-        faults.push(field(fault.kind, &fault.name, &fault.fault));
+    let whole = whole::faults(after.values().map(|stated| &stated.resource));
+    faults.extend(whole.iter().map(|fault| field(fault.kind, &fault.name, &fault.fault)));
+    if whole.len() == faults.len()
+        && let Some(missing) = whole.iter().map(|fault| fault.missing.as_ref()).collect::<Option<Vec<_>>>()
+        && let Some((kind, name)) = missing.first()
+    {
+        let word = kind.as_str().replace('_', " ");
+        if missing.iter().any(|id| changed.contains(id)) {
+            let mut no = unsound("NARU-C036", &format!("the {word} {name} is named by others, and cannot go"), faults);
+            (no.status, no.problem.exit) = (StatusCode::CONFLICT, exit::CONFLICT);
+            return Err(no.hint("Nothing was changed. Take it from those that name it, in the same apply or before."));
+        }
+        return Err(unsound("NARU-C004", &format!("a {word} is named that does not exist"), faults));
     }
     if !faults.is_empty() {
-        let missing = faults.iter().all(|fault| fault.message.starts_with("there is no role"));
-        let code = if missing { "NARU-C004" } else { "NARU-C003" };
-        let title = if missing { "a role is named that does not exist" } else { "what is declared is not sound" };
-        return Err(unsound(code, title, faults));
+        return Err(unsound("NARU-C003", "what is declared is not sound", faults));
     }
     let taken = |resource: &Resource| match resource {
         Resource::User { name, .. } | Resource::Bot { name, .. } => view.people.contains_key(name).then(|| name.clone()),

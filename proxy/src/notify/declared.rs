@@ -1,5 +1,5 @@
 //! Receivers that are declared as resources: begun, changed and ended as what is declared changes, while the proxy runs. Their places in the
-//! log are kept under their kind and name, and forgotten with them.
+//! log are kept under their ids, and forgotten with them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use access::policy::{MessengerSpec, Pattern, Resource, ResourceKind};
 use config::proxy::Webhook;
 use recorder::log::Log;
 use store::kv::{Change, Expect, Kv};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::cursor::{Cursor, SINKS};
 use super::pace::Pace;
@@ -34,11 +34,17 @@ fn webhook(name: &str, spec: &MessengerSpec) -> Option<Webhook> {
     Some(Webhook { name: name.to_owned(), url, secret_file: String::new(), allow_private })
 }
 
+fn cursor_of(id: &Id, declared: &Declared) -> String {
+    format!("{}/{}", place_of(id), declared.stored.id)
+}
+
 /// One that runs, as it was declared.
 struct Runs {
     revision: Option<u64>,
+    /// Where its place in the log is kept: by the resource's id, so that whoever takes its name begins with what is logged then.
+    place: String,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 /// Serves what is declared.
@@ -75,11 +81,11 @@ impl DeclaredSinks {
 
     async fn follow(&mut self, view: &View) {
         let wanted = |id: &&Id| matches!(id.0, ResourceKind::Messenger | ResourceKind::AuditSink);
-        let gone: Vec<Id> = self.runs.keys().filter(|id| !view.resources.contains_key(*id)).cloned().collect();
+        let is_there = |(id, run): (&Id, &Runs)| view.resources.get(id).is_some_and(|declared| cursor_of(id, declared) == run.place);
+        let gone: Vec<Id> = self.runs.iter().filter(|run| !is_there(*run)).map(|(id, _)| id.clone()).collect();
         for id in gone {
-            self.end(&id).await;
-            // Whoever takes the name later begins with what is logged then.
-            let forget = Change::delete(format!("{SINKS}{}", place_of(&id)), Expect::Any);
+            let Some(place) = self.end(&id).await else { continue };
+            let forget = Change::delete(format!("{SINKS}{place}"), Expect::Any);
             if let Err(error) = self.store.batch(&[forget]) {
                 tracing::warn!(%error, "the place of a receiver could not be forgotten");
             }
@@ -88,24 +94,27 @@ impl DeclaredSinks {
             if self.runs.get(id).is_some_and(|run| run.revision == declared.stated.revision) {
                 continue;
             }
-            self.end(id).await;
+            let _before = self.end(id).await;
             match self.sink(id, declared) {
                 Ok(sink) => {
                     let stop = CancellationToken::new();
-                    let task = tokio::spawn(sink.run(stop.clone()));
-                    self.runs.insert(id.clone(), Runs { revision: declared.stated.revision, stop, task });
+                    let task = AbortOnDropHandle::new(tokio::spawn(sink.run(stop.clone())));
+                    let (revision, place) = (declared.stated.revision, cursor_of(id, declared));
+                    self.runs.insert(id.clone(), Runs { revision, place, stop, task });
                 }
                 Err(cause) => tracing::error!(sink = place_of(id), cause, "a declared receiver is not served"),
             }
         }
     }
 
-    async fn end(&mut self, id: &Id) {
-        let Some(run) = self.runs.remove(id) else { return };
+    /// Ends one that runs, and says where its place is kept.
+    async fn end(&mut self, id: &Id) -> Option<String> {
+        let run = self.runs.remove(id)?;
         // Not waited for: a receiver that hangs would hold up all others. Its place is kept message by message.
         run.stop.cancel();
         run.task.abort();
         let _ended = run.task.await;
+        Some(run.place)
     }
 
     fn sink(&self, id: &Id, declared: &Declared) -> Result<Sink, String> {
@@ -119,7 +128,8 @@ impl DeclaredSinks {
         let secrets = Secrets::read(secret.as_bytes()).map_err(|error| error.to_string())?;
         let receiver = Receiver::new(&webhook).map_err(|error| error.to_string())?;
         let wanted: Vec<Pattern> = spec.events.clone();
-        let cursor = Cursor::open(&place, self.log.clone(), self.store.clone()).map_err(|error| error.to_string())?.of(wanted);
+        let cursor =
+            Cursor::open(&cursor_of(id, declared), self.log.clone(), self.store.clone()).map_err(|error| error.to_string())?.of(wanted);
         Ok(Sink::new(place, receiver, secrets, cursor, Pace::default()))
     }
 }

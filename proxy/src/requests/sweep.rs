@@ -44,6 +44,7 @@ impl Requests {
                 old.push(Change::delete(key_of(&id), Expect::Any));
             }
         }
+        let _one_at_a_time = self.writing.lock().await;
         for some in old.chunks(store::kv::MAX_BATCH) {
             self.store.batch(some)?;
         }

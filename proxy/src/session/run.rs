@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::decide::{OpenSession, Permit};
+use access::decide::{OpenSession, Permit, decide};
 use access::event::What;
 use access::identity::Identity;
 use access::policy::RecordingMode;
+use access::time::Timestamp;
 use bytes::Bytes;
 use recorder::{Closing, OpenRecording, RecordError};
 use tokio::sync::{mpsc, watch};
@@ -24,7 +25,7 @@ use super::resume::{self, Back, Resuming};
 use super::show::{Show, say_end, show_all};
 use super::table::Place;
 use super::waits::{Redial, drive, redialled, room, stuck};
-use super::warned::Warned;
+use super::warned::{FIRST, LAST, Warned};
 use crate::agents::dial::Far;
 use crate::authority::people::NobodyError;
 use crate::clock;
@@ -36,6 +37,8 @@ const SHOWING: usize = 6;
 const ACK_AFTER: u64 = 128 * 1024;
 /// How often limits and the sign-in's end are looked at, and the holder of a quiet session is told what is recorded.
 const TICK: Duration = Duration::from_secs(1);
+/// How often it is looked whether the time will end it.
+const AHEAD: Duration = Duration::from_secs(10);
 /// How long the last output may take to reach the person.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 /// How long the last frame to the holder may take.
@@ -111,6 +114,8 @@ pub(crate) struct Session {
     extended: Duration,
     /// Which warnings of its end were said.
     warned: Warned,
+    /// When it is looked next whether the time will end it.
+    look_ahead: Timestamp,
 }
 
 /// Output that waits for room in the recorder, with its place on the way to the person.
@@ -145,6 +150,7 @@ impl Session {
             active: now,
             extended: Duration::ZERO,
             warned: Warned::default(),
+            look_ahead: clock::now(),
         }
     }
 
@@ -404,11 +410,11 @@ impl Session {
     /// Says in time what is going to end it: at five minutes and at one.
     fn warn(&mut self, out: &mpsc::Sender<Show>) {
         let by_time = self.left().map(|left| (left, "its longest time"));
-        let request = self.permit.request().is_some();
-        let by_request = self.permit.until().filter(|_| request).map(|until| (until.since(clock::now()), "its access request"));
+        let by_request = self.permit.request_ends().map(|until| (until.since(clock::now()), "its access request"));
         let login = self.permit.question().identity.expires;
         let by_login = Some((login.since(clock::now()), "your sign-in"));
-        let Some((left, what)) = [by_time, by_request, by_login].into_iter().flatten().min() else { return };
+        let by_hours = self.closing().map(|left| (left, "the hours of your role"));
+        let Some((left, what)) = [by_time, by_request, by_login, by_hours].into_iter().flatten().min() else { return };
         let Some(words) = self.warned.at(left) else { return };
         let extends = what == "its longest time" && self.extended < self.permit.obligations().extend;
         let hint = if extends { "; `naru extend` makes it longer" } else { "" };
@@ -416,6 +422,17 @@ impl Session {
         if out.try_send(Show::Note(format!("This session ends {words} by the end of {what}{hint}."))).is_err() {
             self.warned.forget();
         }
+    }
+
+    /// Whether the hours of a role, or a condition on the time, make it a no soon, as far as can be seen now. Looked at now and then.
+    fn closing(&mut self) -> Option<Duration> {
+        let now = clock::now();
+        if now < self.look_ahead || self.permit.until().is_none_or(|until| until.since(now) > FIRST) {
+            return None;
+        }
+        self.look_ahead = now.plus(AHEAD);
+        let (view, question) = (self.host.live.now(), resume::begun(&self.permit));
+        [LAST, FIRST].into_iter().find(|ahead| decide(question.clone(), &view.policy, now.plus(*ahead)).is_err())
     }
 
     /// The end of the sign-in ends its sessions, also where it was ended by another way than this proxy's own table.

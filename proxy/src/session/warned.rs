@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_secs(300);
-const LAST: Duration = Duration::from_secs(60);
+pub(super) const FIRST: Duration = Duration::from_secs(300);
+pub(super) const LAST: Duration = Duration::from_secs(60);
 
 /// What was said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What a role demands of sessions, with stock `ssh` and `sftp` and with `naru ssh`: reasons, commands, reading alone, limits, warnings.
 
 use std::process::{Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{PATIENCE, Town, both, refused, until, well};
 use crate::pty::Terminal;
@@ -85,6 +86,29 @@ fn the_end_draws_near_with_words_and_is_put_off() {
     assert!(both(&more).contains("0s") || !more.status.success(), "{}", both(&more));
     shell.send(b"exit 5\n").unwrap();
     assert_eq!(shell.wait().unwrap().code(), Some(5));
+}
+
+/// Hours of this day, in UTC, that end with the next minute but for some seconds.
+fn until_the_next_minute() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    // Too near to the minute a session would hardly have begun.
+    if now % 60 > 45 {
+        std::thread::sleep(Duration::from_secs(60 - now % 60));
+        return until_the_next_minute();
+    }
+    let (day, end) = (["thu", "fri", "sat", "sun", "mon", "tue", "wed"][(now / 86_400 % 7) as usize], now % 86_400 / 60 + 1);
+    format!("{day} 00:00-{:02}:{:02} UTC", end / 60, end % 60)
+}
+
+#[test]
+fn the_end_of_the_hours_draws_near_with_words_and_cuts() {
+    let town = Town::start();
+    town.apply(&engineer(ALL, &format!("{{hours: ['{}']}}", until_the_next_minute())));
+    let mut shell = town.terminal();
+    shell.wait_for("in less than one minute by the end of the hours of your role", PATIENCE).unwrap();
+    let end = shell.wait_for("in other hours only", Duration::from_secs(90)).unwrap();
+    assert!(end.contains("NARU-P213"), "{end}");
+    assert!(!shell.wait().unwrap().success());
 }
 
 #[test]

@@ -30,15 +30,9 @@ pub(super) fn no_reason(word: &str) -> Denial {
 }
 
 impl Here<'_> {
-    pub(super) fn denied_by(&self, rule: String) -> Denial {
-        let role = rule.split('/').next().unwrap_or_default();
-        Denial {
-            code: Denial::DENIED,
-            sentence: format!("{}@{} is denied: role {role} denies it by its rule {rule}", self.login, self.node.name),
-            hint: "A deny wins over every allow: an administrator would have to change that rule or take the role away.".to_owned(),
-            rule,
-            ..Denial::bare()
-        }
+    /// What is asked for.
+    pub(super) fn words(&self) -> String {
+        format!("{}@{}", self.login, self.node.name)
     }
 
     pub(super) fn closed_by(&self, word: &str, rule: &str, shut: Closed) -> Denial {
@@ -54,12 +48,6 @@ impl Here<'_> {
             ),
         };
         Denial { code: Denial::CLOSED, rule: rule.to_owned(), sentence, hint: hint.to_owned(), ..Denial::bare() }
-    }
-
-    /// A guardrail lets it be by an access request alone, and there is none.
-    pub(super) fn by_request_only(&self) -> Denial {
-        let sentence = format!("{}@{} is reached by an approved access request only: a guardrail says so", self.login, self.node.name);
-        Denial { code: Denial::GUARDRAIL, rule: "guardrail".to_owned(), sentence, hint: "Ask for access.".to_owned(), ..Denial::bare() }
     }
 
     /// The node is reached, and nothing allows this login and kind there: says which of the two it is, or what holds it back.

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use wire::api::PROBLEM;
 
-use super::super::person::{May, Person, Right, Told};
+use super::super::person::{May, Person, Present, Right, Told};
 use super::super::problem::{Asked, Body, No};
 use super::super::{App, Peer};
 
@@ -258,6 +258,12 @@ silent!(State<App>, axum::Extension<Peer>, HeaderMap, RawQuery, WebSocketUpgrade
 impl Takes for Person {
     fn tell(operation: &mut Operation<'_>) {
         operation.certified().header("NaruRun");
+    }
+}
+
+impl Takes for Present {
+    fn tell(operation: &mut Operation<'_>) {
+        Person::tell(operation);
     }
 }
 

@@ -36,19 +36,25 @@ async fn a_declared_messenger_hears_what_it_asked_for_for_as_long_as_it_is_decla
     stored.secrets = [(SECRET.to_owned(), keys.ask(Seal { place: "messenger/ops", secret: secret.as_bytes() }).unwrap())].into();
     let key = key_of(ResourceKind::Messenger, "ops");
     let store: &Arc<dyn store::kv::Kv> = &place.store;
+    let place_of = |id: &str| store.get(&format!("sink/messenger/ops/{id}")).unwrap().is_some();
     store.put(&key, &stored.bytes(), Expect::Absent).unwrap();
     live.refresh().unwrap();
     // Its place is kept before anything is sent: what comes from now on is heard.
-    until("its place", || store.get("sink/messenger/ops").unwrap().is_some()).await;
+    until("its place", || place_of("m-1")).await;
     let tell = |what| drop(place.log.append(&Event::new(crate::clock::now(), Actor::system(), what)).unwrap());
     tell(What::Logout {});
     tell(What::ServerStopped {});
     until("the event", || !fake.accepted().is_empty()).await;
     let types: Vec<_> = fake.accepted().iter().map(|got| got.json()["type"].as_str().unwrap().to_owned()).collect();
     assert_eq!(types, ["server.stopped"], "and nothing that it did not ask for");
+    // Deleted and made again before anybody looked: another one, which goes on with nothing of the first.
+    stored.id = "m-2".into();
+    store.put(&key, &stored.bytes(), Expect::Any).unwrap();
+    live.refresh().unwrap();
+    until("the other's place", || place_of("m-2") && !place_of("m-1")).await;
     store.batch(&[store::kv::Change::delete(key, Expect::Any)]).unwrap();
     live.refresh().unwrap();
-    until("its end", || store.get("sink/messenger/ops").unwrap().is_none()).await;
+    until("its end", || !place_of("m-2")).await;
     tell(What::ServerStopped {});
     stop.cancel();
     running.await.unwrap();
