@@ -202,6 +202,7 @@ impl Proxy {
             link_life: settings.link_life,
             writing: tokio::sync::Mutex::new(()),
             looking: tokio::sync::Semaphore::new(2),
+            watchers: Default::default(),
         });
         let fronts = fronts(&app, names, balancers.clone());
         Ok(Self {

@@ -3,19 +3,19 @@
 //! HTTPS and JSON. A person or an agent is known by the X.509 client certificate of the TLS connection; `POST /v1/sign-in/link`,
 //! `POST /v1/join` and `GET /v1/ca` need none. Requests refuse unknown fields, answers may grow. Every answer that is not 2xx is a
 //! [`Problem`] of type `application/problem+json`. Names in answers are parsed words of `access`, so a hostile answer is refused
-//! while it is read.
+//! while it is read. Lists come as pages, and what a `watch` sends as messages: see [`watch`].
 //!
 //! | route | takes | gives |
 //! | --- | --- | --- |
 //! | `POST /v1/sign-in/link` | [`SignIn`] | [`SignedIn`] |
-//! | `GET /v1/connectors` | | [`Items`] of [`ConnectorRow`] |
+//! | `GET /v1/connectors` | query [`PageQuery`] | [`Page`] of [`ConnectorRow`] |
 //! | `POST /v1/sign-in/begin`, `/finish` | [`Begin`]; [`Finish`] | [`Begun`]; [`Finished`] |
 //! | `POST /v1/sign-in/bot` | [`BotSignIn`] | [`SignedIn`] |
 //! | `POST /v1/sign-out` | [`SignOut`] | [`SignedOut`] |
 //! | `POST /v1/connectors/{name}/check` | | [`ConnectorReport`] |
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/ca` | | [`Ca`] |
-//! | `GET /v1/nodes` | query [`NodeQuery`] | [`Items`] of [`NodeRow`] |
+//! | `GET /v1/nodes` | query [`NodeQuery`] | [`Page`] of [`NodeRow`] |
 //! | `GET`, `DELETE /v1/nodes/{name}` | | [`NodeRow`]; [`Done`] |
 //! | `POST /v1/can` | [`Can`] | [`CanAnswer`] |
 //! | `GET /v1/access` | query [`AccessQuery`] | [`Page`] of [`AccessRow`] |
@@ -24,17 +24,17 @@
 //! | `GET /v1/requests/{id}` | query [`RequestWait`] | [`RequestRow`] |
 //! | `POST /v1/requests/{id}/approve`, `/deny`, `/revoke` | [`Decide`] | [`RequestRow`] |
 //! | `POST /v1/sessions/{id}/extend` | [`Extend`] | [`Extended`] |
-//! | `GET /v1/sessions` | query [`SessionQuery`] | [`Items`] of [`SessionRow`] |
+//! | `GET /v1/sessions` | query [`SessionQuery`] | [`Page`] of [`SessionRow`] |
 //! | `GET /v1/sessions/{id}` | | [`SessionRow`] |
 //! | `POST /v1/sessions/{id}/kill` | [`Kill`] | [`Done`] |
 //! | `GET /v1/sessions/{id}/cast` | query [`CastQuery`] | asciicast v3 text, streamed |
 //! | `GET /v1/sessions/{id}/verify` | | [`Verified`] |
-//! | `GET /v1/events` | query [`EventQuery`] | JSON lines `naru.event/v1`, streamed |
+//! | `GET /v1/events` | query [`EventQuery`] | JSON lines `naru.event/v1`, streamed; messages where they are accepted |
 //! | `POST /v1/apply` | [`Apply`] | [`Applied`] |
-//! | `GET /v1/resources/{kind}` | | [`Items`] of resources |
+//! | `GET /v1/resources/{kind}` | query [`ResourceQuery`] | [`Page`] of resources |
 //! | `GET`, `PUT`, `DELETE /v1/resources/{kind}/{name}` | a resource; `If-Match` | a resource with its `ETag`; [`Applied`] |
-//! | `GET`, `POST /v1/tokens` | [`NewToken`] | [`Items`] of [`SecretRow`]; [`Token`] |
-//! | `GET`, `POST /v1/links` | [`NewLink`] | [`Items`] of [`SecretRow`]; [`Link`] |
+//! | `GET`, `POST /v1/tokens` | query [`PageQuery`]; [`NewToken`] | [`Page`] of [`SecretRow`]; [`Token`] |
+//! | `GET`, `POST /v1/links` | query [`PageQuery`]; [`NewLink`] | [`Page`] of [`SecretRow`]; [`Link`] |
 //! | `DELETE /v1/tokens/{id}`, `/v1/links/{id}` | | [`Done`] |
 //! | `POST /v1/join` | [`Join`] | [`Joined`] |
 //! | `POST /v1/agent/renew` | [`Renew`] | [`Renewed`] |
@@ -52,6 +52,7 @@ use crate::frames::Size;
 
 mod access;
 mod sign_in;
+pub mod watch;
 
 pub use self::access::{
     AccessQuery, AccessRow, Can, CanAnswer, CanForward, CanKubernetes, CanSsh, Decide, DecisionRow, Diff, DiffAsk, DiffChange, DiffLine,
@@ -64,6 +65,13 @@ pub use sign_in::{
 
 /// The media type of a [`Problem`].
 pub const PROBLEM: &str = "application/problem+json";
+/// The header by which a request that makes something is known again (draft-ietf-httpapi-idempotency-key-header): whoever sends it once
+/// more with the same key is answered as the first time, and nothing is made twice.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Says `true` on an answer that was given before.
+pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
+/// Says `false` on an answer that is too large to be given again.
+pub const IDEMPOTENT_KEPT: &str = "idempotent-kept";
 /// The WebSocket subprotocol of `GET /v1/ssh`.
 pub const FRAMES: &str = "naru-frames/1";
 
@@ -178,6 +186,39 @@ pub struct NodeQuery {
     /// Every node, for whoever may administer nodes; else those that the caller may reach.
     #[serde(default)]
     pub all: bool,
+    /// At most this many; 1,000 where absent, 5,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended: its `next`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// At most this many; 500 where absent, 1,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended: its `next`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Which resources of a kind, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceQuery {
+    /// At most this many; 500 where absent, 1,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended: its `next`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// All of them as messages, then each change as it happens: see [`watch`].
+    #[serde(default)]
+    pub watch: bool,
 }
 
 /// A node that the caller may reach, or administers.
@@ -234,6 +275,9 @@ pub struct SessionQuery {
     /// Only those older than this one: the last row of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<SessionId>,
+    /// Those that go on as messages, then each that begins or ends: see [`watch`].
+    #[serde(default)]
+    pub watch: bool,
 }
 
 /// A session.

@@ -18,6 +18,7 @@ mod native;
 mod nodes;
 mod offer;
 mod oidc;
+mod page;
 mod pages;
 mod person;
 mod privilege;
@@ -31,6 +32,12 @@ mod scale;
 mod secrets;
 mod sessions;
 mod sign_in;
+mod sse;
+#[cfg(test)]
+mod watched;
+mod watchers;
+mod watching;
+mod watching_sessions;
 mod whole;
 
 use std::net::SocketAddr;
@@ -93,6 +100,8 @@ pub(crate) struct Parts {
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// What looks at everybody and every target at once takes its turn: a processor's work for up to a second each.
     pub(crate) looking: tokio::sync::Semaphore,
+    /// Those who watch something.
+    pub(crate) watchers: watchers::Watchers,
 }
 
 /// Shared by all handlers.

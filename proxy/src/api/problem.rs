@@ -41,6 +41,10 @@ impl No {
         let title = "too many tries were refused from this address";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "NARU-W429", exit::NOT_SIGNED_IN, title).hint("Wait a minute, then try again.")
     }
+    /// More at once than there is room for.
+    pub(crate) fn busy(title: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "NARU-W503", exit::FAILED, title)
+    }
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.problem.hint = Some(hint.into());
         self
