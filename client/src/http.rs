@@ -428,9 +428,11 @@ pub fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
     use wire::api::EventQuery;
 
     use super::*;
+    use crate::login::fake::{BROKEN, Fake};
 
     #[test]
     fn hostile_words_stay_inside_their_field() {
@@ -440,6 +442,34 @@ mod tests {
             "/v1/events?follow=false&text=a%26b%3Dc%20%23%3F%0A%2F..%2F%ED%95%9C&type=session.%2A"
         );
         assert_eq!(encode("../x"), "..%2Fx");
+    }
+
+    #[tokio::test]
+    async fn what_makes_something_is_sent_once_more_where_the_connection_broke_and_never_on_an_answer() {
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let fake = Fake::start(Box::new(move |path, _| {
+            let before = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            match path {
+                "/once" if before == 0 => Some((BROKEN, Value::Null)),
+                "/never" => Some((BROKEN, Value::Null)),
+                "/refused" => Some((409, json!({"code": "NARU-W431", "title": "No."}))),
+                _ => Some((200, json!({"made": true}))),
+            }
+        }))
+        .await;
+        let (api, ask) = (fake.api(), json!({"a": 1}));
+        let made: Value = api.make("/once", &ask).await.expect("made");
+        assert_eq!((made, fake.asked("/once").len()), (json!({"made": true}), 2));
+        let keys = fake.keys();
+        assert!(keys.len() == 2 && keys[0] == keys[1] && keys[0].len() == 32, "{keys:?}");
+        let refused = api.make::<Value>("/refused", &ask).await.expect_err("refused");
+        assert_eq!((refused.code.as_str(), fake.asked("/refused").len()), ("NARU-W431", 1));
+        let lost = api.make::<Value>("/never", &ask).await.expect_err("lost");
+        assert_eq!((lost.code.as_str(), fake.asked("/never").len()), (LOST, 2));
+        assert_ne!(fake.keys()[2], keys[0], "each thing has its own");
+        // What only asks is not sent again by itself, and has no key.
+        assert!(api.post::<Value>("/never", &ask).await.is_err());
+        assert_eq!((fake.asked("/never").len(), fake.keys().len()), (3, 5));
     }
 
     #[test]

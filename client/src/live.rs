@@ -60,3 +60,39 @@ fn nonsense(cause: &dyn std::fmt::Display) -> Failure {
         .because(cause)
         .hint("compare `naru --version` on both sides")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::login::fake::Fake;
+
+    async fn followed(text: &str) -> (Vec<String>, Option<Failure>) {
+        let text = text.to_owned();
+        let fake = Fake::start(Box::new(move |_, _| Some((200, Value::from(text.clone()))))).await;
+        let mut live = Live::follow(&fake.api(), "/v1/x").await.expect("a stream");
+        let mut events = Vec::new();
+        loop {
+            match live.next().await {
+                Ok(Some(message)) => events.push(message.event),
+                Ok(None) => return (events, None),
+                Err(failure) => return (events, Some(failure)),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn messages_come_in_order_and_a_problem_is_the_failure_that_it_names() {
+        let (events, end) = followed("event: present\ndata: 1\n\n: alive\n\nevent: ready\ndata: 2\n\ndata: half").await;
+        assert_eq!((events, end), (vec!["present".to_owned(), "ready".to_owned()], None));
+        let problem = json!({"code": "NARU-A104", "title": "you are not signed in", "exit": 3});
+        let (events, end) = followed(&format!("event: present\ndata: 1\n\nevent: problem\ndata: {problem}\n\n")).await;
+        let end = end.expect("a failure");
+        assert_eq!((events.len(), end.code.as_str(), end.exit), (1, "NARU-A104", 3));
+        for bad in ["event: problem\ndata: x\n\n", &format!("data: {}\n\n", "x".repeat(wire::sse::MOST))] {
+            let (_, end) = followed(bad).await;
+            assert_eq!(end.map(|end| end.code), Some("NARU-N105".to_owned()));
+        }
+    }
+}

@@ -23,6 +23,7 @@ use crate::agents::dial::Dialler;
 use crate::agents::gone::Gone;
 use crate::agents::nodes::Nodes;
 use crate::agents::serve::Tunnels;
+use crate::answers::Answers;
 use crate::api::{App, HttpFront, Parts};
 use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
@@ -189,6 +190,7 @@ impl Proxy {
             max_sessions: settings.max_sessions,
         };
         let balancers = settings.balancers.map(Arc::new);
+        let answers = Answers::new(store.clone(), keys.clone());
         let app = Arc::new(Parts {
             sessions,
             keys,
@@ -203,6 +205,8 @@ impl Proxy {
             writing: tokio::sync::Mutex::new(()),
             looking: tokio::sync::Semaphore::new(2),
             watchers: Default::default(),
+            running: Default::default(),
+            answers,
         });
         let fronts = fronts(&app, names, balancers.clone());
         Ok(Self {

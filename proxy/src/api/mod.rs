@@ -25,6 +25,7 @@ mod privilege;
 mod problem;
 #[cfg(test)]
 mod refusals;
+mod repeat;
 mod requests;
 mod resources;
 #[cfg(test)]
@@ -102,6 +103,9 @@ pub(crate) struct Parts {
     pub(crate) looking: tokio::sync::Semaphore,
     /// Those who watch something.
     pub(crate) watchers: watchers::Watchers,
+    /// Requests with a key: those that run, and the answers to those that did.
+    pub(crate) running: repeat::Running,
+    pub(crate) answers: crate::answers::Answers,
 }
 
 /// Shared by all handlers.
@@ -169,6 +173,7 @@ impl HttpFront {
             .route("/v1/agent/renew", post(joins::renew))
             .route("/v1/ssh", get(native::open))
             .fallback(problem::no_route)
+            .layer(axum::middleware::from_fn_with_state(app.clone(), repeat::answered))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(axum::middleware::from_fn_with_state(app.clone(), fresh::admitted))
             .with_state(app);

@@ -132,6 +132,11 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> 
     }
 }
 
+/// The body of a request, within the limits of its route.
+pub(crate) async fn read_body(request: axum::extract::Request) -> Result<axum::body::Bytes, No> {
+    whole(request, &(), BODY_TIMEOUT).await
+}
+
 async fn whole<S: Send + Sync>(request: axum::extract::Request, state: &S, within: Duration) -> Result<axum::body::Bytes, No> {
     let reading = axum::body::Bytes::from_request(request, state);
     match tokio::time::timeout(within, reading).await {

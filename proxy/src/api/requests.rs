@@ -24,7 +24,7 @@ use super::problem::{Asked, No};
 use super::watchers::Place;
 use super::{App, page, sse};
 use crate::clock;
-use crate::requests::{By, MayReview, RequestError, StoredRequest};
+use crate::requests::{By, MayReview, RequestError, StoredRequest, rule_for};
 
 /// Rows on a page where nothing is said, and at most.
 const PAGE: usize = 100;
@@ -104,6 +104,12 @@ pub(crate) async fn create(State(app): State<App>, Told(person, asked): Told<Per
     row(&app, &person, &id, &stored).map(Json).ok_or_else(|| No::ours("a request of one's own that one may not see"))
 }
 
+/// Whether this person may ask for that role.
+pub(super) fn may_make(app: &App, person: &Person, asked: &NewRequest) -> Result<(), No> {
+    let view = app.sessions.live.now();
+    rule_for(&asked.role, &person.identity, &view.policy).map(drop).map_err(|error| refused(app, person, error))
+}
+
 /// A no to somebody who may not ask is in the log.
 fn refused(app: &App, person: &Person, error: RequestError) -> No {
     if matches!(error, RequestError::MayNot(..) | RequestError::NoRule(_)) {
@@ -150,7 +156,8 @@ async fn watch(app: App, person: Person, query: RequestQuery, send: mpsc::Sender
     let (mut changed, mut view) = (app.sessions.requests.watch(), app.sessions.live.watch());
     let mut seen = None::<BTreeMap<RequestId, u64>>;
     loop {
-        (changed.mark_unchanged(), view.mark_unchanged());
+        changed.mark_unchanged();
+        view.mark_unchanged();
         let news = person.again(&app).and_then(|person| news(seen.as_ref(), &rows(&app, &person, &query)?));
         let (messages, now) = match news {
             Ok(news) => news,
@@ -225,23 +232,26 @@ pub(crate) async fn say(
     Path((id, word)): Path<(String, String)>,
     Told(person, said): Told<Person, Decide>,
 ) -> Result<Json<RequestRow>, No> {
-    let id = id_of(&id)?;
-    let (stored, _) = app.sessions.requests.get(&id)?;
-    // Nobody learns of a request that they may not see.
-    row(&app, &person, &id, &stored).ok_or_else(|| RequestError::Unknown(id.to_string()))?;
-    let question = Review { identity: person.identity.clone(), requester: stored.user.clone(), role: stored.role.clone() };
-    let stored = match word.as_str() {
-        "approve" | "deny" => {
-            let permit = person.may(&app, question, &format!("to {word} the request {id}"))?;
-            app.sessions.requests.decide(&id, &permit, word == "approve", said, by(&person)).await?
-        }
-        "revoke" => {
-            if !is_own(&person, &stored) && !keeps(&app, &person, Level::Write) {
-                let _permit = person.may(&app, question, &format!("to revoke the request {id}"))?;
-            }
-            app.sessions.requests.revoke(&id, said.comment, by(&person)).await?
-        }
-        _ => return Err(No::not_found("there is no such route")),
+    let (id, permit) = may_say(&app, &person, &id, &word)?;
+    let stored = match permit.filter(|_| word != "revoke") {
+        Some(permit) => app.sessions.requests.decide(&id, &permit, word == "approve", said, by(&person)).await?,
+        None => app.sessions.requests.revoke(&id, said.comment, by(&person)).await?,
     };
     row(&app, &person, &id, &stored).map(Json).ok_or_else(|| No::ours("a request that was seen a moment ago"))
+}
+
+/// The request of which this person may say that word. Without a permit to decide it they may only take it back.
+pub(super) fn may_say(app: &App, person: &Person, id: &str, word: &str) -> Result<(RequestId, Option<MayReview>), No> {
+    let id = id_of(id)?;
+    let (stored, _) = app.sessions.requests.get(&id)?;
+    // Nobody learns of a request that they may not see.
+    row(app, person, &id, &stored).ok_or_else(|| RequestError::Unknown(id.to_string()))?;
+    let question = Review { identity: person.identity.clone(), requester: stored.user.clone(), role: stored.role.clone() };
+    let permit = match word {
+        "approve" | "deny" => Some(person.may(app, question, &format!("to {word} the request {id}"))?),
+        "revoke" if is_own(person, &stored) || keeps(app, person, Level::Write) => None,
+        "revoke" => Some(person.may(app, question, &format!("to revoke the request {id}"))?),
+        _ => return Err(No::not_found("there is no such route")),
+    };
+    Ok((id, permit))
 }

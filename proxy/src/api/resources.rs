@@ -152,6 +152,10 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 
 /// `POST /v1/apply`, for who may write each kind in it; to only look, for who may plan it.
 pub(crate) async fn apply(State(app): State<App>, Told(person, asked): Told<Person, Apply>) -> Result<Json<Applied>, No> {
+    Ok(Json(Changes::make(&app, &person, wanted(asked)?).await?))
+}
+
+fn wanted(asked: Apply) -> Result<Wanted, No> {
     let mut wanted = Wanted { dry_run: asked.dry_run, allow_self_lockout: asked.allow_self_lockout, ..Wanted::default() };
     for value in asked.resources {
         let mut stated = read(value)?;
@@ -160,7 +164,13 @@ pub(crate) async fn apply(State(app): State<App>, Told(person, asked): Told<Pers
         }
         wanted.write(stated)?;
     }
-    Ok(Json(Changes::make(&app, &person, wanted).await?))
+    Ok(wanted)
+}
+
+/// Whether this person may make that change, were it to be made now.
+pub(super) fn may_apply(app: &App, person: &Person, asked: Apply) -> Result<(), No> {
+    let wanted = wanted(asked)?;
+    wanted.permitted(app, &app.sessions.live.now(), person, wanted.items.keys())
 }
 
 /// `DELETE /v1/resources/{kind}/{name}`, for who may write that kind.

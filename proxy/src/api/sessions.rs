@@ -98,15 +98,21 @@ pub(crate) async fn show(State(app): State<App>, person: Person, Path(id): Path<
     row(&app, &person, &id).await.map(Json)
 }
 
+/// A session that this person may end.
+pub(super) async fn may_kill(app: &App, person: &Person, id: &str) -> Result<(SessionRow, Permit<Audit>), No> {
+    let row = row(app, person, id).await?;
+    let permit = may_do(app, person, AuditAction::Kill, &row, KillSessions::ASKED)?;
+    Ok((row, permit))
+}
+
 /// `POST /v1/sessions/{id}/kill`, for who may end sessions.
 pub(crate) async fn kill(
     State(app): State<App>,
     Path(id): Path<String>,
     Told(may, asked): Told<May<KillSessions>, Kill>,
 ) -> Result<Json<Done>, No> {
-    let row = row(&app, &may.person, &id).await?;
+    let (row, permit) = may_kill(&app, &may.person, &id).await?;
     let reason: String = asked.reason.chars().filter(|c| !c.is_control()).take(500).collect();
-    let permit = may_do(&app, &may.person, AuditAction::Kill, &row, KillSessions::ASKED)?;
     let mut event = may.person.event(What::SessionTerminated { reason: reason.clone() });
     event.access = Some(permit.access());
     about(&mut event, &row);

@@ -257,3 +257,71 @@ async fn so_many_watch_and_no_more() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn sessions_are_said_then_each_that_begins_and_ends() {
+    let guard = "kind: role\nname: guard\nspec: {allow: {audit: [{sessions: [list]}]}}\n---\nkind: user\nname: gil\nspec: {roles: [guard]}\n---\nkind: user\nname: eve\n";
+    let stage = stage_of(guard).await;
+    let table = &stage.proxy.app.sessions.table;
+    let row = |n: u8, started: access::time::Timestamp| -> wire::api::SessionRow {
+        let row = json!({"id": format!("01933b6c-8b3e-7000-8000-00000000000{n}"), "user": "ann", "node": "demo", "login": "x", "kind": "shell",
+            "started": started, "output_bytes": 0, "recording": "strict", "live": true});
+        serde_json::from_value(row).expect("a row")
+    };
+    let enter = |row: &wire::api::SessionRow| table.enter(row.clone(), 1, table.reserve(&row.user, 10, None).expect("room"));
+    let first = row(1, access::time::Timestamp::from_secs(0));
+    let first_place = enter(&first);
+    let mut all = stage.watch(&stage.signed_in("gil"), "/v1/sessions?watch=true", None).await;
+    let mut own = stage.watch(&stage.signed_in("eve"), "/v1/sessions?watch=true", None).await;
+    assert_eq!(all.is("present").await["id"], first.id.to_string());
+    assert_eq!(all.is("ready").await["whole"], true);
+    assert_eq!(own.is("ready").await["whole"], true, "another's session is not eve's to see");
+    let second = row(2, crate::clock::now());
+    let second_place = enter(&second);
+    assert_eq!(all.is("started").await["id"], second.id.to_string());
+    table.ended(&wire::api::SessionRow { live: false, reason: Some("exit".into()), ..first }).expect("listed");
+    drop(first_place);
+    assert_eq!(all.is("ended").await["reason"], "exit");
+    // Of one that was never listed only that it is gone is known.
+    drop(second_place);
+    assert_eq!(all.is("deleted").await["name"], second.id.to_string());
+}
+
+#[tokio::test]
+async fn every_list_comes_in_pages() {
+    let stage = stage_of("kind: role\nname: chief\nspec: {allow: {administer: {role: write, join_token: write, link: write, node: write}}, may_request: [r0, r1, r2]}\n---\nkind: user\nname: ann\nspec: {roles: [chief]}\n").await;
+    let ann = stage.signed_in("ann");
+    let ask = async |method: &str, path: &str, body: Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = stage.send(request(Some(ann.clone()), method, path, body)).await;
+        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.expect("a body");
+        serde_json::from_slice::<Value>(&bytes).expect("json")
+    };
+    let roles: Vec<Value> = (0..3).map(|n| role(&format!("r{n}"), "x")).collect();
+    ask("POST", "/v1/apply", json!({"resources": roles})).await;
+    for n in 0..3 {
+        let node = json!({"agent": format!("n{n}-1"), "labels": {}, "joined": crate::clock::now()}).to_string();
+        stage.proxy.app.store.put(&format!("node/n{n}"), node.as_bytes(), store::kv::Expect::Absent).expect("stored");
+        ask("POST", "/v1/tokens", json!({"kind": "node", "node": "x", "ttl_s": 60})).await;
+        ask("POST", "/v1/links", json!({"user": "ann"})).await;
+    }
+    for (path, many) in
+        [("/v1/nodes?all=true", 3), ("/v1/resources/role?watch=false", 4), ("/v1/tokens?limit=1", 3), ("/v1/links?limit=1", 4)]
+    {
+        let (mut rows, mut after, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let one = if path.contains("limit=") { "" } else { "&limit=1" };
+            let page = ask("GET", &format!("{path}{one}{after}"), Value::Null).await;
+            let items = page["items"].as_array().expect("rows").clone();
+            assert_eq!(items.len(), 1, "{path} {page}");
+            rows.extend(items.iter().map(ToString::to_string));
+            pages += 1;
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        rows.sort();
+        rows.dedup();
+        assert_eq!((rows.len(), pages), (many, many), "{path}");
+    }
+    assert_eq!(ask("GET", "/v1/tokens?after=nonsense", Value::Null).await["code"], "NARU-W422");
+}

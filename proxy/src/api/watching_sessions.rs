@@ -31,7 +31,8 @@ async fn go_on(app: App, person: Person, wanted: impl Fn(&Person, &SessionRow) -
     let (mut table, mut view) = (app.sessions.table.watch(), app.sessions.live.watch());
     let (began, mut known) = (clock::now(), None::<BTreeSet<SessionId>>);
     loop {
-        (table.mark_unchanged(), view.mark_unchanged());
+        table.mark_unchanged();
+        view.mark_unchanged();
         let said = person.again(&app).and_then(|person| {
             let rows = app.sessions.table.list(true, None, usize::MAX, |row| wanted(&person, row))?;
             messages(&app, &person, &rows, known.as_ref(), &wanted, began).map(|said| (said, rows))
