@@ -23,7 +23,7 @@ use crate::agents::dial::Dialler;
 use crate::agents::gone::Gone;
 use crate::agents::nodes::Nodes;
 use crate::agents::serve::Tunnels;
-use crate::answers::Answers;
+use crate::api::repeat::Repeats;
 use crate::api::{App, HttpFront, Parts};
 use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
@@ -190,8 +190,8 @@ impl Proxy {
             max_sessions: settings.max_sessions,
         };
         let balancers = settings.balancers.map(Arc::new);
-        let answers = Answers::new(store.clone(), keys.clone());
         let app = Arc::new(Parts {
+            repeats: Repeats::new(&store, &keys),
             sessions,
             keys,
             once: OneTime::new(store.clone()),
@@ -205,8 +205,6 @@ impl Proxy {
             writing: tokio::sync::Mutex::new(()),
             looking: tokio::sync::Semaphore::new(2),
             watchers: Default::default(),
-            running: Default::default(),
-            answers,
         });
         let fronts = fronts(&app, names, balancers.clone());
         Ok(Self {

@@ -51,6 +51,7 @@ use serde::{Deserialize, Serialize};
 use crate::frames::Size;
 
 mod access;
+mod ask;
 mod sign_in;
 pub mod watch;
 
@@ -58,6 +59,7 @@ pub use self::access::{
     AccessQuery, AccessRow, Can, CanAnswer, CanForward, CanKubernetes, CanSsh, Decide, DecisionRow, Diff, DiffAsk, DiffChange, DiffLine,
     Extend, Extended, Forbidden, NewRequest, Page, RequestQuery, RequestRow, RequestState, RequestWait,
 };
+pub use ask::{IDEMPOTENCY_KEY, IDEMPOTENT_KEPT, IDEMPOTENT_REPLAYED, PageQuery, ResourceQuery};
 pub use sign_in::{
     Begin, Begun, BotSignIn, Check, CheckState, ConnectorReport, ConnectorRow, Finish, Finished, Given, LoginFacts, SignIn, SignOut,
     SignedIn, SignedOut, Status,
@@ -65,13 +67,6 @@ pub use sign_in::{
 
 /// The media type of a [`Problem`].
 pub const PROBLEM: &str = "application/problem+json";
-/// The header by which a request that makes something is known again (draft-ietf-httpapi-idempotency-key-header): whoever sends it once
-/// more with the same key is answered as the first time, and nothing is made twice.
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Says `true` on an answer that was given before.
-pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
-/// Says `false` on an answer that is too large to be given again.
-pub const IDEMPOTENT_KEPT: &str = "idempotent-kept";
 /// The WebSocket subprotocol of `GET /v1/ssh`.
 pub const FRAMES: &str = "naru-frames/1";
 
@@ -192,33 +187,6 @@ pub struct NodeQuery {
     /// Where the page before ended: its `next`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-}
-
-/// Which page of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PageQuery {
-    /// At most this many; 500 where absent, 1,000 at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Where the page before ended: its `next`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
-}
-
-/// Which resources of a kind, by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResourceQuery {
-    /// At most this many; 500 where absent, 1,000 at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Where the page before ended: its `next`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
-    /// All of them as messages, then each change as it happens: see [`watch`].
-    #[serde(default)]
-    pub watch: bool,
 }
 
 /// A node that the caller may reach, or administers.

@@ -25,7 +25,7 @@ mod privilege;
 mod problem;
 #[cfg(test)]
 mod refusals;
-mod repeat;
+pub(crate) mod repeat;
 mod requests;
 mod resources;
 #[cfg(test)]
@@ -103,9 +103,8 @@ pub(crate) struct Parts {
     pub(crate) looking: tokio::sync::Semaphore,
     /// Those who watch something.
     pub(crate) watchers: watchers::Watchers,
-    /// Requests with a key: those that run, and the answers to those that did.
-    pub(crate) running: repeat::Running,
-    pub(crate) answers: crate::answers::Answers,
+    /// Requests with a key.
+    pub(crate) repeats: repeat::Repeats,
 }
 
 /// Shared by all handlers.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access::decide::Denial;
 use axum::Json;
+use axum::body::HttpBody as _;
 use axum::extract::FromRequest;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -138,6 +139,10 @@ pub(crate) async fn read_body(request: axum::extract::Request) -> Result<axum::b
 }
 
 async fn whole<S: Send + Sync>(request: axum::extract::Request, state: &S, within: Duration) -> Result<axum::body::Bytes, No> {
+    // What says itself that it is too long is not begun with: who waits to be told to go on hears the no instead.
+    if request.body().size_hint().lower() > super::MAX_BODY as u64 {
+        return Err(No::new(StatusCode::PAYLOAD_TOO_LARGE, "NARU-W413", exit::USAGE, "length limit exceeded"));
+    }
     let reading = axum::body::Bytes::from_request(request, state);
     match tokio::time::timeout(within, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),

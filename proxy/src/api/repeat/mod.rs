@@ -8,9 +8,8 @@
 
 mod rights;
 mod running;
-#[cfg(test)]
-mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
@@ -19,20 +18,33 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
+use store::kv::Kv;
 use wire::api::{IDEMPOTENCY_KEY, IDEMPOTENT_KEPT, IDEMPOTENT_REPLAYED, exit};
 
 use self::rights::Made;
-pub(crate) use self::running::Running;
-use self::running::{Entered, Run, ended};
+use self::running::{Entered, Run, Running, ended};
 use super::App;
 use super::problem::{No, read_body};
-use crate::answers::{Answer, Found, MOST_OF_ONE, Place};
+use crate::answers::{Answer, Answers, Found, MOST_OF_ONE, Place};
+use crate::authority::ask::Keys;
 use crate::clock;
 
 /// Most bytes of a key.
 const MOST_KEY: usize = 128;
 /// How long one waits for the same request that runs already. Below the time that clients wait for an answer.
 const WAIT: Duration = Duration::from_secs(30);
+
+/// Requests with a key: those that run, and the answers to those that did.
+pub(crate) struct Repeats {
+    running: Running,
+    answers: Answers,
+}
+
+impl Repeats {
+    pub(crate) fn new(store: &Arc<dyn Kv>, keys: &Keys) -> Self {
+        Self { running: Running::default(), answers: Answers::new(store.clone(), keys.clone()) }
+    }
+}
 
 /// Answers what was answered before; lets everything else through, and keeps what is answered.
 pub(super) async fn answered(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -63,7 +75,7 @@ async fn keyed(app: App, made: Made, key: String, request: Request, next: Next) 
     let body = read_body(Request::from_parts(parts.clone(), body)).await?;
     let hash = hash_of(&parts.uri, &body);
     loop {
-        let run = match app.running.enter(&place, &hash)? {
+        let run = match app.repeats.running.enter(&place, &hash)? {
             Entered::First(run) => run,
             Entered::Other => return Err(other_request()),
             Entered::Second(first) => {
@@ -73,7 +85,7 @@ async fn keyed(app: App, made: Made, key: String, request: Request, next: Next) 
                 return Err(still_running());
             }
         };
-        let found = app.answers.find(&place, clock::now()).map_err(No::ours)?;
+        let found = app.repeats.answers.find(&place, clock::now()).map_err(No::ours)?;
         if let Some(answer) = &found.answer {
             if answer.request != hash {
                 return Err(other_request());
@@ -163,7 +175,7 @@ async fn keep(app: App, keeping: Keeping, response: Response) -> Result<Response
     let Keeping { run, place, found, hash } = keeping;
     let answer = Answer { request: hash, status: parts.status.as_u16(), kind, body: text };
     let kept = tokio::task::spawn_blocking(move || {
-        let kept = app.answers.keep(&place, &found, &answer, clock::now());
+        let kept = app.repeats.answers.keep(&place, &found, &answer, clock::now());
         drop(run);
         kept
     });
@@ -173,3 +185,6 @@ async fn keep(app: App, keeping: Keeping, response: Response) -> Result<Response
         Err(error) => Err((response, error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

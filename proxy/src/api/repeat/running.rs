@@ -14,9 +14,12 @@ const ALL: usize = 1024;
 /// Most of one person.
 const EACH: usize = 32;
 
-/// Those that run: the hash of each, and what ends with it.
+/// Those that run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Running(Arc<Mutex<HashMap<Place, (String, watch::Receiver<()>)>>>);
+pub(crate) struct Running(Arc<Mutex<HashMap<Place, First>>>);
+
+/// One that runs: its hash, and what ends with it.
+type First = (String, watch::Receiver<()>);
 
 /// One that runs, for as long as this is held.
 #[derive(Debug)]

@@ -240,13 +240,13 @@ async fn what_is_kept_is_sealed_and_what_is_large_is_not_kept() {
     let app = &stage.proxy.app;
     for (size, kept) in [(MOST_OF_ONE, true), (MOST_OF_ONE + 1, false)] {
         let place = Place::new("somebody", &size.to_string());
-        let Ok(Entered::First(run)) = app.running.enter(&place, "h") else { panic!("the first") };
-        let found = app.answers.find(&place, clock::now()).expect("read");
+        let Ok(Entered::First(run)) = app.repeats.running.enter(&place, "h") else { panic!("the first") };
+        let found = app.repeats.answers.find(&place, clock::now()).expect("read");
         let large = Response::new(Body::from("x".repeat(usize::try_from(size).expect("a size"))));
         let keeping = Keeping { run, place: place.clone(), found, hash: "h".to_owned() };
         let said = keep(app.clone(), keeping, large).await.expect("done");
         assert_eq!(said.headers().contains_key("idempotent-kept"), !kept, "{size}");
-        assert_eq!(app.answers.find(&place, clock::now()).expect("read").answer.is_some(), kept, "{size}");
+        assert_eq!(app.repeats.answers.find(&place, clock::now()).expect("read").answer.is_some(), kept, "{size}");
     }
 }
 
