@@ -3,8 +3,8 @@
 //! HTTPS and JSON. A person or an agent is known by the X.509 client certificate of the TLS connection; `POST /v1/sign-in/link`,
 //! `POST /v1/join` and `GET /v1/ca` need none. Requests refuse unknown fields, answers may grow. Every answer that is not 2xx is a
 //! [`Problem`] of type `application/problem+json`. Names in answers are parsed words of `access`, so a hostile answer is refused
-//! while it is read.
-//! Which route takes and gives which of them is in `proxy`'s table of routes, and for everybody in `docs/openapi.json`.
+//! while it is read. Lists come as pages, and what a `watch` sends as messages: see [`watch`]. Which route takes and gives what is in
+//! `proxy`'s table of routes, and for everybody in `docs/openapi.json`.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,15 @@ use serde::{Deserialize, Serialize};
 use crate::frames::Size;
 
 mod access;
+mod ask;
 mod sign_in;
+pub mod watch;
 
 pub use self::access::{
     AccessQuery, AccessRow, Can, CanAnswer, CanForward, CanKubernetes, CanSsh, Decide, DecisionRow, Diff, DiffAsk, DiffChange, DiffLine,
     Extend, Extended, Forbidden, NewRequest, Page, RequestQuery, RequestRow, RequestState, RequestWait,
 };
+pub use ask::{IDEMPOTENCY_KEY, IDEMPOTENT_KEPT, IDEMPOTENT_REPLAYED, PageQuery, ResourceQuery};
 pub use sign_in::{
     Begin, Begun, BotSignIn, Check, CheckState, ConnectorReport, ConnectorRow, Finish, Finished, Given, LoginFacts, SignIn, SignOut,
     SignedIn, SignedOut, Status,
@@ -146,6 +149,12 @@ pub struct NodeQuery {
     /// Every node, for whoever may administer nodes; else those that the caller may reach.
     #[serde(default)]
     pub all: bool,
+    /// At most this many; 1,000 where absent, 5,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended: its `next`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// A node that the caller may reach, or administers.
@@ -202,6 +211,9 @@ pub struct SessionQuery {
     /// Only those older than this one: the last row of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<SessionId>,
+    /// Those that go on as messages, then each that begins or ends: see [`watch`].
+    #[serde(default)]
+    pub watch: bool,
 }
 
 /// A session.

@@ -19,12 +19,14 @@ mod nodes;
 mod offer;
 mod oidc;
 mod openapi;
+mod page;
 mod pages;
 mod person;
 mod privilege;
 mod problem;
 #[cfg(test)]
 mod refusals;
+pub(crate) mod repeat;
 mod requests;
 mod resources;
 mod routes;
@@ -33,6 +35,12 @@ mod scale;
 mod secrets;
 mod sessions;
 mod sign_in;
+mod sse;
+#[cfg(test)]
+mod watched;
+mod watchers;
+mod watching;
+mod watching_sessions;
 mod whole;
 
 use std::net::SocketAddr;
@@ -94,6 +102,10 @@ pub(crate) struct Parts {
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// What looks at everybody and every target at once takes its turn: a processor's work for up to a second each.
     pub(crate) looking: tokio::sync::Semaphore,
+    /// Those who watch something.
+    pub(crate) watchers: watchers::Watchers,
+    /// Requests with a key.
+    pub(crate) repeats: repeat::Repeats,
 }
 
 /// Shared by all handlers.
@@ -121,6 +133,7 @@ impl HttpFront {
         let router = routes::table()
             .router
             .fallback(problem::no_route)
+            .layer(axum::middleware::from_fn_with_state(app.clone(), repeat::answered))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(axum::middleware::from_fn_with_state(app.clone(), fresh::admitted))
             .with_state(app);

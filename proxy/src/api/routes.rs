@@ -6,8 +6,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, get, on, post};
+use schemars::JsonSchema;
 use serde_json::json;
-use wire::api::{FRAMES, OpenSession, Opened, Page, Problem, RequestRow, SessionNote, StepUpAsked};
+use wire::api::watch::{self, CHANGED, DELETED, ENDED, Gone, PRESENT, READY, Ready, STARTED};
+use wire::api::{FRAMES, OpenSession, Opened, Page, Problem, RequestRow, SessionNote, SessionRow, StepUpAsked};
 use wire::proof::log::LoggedEvent;
 
 use super::openapi::{self, Described, Operation};
@@ -162,7 +164,7 @@ fn access(table: Table) -> Table {
         .get(
             "/v1/requests",
             about("requests", "listRequests", "One's own requests, and those that one may decide")
-                .more(|it| it.gives::<Page<RequestRow>>().gives_lines::<RequestRow>("application/x-ndjson")),
+                .more(|it| watched::<RequestRow>(it.gives::<Page<RequestRow>>())),
             requests::list,
         )
         .post("/v1/requests", about("requests", "createRequest", "Ask for access"), requests::create)
@@ -175,10 +177,25 @@ fn access(table: Table) -> Table {
         )
 }
 
+/// Messages of things that come, change and go.
+fn watched<'a, 'g, T: JsonSchema>(it: &'a mut Operation<'g>) -> &'a mut Operation<'g> {
+    let (one, ready, gone, problem) = (it.schema::<T>(), it.schema::<Ready>(), it.schema::<Gone>(), it.schema::<Problem>());
+    it.gives_messages(&[(PRESENT, one.clone()), (READY, ready), (CHANGED, one), (DELETED, gone), (watch::PROBLEM, problem)])
+}
+
 fn sessions_and_log(table: Table) -> Table {
     let about = |id, summary| about("sessions", id, summary);
     table
-        .get("/v1/sessions", about("listSessions", "Sessions that the caller may see, newest first"), sessions::list)
+        .get(
+            "/v1/sessions",
+            about("listSessions", "Sessions that the caller may see, newest first").more(|it| {
+                let (row, ready, problem) = (it.schema::<SessionRow>(), it.schema::<Ready>(), it.schema::<Problem>());
+                let rows = [PRESENT, STARTED, CHANGED, ENDED].map(|name| (name, row.clone()));
+                let messages = [rows.as_slice(), &[(READY, ready), (watch::PROBLEM, problem)]].concat();
+                it.gives::<Page<SessionRow>>().gives_messages(&messages)
+            }),
+            sessions::list,
+        )
         .get("/v1/sessions/{id}", about("getSession", "One session"), sessions::show)
         .post("/v1/sessions/{id}/kill", about("killSession", "End a live session"), sessions::kill)
         .post("/v1/sessions/{id}/extend", about("extendSession", "Make a session of one's own longer"), sessions::extend)
@@ -191,8 +208,10 @@ fn sessions_and_log(table: Table) -> Table {
         .get("/v1/sessions/{id}/verify", about("verifySession", "Whether a recording is as it was made"), sessions::verify)
         .get(
             "/v1/events",
-            about("listEvents", "The audit log, and what comes where wanted: lines of naru.event/v1")
-                .more(|it| it.gives_lines::<LoggedEvent>("application/jsonl")),
+            about("listEvents", "The audit log, and what comes where wanted: lines of naru.event/v1").more(|it| {
+                let messages = [("*", it.schema::<LoggedEvent>()), (watch::PROBLEM, it.schema::<Problem>())];
+                it.gives_lines::<LoggedEvent>("application/jsonl").gives_messages(&messages)
+            }),
             events::read,
         )
         .get(
@@ -227,7 +246,12 @@ fn writes<'a, 'g>(it: &'a mut Operation<'g>) -> &'a mut Operation<'g> {
 fn declared(table: Table) -> Table {
     let about = |id, summary| about("resources", id, summary);
     table
-        .get("/v1/resources/{kind}", about("listResources", "Resources of a kind, by name").more(|it| reads(kinds_of(it))), resources::list)
+        .get(
+            "/v1/resources/{kind}",
+            about("listResources", "Resources of a kind, by name")
+                .more(|it| watched::<Stated>(reads(kinds_of(it)).gives::<Page<Stated>>())),
+            resources::list,
+        )
         .get(
             "/v1/resources/{kind}/{name}",
             about("getResource", "One resource").more(|it| reads(kinds_of(it)).gives::<Stated>().tagged()),

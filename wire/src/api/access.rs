@@ -295,7 +295,7 @@ pub struct RequestQuery {
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// JSON lines: what there is, then each change as it happens. Until the caller leaves.
+    /// What there is as messages, then each change as it happens: see [`super::watch`].
     #[serde(default)]
     pub watch: bool,
 }

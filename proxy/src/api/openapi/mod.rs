@@ -10,6 +10,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use wire::api::{PROBLEM, Problem};
 
+use super::repeat;
 use super::routes::{self, Route};
 
 mod operation;
@@ -31,7 +32,7 @@ const TAGS: [(&str, &str); 8] = [
 ];
 
 const ABOUT: &str = "Requests refuse fields that they do not know; answers may grow. Every answer that is not 2xx is a problem of type \
-application/problem+json (RFC 9457). A list that has `next` goes on with `after` set to it. What is open to everybody says so by an empty \
+application/problem+json (RFC 9457). A list that has `next` goes on with `after` set to it. `x-naru-messages` are the server-sent events of a stream, by name, with their data. What is open to everybody says so by an empty \
 `security`; all else wants the client certificate that signing in gives. `x-naru-right` names the right that an operation demands.";
 
 /// The document and its tag, made once.
@@ -76,6 +77,9 @@ fn document(routes: &[Route]) -> Value {
         let mut operation = Operation::new(&mut generator, route.path);
         (route.describe)(&mut operation);
         (route.about.more)(&mut operation);
+        if repeat::is_kept(&route.method, route.path) {
+            operation.header("IdempotencyKey");
+        }
         let mut told = operation.told();
         let about = [("operationId", route.about.id), ("summary", route.about.summary)];
         told.extend(about.map(|(name, text)| (name.to_owned(), text.into())));
@@ -110,6 +114,8 @@ fn components(mut generator: SchemaGenerator) -> Value {
         "parameters": {
             "IfMatch": header("If-Match", "The `ETag` of what was read: the write is refused with 412 where somebody else changed it in between."),
             "IfNoneMatch": header("If-None-Match", "Only `*`: the write is refused with 412 where there is one already."),
+            "IdempotencyKey": header("Idempotency-Key", "Of one's own making: the same request with the same key is answered as the first time, and makes nothing twice."),
+            "LastEventId": header("Last-Event-ID", "The id of the last message that came, to go on after it."),
             "NaruRun": header("Naru-Run", "What the program calls this run of itself, such as a pipeline's id. Events have it; cut to 128 characters."),
         },
         "headers": { "ETag": { "schema": { "type": "string" }, "description": "Stands for what was read, as it is now." } },

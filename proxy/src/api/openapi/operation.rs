@@ -9,6 +9,7 @@ use axum::response::Response;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use wire::api::PROBLEM;
+use wire::api::watch::EVENTS;
 
 use super::super::person::{May, Person, Present, Right, Told};
 use super::super::problem::{Asked, Body, No};
@@ -77,6 +78,12 @@ impl<'g> Operation<'g> {
     pub(in crate::api) fn gives_lines<T: JsonSchema>(&mut self, media: &str) -> &mut Self {
         let line = self.schema::<T>();
         self.gives_as(media, json!({ "type": "string", "description": "One JSON value on each line.", "x-naru-line": line }))
+    }
+
+    /// The answer is server-sent events: their names, each with the schema of its data.
+    pub(in crate::api) fn gives_messages(&mut self, messages: &[(&str, Value)]) -> &mut Self {
+        let messages: Map<String, Value> = messages.iter().map(|(name, data)| ((*name).to_owned(), data.clone())).collect();
+        self.header("LastEventId").gives_as(EVENTS, json!({ "type": "string", "x-naru-messages": messages }))
     }
 
     /// A no has this media type too: nobody of ours reads it.
