@@ -4,13 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{BadName, as_text, cut};
 
 /// A length of time in whole seconds, written as a number with one unit: `90s`, `30m`, `8h`, `7d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[0-9]+[smhd]$"))]
 pub struct Period(u64);
 
 /// Units of [`Period`] in seconds, largest first.
@@ -48,8 +50,9 @@ impl fmt::Display for Period {
 }
 
 /// A number of bytes, written as a number with one binary unit: `512KiB`, `64MiB`, `1GiB`, or plain bytes as `100B`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[0-9]+(B|KiB|MiB|GiB|TiB)$"))]
 pub struct Size(u64);
 
 /// Units of [`Size`] in bytes, largest first. `B` is last: every other name ends with it.

@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 use cel::objects::{Key, Map};
 use cel::{Context, Env, Program, Value};
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hours::parts;
@@ -30,8 +31,9 @@ const VARIABLES: [&str; 5] = ["user", "target", "request", "time", "network"];
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A CEL expression that answers true or false over [`Facts`].
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("maxLength" = MAX_SOURCE))]
 pub struct Condition {
     source: String,
     program: Arc<Program>,

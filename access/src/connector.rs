@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::Period;
@@ -14,8 +15,9 @@ mod faults;
 mod host;
 
 /// A secret that is written and never read back: absent in everything that is shown; absent in what is written keeps the one that is there.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("writeOnly" = true))]
 pub struct WriteOnly(String);
 
 impl WriteOnly {
@@ -51,8 +53,9 @@ pub struct ProviderSpec {
 }
 
 /// An identity provider that people sign in with.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["issuer", "client_id"]))]
 pub struct ConnectorSpec {
     /// As in its tokens, to the letter. https, or http on a loopback address.
     pub issuer: String,
@@ -157,7 +160,7 @@ impl ConnectorSpec {
 pub type Kept = BTreeMap<String, Vec<String>>;
 
 /// A way to sign in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Flow {
     /// A browser on the same computer.
@@ -183,8 +186,9 @@ impl Flow {
 }
 
 /// A machine that signs in with a token of a provider: CI jobs, service accounts. No secret of it is kept anywhere.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["issuer", "audience", "claims"]))]
 pub struct BotSpec {
     /// As in its tokens, to the letter. https, or http on a loopback address.
     pub issuer: String,

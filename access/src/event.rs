@@ -1,6 +1,7 @@
 //! Every event kind of the audit log, one enum: the envelope `naru.event/v1` without what the log adds
 //! (`v`, `id`, `stream`, `seq`, `prev`, `hash`, `logged_time`). No I/O; the recorder writes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod envelope;
@@ -15,7 +16,7 @@ use crate::time::Timestamp;
 use crate::words::{RequestId, RoleName};
 
 /// Something that happened. Serialises as the envelope's fields `time`, `severity`, `outcome`, `actor`, `client`, `target`, `session`, `access`, `type`, `data`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// When it happened.
     pub time: Timestamp,
@@ -60,7 +61,7 @@ impl Event {
 }
 
 /// What happened, with the facts that only this kind has. The names are the closed list of the published schema.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum What {
     /// A proxy began to serve: a boot.

@@ -5,14 +5,16 @@ use std::str::FromStr;
 
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 use crate::words::{BadName, as_text, cut};
 
 /// A stretch of the day on some days of the week. The end does not belong to it; an end before its beginning is on the next day.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[a-z,-]+ [0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2} [A-Za-z0-9_+/-]+$", "maxLength" = 128))]
 pub struct Hours {
     /// As it was written.
     text: String,

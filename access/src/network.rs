@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{BadName, as_text, cut};
@@ -14,8 +15,9 @@ use crate::words::{BadName, as_text, cut};
 ///
 /// An IPv4 address that is written as IPv6 (`::ffff:10.0.0.1`, RFC 4291 2.5.5.2) is the IPv4 address, in a network as in what is asked
 /// of it. So `0.0.0.0/0` is all of IPv4, and `::/0` all of IPv6 without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[0-9a-f.:]+(/[0-9]{1,3})?$"))]
 pub struct Network {
     address: IpAddr,
     /// Bits that count, from the left.

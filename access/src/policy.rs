@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use crate::connector::{BotSpec, ConnectorSpec};
@@ -14,6 +15,7 @@ mod faults;
 mod options;
 pub mod pattern;
 mod role;
+mod schema;
 pub mod set;
 pub mod whole;
 
@@ -33,7 +35,7 @@ pub use whole::WholeFault;
 macro_rules! kinds {
     ($($kind:ident = $word:literal,)*) => {
         /// A kind of thing that is declared or made.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         #[allow(missing_docs, reason = "the words say it")]
         pub enum ResourceKind { $($kind,)* }
@@ -69,14 +71,14 @@ kinds! {
 }
 
 macro_rules! resources {
-    ($($(#[$doc:meta])* $kind:ident { $name:ty, $spec:ty },)*) => {
+    ($(#[doc = $doc:literal] $kind:ident { $name:ty, $spec:ty },)*) => {
         /// Something declared, as `{kind, name, spec}`.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
         #[allow(clippy::large_enum_variant, reason = "read and checked one at a time; a box would be in every match")]
         pub enum Resource {
             $(
-                $(#[$doc])*
+                #[doc = $doc]
                 $kind {
                     /// Its name; unique among its kind.
                     name: $name,
@@ -90,6 +92,14 @@ macro_rules! resources {
         impl ResourceKind {
             /// Those that are declared as resources.
             pub const DECLARED: [Self; [$(stringify!($kind)),*].len()] = [$(Self::$kind),*];
+
+            /// What it is in a sentence, its names and its spec; none where it is not declared.
+            fn schemas(self, generator: &mut SchemaGenerator) -> Option<schema::Parts> {
+                match self {
+                    $(Self::$kind => Some(schema::Parts::of::<$name, $spec>(generator, stringify!($kind), $doc)),)*
+                    Self::Link | Self::Request => None,
+                }
+            }
         }
 
         impl Resource {
@@ -213,7 +223,7 @@ impl<'de> Deserialize<'de> for Stated {
 }
 
 /// A person who is declared here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserSpec {
     /// The person's roles.

@@ -4,10 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z. Prints and parses as RFC 3339 in UTC with nine digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String", description = "A moment as in RFC 3339: written in UTC with nine digits of a second, read in any zone.")]
+#[schemars(extend("format" = "date-time"))]
 pub struct Timestamp(i64);
 
 impl Timestamp {

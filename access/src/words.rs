@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -47,10 +48,11 @@ macro_rules! as_text {
 pub(crate) use as_text;
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $valid:path) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $valid:path, $pattern:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schemars(extend("pattern" = $pattern))]
         pub struct $name(String);
 
         impl $name {
@@ -83,39 +85,48 @@ macro_rules! name {
 
 name!(
     /// The account on a target host. Grammar of Debian's adduser; no leading `-`, so that it is never an option.
-    Login, "login", "1 to 32 of a-z 0-9 _ . -, beginning with a letter or _", is_login
+    Login, "login", "1 to 32 of a-z 0-9 _ . -, beginning with a letter or _", is_login,
+    "^[a-z_][a-z0-9_.-]{0,31}$"
 );
 name!(
     /// The name of an SSH target: one DNS label in lower case.
-    NodeName, "node name", "1 to 63 of a-z 0-9 -, neither beginning nor ending with -", is_dns_label
+    NodeName, "node name", "1 to 63 of a-z 0-9 -, neither beginning nor ending with -", is_dns_label,
+    "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 );
 name!(
     /// The unique handle of a person. The identity itself is [`crate::identity::UserId`].
-    UserName, "user name", "1 to 64 of a-z 0-9 . _ @ + -, beginning with a letter or digit", is_handle
+    UserName, "user name", "1 to 64 of a-z 0-9 . _ @ + -, beginning with a letter or digit", is_handle,
+    "^[a-z0-9][a-z0-9._@+-]{0,63}$"
 );
 name!(
     /// The name of a role.
-    RoleName, "role name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+    RoleName, "role name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle,
+    "^[a-z0-9][a-z0-9._-]{0,63}$"
 );
 name!(
     /// The name of an identity provider's connector.
-    ConnectorName, "connector name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+    ConnectorName, "connector name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle,
+    "^[a-z0-9][a-z0-9._-]{0,63}$"
 );
 name!(
     /// The name of a declared thing that has no kind of name of its own: a cluster, a guardrail, a lock …
-    ResourceName, "name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+    ResourceName, "name", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle,
+    "^[a-z0-9][a-z0-9._-]{0,63}$"
 );
 name!(
     /// An access request: short enough to be said and typed.
-    RequestId, "request id", "8 of 2-9 a-z without i, l and o", is_request_id
+    RequestId, "request id", "8 of 2-9 a-z without i, l and o", is_request_id,
+    "^[2-9a-hjkmnp-z]{8}$"
 );
 name!(
     /// The identity of an agent: fixed when it joins, in its certificate.
-    AgentId, "agent id", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+    AgentId, "agent id", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle,
+    "^[a-z0-9][a-z0-9._-]{0,63}$"
 );
 name!(
     /// The identity of an install, made with its state directory.
-    InstallId, "install id", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle
+    InstallId, "install id", "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit", is_plain_handle,
+    "^[a-z0-9][a-z0-9._-]{0,63}$"
 );
 
 fn is_login(text: &str) -> bool {
@@ -153,9 +164,11 @@ fn is_request_id(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|b| REQUEST_ALPHABET.contains(&b))
 }
 
-/// One session: a UUIDv7, so that ids sort by time. Made by the proxy; this crate has no clock and no randomness.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+// Made by the proxy; this crate has no clock and no randomness.
+/// One session: a UUIDv7, so that ids sort by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(with = "String", extend("format" = "uuid", "pattern" = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
 pub struct SessionId(Uuid);
 
 impl SessionId {

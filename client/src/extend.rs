@@ -18,7 +18,7 @@ pub async fn run(api: &Api, word: Option<&str>, user: &UserName, by: Period) -> 
             the_only(&api.get::<Items<SessionRow>>(&with_query("/v1/sessions", &query)).await?.items)?
         }
     };
-    let extended: Extended = api.post(&format!("/v1/sessions/{id}/extend"), &Extend { by }).await?;
+    let extended: Extended = api.make(&format!("/v1/sessions/{id}/extend"), &Extend { by }).await?;
     let table = Table::facts([
         ("session", id.to_string()),
         ("ends", when::shown(extended.ends)),

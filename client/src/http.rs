@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderName, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use wire::api::{Problem, exit};
+use wire::api::{Page, Problem, exit};
 use wire::link::{Address, Pin};
 
 use crate::failure::{Failure, exit_of_status};
@@ -33,6 +33,10 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
 /// The code for a server that is of another authority.
 const NOT_PINNED: &str = "NARU-T102";
+/// The code for a connection that broke.
+const LOST: &str = "NARU-N102";
+/// Rows that are asked for at once: as many as any list gives.
+const PAGE: u32 = 5000;
 /// Most bytes of an answer that is read whole.
 const MOST: usize = 16 * 1024 * 1024;
 /// Most bytes of one line of a streamed answer.
@@ -92,17 +96,56 @@ impl Api {
 
     /// Deletes what is still at this revision (`If-Match`, RFC 9110 section 13.1.1).
     pub async fn delete_at<T: DeserializeOwned>(&self, path: &str, revision: u64) -> Result<T, Failure> {
-        let answer = self.send(Method::DELETE, path, Bytes::new(), Some(revision)).await?;
+        let at = [(header::IF_MATCH, format!("\"{revision}\""))];
+        let answer = self.send(Method::DELETE, path, Bytes::new(), &at).await?;
         self.read(answer).await
+    }
+
+    /// Sends what makes something, and reads the answer. It is sent once more where the connection broke before there was one: by its
+    /// key the server knows it again, and makes nothing twice.
+    pub async fn make<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = Bytes::from(serde_json::to_vec(body).map_err(|e| self.nonsense(&e))?);
+        let key = [(HeaderName::from_static(wire::api::IDEMPOTENCY_KEY), new_key()?)];
+        let once = async || self.read(self.send(Method::POST, path, body.clone(), &key).await?).await;
+        match once().await {
+            Err(failure) if failure.code == LOST => once().await,
+            answered => answered,
+        }
+    }
+
+    /// Every row of a list that comes in pages, or the first `most` of them.
+    pub async fn all<T: DeserializeOwned>(&self, path: &str, most: Option<u32>) -> Result<Vec<T>, Failure> {
+        let (mut rows, mut after) = (Vec::new(), None::<String>);
+        let join = if path.contains('?') { '&' } else { '?' };
+        let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        loop {
+            let limit = u32::try_from(most.saturating_sub(rows.len())).unwrap_or(u32::MAX).min(PAGE);
+            let from = after.as_deref().map(|after| format!("&after={}", encode(after))).unwrap_or_default();
+            let page: Page<T> = self.get(&format!("{path}{join}limit={limit}{from}")).await?;
+            let got = page.items.len();
+            rows.extend(page.items);
+            // A page that is empty or that repeats itself would go on for ever.
+            match page.next.filter(|next| got > 0 && rows.len() < most && after.as_ref() != Some(next)) {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        rows.truncate(most);
+        Ok(rows)
     }
 
     /// Reads an answer that goes on.
     pub async fn stream(&self, path: &str) -> Result<Streamed, Failure> {
-        self.send(Method::GET, path, Bytes::new(), None).await
+        self.send(Method::GET, path, Bytes::new(), &[]).await
+    }
+
+    /// The same of one that comes as messages.
+    pub async fn messages(&self, path: &str) -> Result<Streamed, Failure> {
+        self.send(Method::GET, path, Bytes::new(), &[(header::ACCEPT, wire::api::watch::EVENTS.to_owned())]).await
     }
 
     async fn whole<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
-        let answer = self.send(method, path, body, None).await?;
+        let answer = self.send(method, path, body, &[]).await?;
         self.read(answer).await
     }
 
@@ -111,7 +154,7 @@ impl Api {
         serde_json::from_slice(&bytes).map_err(|e| self.nonsense(&e))
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes, at: Option<u64>) -> Result<Streamed, Failure> {
+    async fn send(&self, method: Method, path: &str, body: Bytes, more: &[(HeaderName, String)]) -> Result<Streamed, Failure> {
         let stream = self.dial().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.lost(&e))?;
         let driver = Driver(tokio::spawn(async move {
@@ -125,8 +168,8 @@ impl Api {
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        if let Some(revision) = at {
-            request = request.header(header::IF_MATCH, format!("\"{revision}\""));
+        for (name, value) in more {
+            request = request.header(name, value);
         }
         let request = request.body(Full::new(body)).map_err(|e| self.nonsense(&e))?;
         let answer = timeout(ANSWER, sender.send_request(request)).await.map_err(|_| self.silent())?.map_err(|e| self.lost(&e))?;
@@ -251,7 +294,7 @@ fn lost(place: &str, cause: &(dyn std::error::Error + 'static)) -> Failure {
     if let Some(failure) = place.parse().ok().and_then(|address| tls_failure(&address, cause)) {
         return failure;
     }
-    Failure::new("NARU-N102", exit::CANNOT_REACH, format!("the connection to {place} was lost")).because(cause_of(cause))
+    Failure::new(LOST, exit::CANNOT_REACH, format!("the connection to {place} was lost")).because(cause_of(cause))
 }
 
 /// Why a connection ended, in words of ours: those of libraries speak of their own insides, and link to their manuals.
@@ -345,6 +388,13 @@ impl Streamed {
     }
 }
 
+/// 128 bits of chance: no two things are made by the same key.
+fn new_key() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Failure::new("NARU-C010", exit::FAILED, "this computer gives no random numbers"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A path with the fields of `query` behind it; absent and false ones are left out.
 pub fn with_query(path: &str, query: &impl Serialize) -> String {
     let mut out = path.to_owned();
@@ -378,9 +428,11 @@ pub fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
     use wire::api::EventQuery;
 
     use super::*;
+    use crate::login::fake::{BROKEN, Fake};
 
     #[test]
     fn hostile_words_stay_inside_their_field() {
@@ -390,6 +442,34 @@ mod tests {
             "/v1/events?follow=false&text=a%26b%3Dc%20%23%3F%0A%2F..%2F%ED%95%9C&type=session.%2A"
         );
         assert_eq!(encode("../x"), "..%2Fx");
+    }
+
+    #[tokio::test]
+    async fn what_makes_something_is_sent_once_more_where_the_connection_broke_and_never_on_an_answer() {
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let fake = Fake::start(Box::new(move |path, _| {
+            let before = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            match path {
+                "/once" if before == 0 => Some((BROKEN, Value::Null)),
+                "/never" => Some((BROKEN, Value::Null)),
+                "/refused" => Some((409, json!({"code": "NARU-W431", "title": "No."}))),
+                _ => Some((200, json!({"made": true}))),
+            }
+        }))
+        .await;
+        let (api, ask) = (fake.api(), json!({"a": 1}));
+        let made: Value = api.make("/once", &ask).await.expect("made");
+        assert_eq!((made, fake.asked("/once").len()), (json!({"made": true}), 2));
+        let keys = fake.keys();
+        assert!(keys.len() == 2 && keys[0] == keys[1] && keys[0].len() == 32, "{keys:?}");
+        let refused = api.make::<Value>("/refused", &ask).await.expect_err("refused");
+        assert_eq!((refused.code.as_str(), fake.asked("/refused").len()), ("NARU-W431", 1));
+        let lost = api.make::<Value>("/never", &ask).await.expect_err("lost");
+        assert_eq!((lost.code.as_str(), fake.asked("/never").len()), (LOST, 2));
+        assert_ne!(fake.keys()[2], keys[0], "each thing has its own");
+        // What only asks is not sent again by itself, and has no key.
+        assert!(api.post::<Value>("/never", &ask).await.is_err());
+        assert_eq!((fake.asked("/never").len(), fake.keys().len()), (3, 5));
     }
 
     #[test]

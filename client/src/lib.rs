@@ -15,6 +15,7 @@ pub mod http;
 pub mod input;
 pub mod keys;
 pub mod kinds;
+pub mod live;
 pub mod locks;
 pub mod login;
 pub mod ls;

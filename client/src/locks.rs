@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use access::amount::Period;
 use access::policy::LockTarget;
 use serde_json::{Value, json};
-use wire::api::{Applied, Apply, Items, exit};
+use wire::api::{Applied, Apply, exit};
 
 use crate::failure::Failure;
 use crate::http::{Api, encode};
@@ -58,7 +58,7 @@ pub async fn add(api: &Api, new: New) -> Result<Answer, Failure> {
     }
     let resource = json!({ "kind": "lock", "name": name, "spec": spec });
     let ask = Apply { resources: vec![resource.clone()], dry_run: false, allow_self_lockout: new.allow_self_lockout, managed_by: None };
-    let Applied { .. } = api.post("/v1/apply", &ask).await?;
+    let Applied { .. } = api.make("/v1/apply", &ask).await?;
     let until = new.length.map_or("until naru lock rm".to_owned(), |length| format!("for {length}; to end it sooner: naru lock rm"));
     Ok(Answer::new(&resource, Table::line(format!("locked {} {until} {name}", new.target))))
 }
@@ -79,7 +79,7 @@ fn name(new: &New, taken: &BTreeSet<String>) -> Result<String, Failure> {
 }
 
 async fn all(api: &Api) -> Result<Vec<Value>, Failure> {
-    Ok(api.get::<Items<Value>>(LOCKS).await?.items)
+    api.all(LOCKS, None).await
 }
 
 /// Those that there are.

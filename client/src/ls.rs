@@ -11,8 +11,8 @@ use crate::requests;
 
 /// The nodes that the caller may reach.
 pub async fn nodes(api: &Api) -> Result<Answer, Failure> {
-    let (nodes, requests) = tokio::join!(api.get::<Items<NodeRow>>("/v1/nodes"), requests::given(api));
-    let nodes = nodes?;
+    let (nodes, requests) = tokio::join!(api.all::<NodeRow>("/v1/nodes", None), requests::given(api));
+    let nodes = Items { items: nodes? };
     let rows = nodes.items.iter().map(|node| {
         let labels: Vec<String> = node.labels.iter().map(|label| format!("{}={}", label.key, label.value)).collect();
         let logins: Vec<&str> = node.logins.iter().map(|login| login.as_str()).collect();

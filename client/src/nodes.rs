@@ -20,7 +20,7 @@ pub async fn get(api: &Api, name: Option<&str>) -> Result<Answer, Failure> {
             (serde_json::to_value(&one), vec![one])
         }
         None => {
-            let all: Items<NodeRow> = api.get("/v1/nodes?all=true").await?;
+            let all = Items { items: api.all::<NodeRow>("/v1/nodes?all=true", None).await? };
             (serde_json::to_value(&all), all.items)
         }
     };

@@ -4,10 +4,12 @@ use access::amount::Period;
 use access::identity::{OnlyTarget, Reach};
 use access::words::RequestId;
 use serde_json::json;
-use wire::api::{Can, CanAnswer, Decide, NewRequest, Page, RequestQuery, RequestRow, RequestState};
+use wire::api::watch::{CHANGED, PRESENT};
+use wire::api::{Can, CanAnswer, Decide, NewRequest, RequestQuery, RequestRow, RequestState};
 
 use crate::failure::Failure;
 use crate::http::{Api, with_query};
+use crate::live::Live;
 use crate::out::{Answer, Out, Table, print, say, tsv_row};
 use crate::{can, offer, prompt, when};
 
@@ -56,7 +58,7 @@ pub async fn create(api: &Api, wish: Wish, wait: bool) -> Result<Answer, Failure
         let role = what.parse().map_err(|e| Failure::usage(format!("{e}")))?;
         NewRequest { role, only: on.as_deref().map(target).transpose()?, length, reason, uses }
     };
-    let row: RequestRow = api.post("/v1/requests", &new).await?;
+    let row: RequestRow = api.make("/v1/requests", &new).await?;
     if wait {
         let row = wait::until_decided(api, row).await?;
         return Ok(Answer { exit: wait::exit_of(&row), ..facts(&row) });
@@ -103,29 +105,21 @@ fn state(row: &RequestRow) -> String {
     if row.state == RequestState::Pending && row.required > 1 { format!("{word} {given}/{}", row.required) } else { word }
 }
 
-/// Those of the caller and those that the caller may decide: every page, or the first `limit`.
-pub async fn ls(api: &Api, query: RequestQuery, most: Option<u32>) -> Result<Answer, Failure> {
-    let (mut query, mut items) = (query, Vec::<RequestRow>::new());
-    query.limit = most;
-    loop {
-        let page: Page<RequestRow> = api.get(&with_query("/v1/requests", &query)).await?;
-        let got = page.items.len();
-        items.extend(page.items);
-        let enough = most.is_some_and(|most| items.len() >= most as usize);
-        match page.next.filter(|next| !enough && got > 0 && query.after.as_ref() != Some(next)) {
-            Some(next) => query.after = Some(next),
-            None => break,
-        }
-    }
+/// Those of the caller and those that the caller may decide: all, or the first `most`.
+pub async fn ls(api: &Api, query: &RequestQuery, most: Option<u32>) -> Result<Answer, Failure> {
+    let items: Vec<RequestRow> = api.all(&with_query("/v1/requests", query), most).await?;
     let table = Table::of(HEAD, items.iter().map(columns));
     Ok(Answer::new(&json!({ "items": items }), table))
 }
 
 /// What there is, then each change as it happens, one line each.
 pub async fn watch(api: &Api, query: &RequestQuery, out: Out) -> Result<u8, Failure> {
-    let mut from = api.stream(&with_query("/v1/requests", &RequestQuery { watch: true, ..query.clone() })).await?;
-    while let Some(line) = from.line().await? {
-        let Ok(row) = serde_json::from_slice::<RequestRow>(&line) else { continue };
+    let mut live = Live::follow(api, &with_query("/v1/requests", &RequestQuery { watch: true, ..query.clone() })).await?;
+    while let Some(message) = live.next().await? {
+        if !matches!(message.event.as_str(), PRESENT | CHANGED) {
+            continue;
+        }
+        let Ok(row) = serde_json::from_str::<RequestRow>(&message.data) else { continue };
         let shown = if out.json { format!("{}\n", json!(row)) } else { tsv_row(&columns(&row)) };
         print(shown.as_bytes())?;
     }
@@ -135,7 +129,7 @@ pub async fn watch(api: &Api, query: &RequestQuery, out: Out) -> Result<u8, Fail
 /// What requests give the caller now; nothing where the server does not know such a thing.
 pub async fn given(api: &Api) -> Vec<RequestRow> {
     let query = RequestQuery { state: Some(RequestState::Approved), mine: true, ..RequestQuery::default() };
-    api.get::<Page<RequestRow>>(&with_query("/v1/requests", &query)).await.map(|page| page.items).unwrap_or_default()
+    api.all(&with_query("/v1/requests", &query), None).await.unwrap_or_default()
 }
 
 /// `role production on root@db-1, until …`.
@@ -212,7 +206,7 @@ pub async fn decide(api: &Api, id: &RequestId, word: Word, said: Decide, sure: b
         Word::Deny => "deny",
         Word::Revoke => "revoke",
     };
-    let row: RequestRow = api.post(&format!("/v1/requests/{id}/{verb}"), &said).await?;
+    let row: RequestRow = api.make(&format!("/v1/requests/{id}/{verb}"), &said).await?;
     if (word, row.state) == (Word::Approve, RequestState::Pending) {
         say(&format!("counted; request {} still {}", row.id, wait::waits(&row)));
     }
@@ -299,8 +293,8 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn every_page_is_read_and_a_page_that_repeats_itself_ends() {
         let fake = Fake::start(Box::new(|_, _| Some((200, json!({"items": [row("approved")], "next": "x"}))))).await;
-        let all = ls(&fake.api(), RequestQuery::default(), None).await.expect("rows");
+        let all = ls(&fake.api(), &RequestQuery::default(), None).await.expect("rows");
         assert_eq!(all.table.rows.len(), 2);
-        assert_eq!(ls(&fake.api(), RequestQuery::default(), Some(1)).await.expect("rows").table.rows.len(), 1);
+        assert_eq!(ls(&fake.api(), &RequestQuery::default(), Some(1)).await.expect("rows").table.rows.len(), 1);
     }
 }

@@ -24,7 +24,7 @@ pub struct How {
 /// Writes all resources or none.
 pub async fn apply(api: &Api, resources: Vec<Value>, how: How) -> Result<Answer, Failure> {
     let How { dry_run, allow_self_lockout, managed_by } = how;
-    let applied: Applied = api.post("/v1/apply", &Apply { resources, dry_run, allow_self_lockout, managed_by }).await?;
+    let applied: Applied = api.make("/v1/apply", &Apply { resources, dry_run, allow_self_lockout, managed_by }).await?;
     Ok(said(&applied))
 }
 
@@ -49,8 +49,7 @@ const ALL: [&str; 13] = [
 pub async fn all(api: &Api, form: Form) -> Result<Answer, Failure> {
     let mut items = Vec::new();
     for kind in ALL {
-        let found: Items<Value> = api.get(&path(kind, None)).await?;
-        items.extend(found.items.into_iter().map(portable));
+        items.extend(api.all(&path(kind, None), None).await?.into_iter().map(portable));
     }
     let json = serde_json::json!({ "items": items });
     let table = match form {
@@ -71,8 +70,8 @@ fn portable(mut resource: Value) -> Value {
 pub async fn known_traits(api: &Api) -> Result<BTreeSet<String>, Failure> {
     let mut known = BTreeSet::new();
     for kind in ["user", "bot", "oidc_connector"] {
-        let all: Items<Value> = api.get(&path(kind, None)).await?;
-        let traits = all.items.iter().filter_map(|item| item.pointer("/spec/traits")?.as_object());
+        let all: Vec<Value> = api.all(&path(kind, None), None).await?;
+        let traits = all.iter().filter_map(|item| item.pointer("/spec/traits")?.as_object());
         known.extend(traits.flat_map(|traits| traits.keys().cloned()));
     }
     Ok(known)
@@ -106,7 +105,7 @@ pub async fn get(api: &Api, kind: &str, name: Option<&str>, form: Option<Form>) 
             Ok(Answer { json: one, table, below: Vec::new(), exit: 0 })
         }
         None => {
-            let all: Items<Value> = api.get(&path(kind, None)).await?;
+            let all = Items { items: api.all::<Value>(&path(kind, None), None).await? };
             match form {
                 Some(Form::Yaml) => return Ok(Answer::new(&all, Form::Yaml.lines(&all.items.iter().collect::<Vec<_>>()))),
                 // One document, as `naru apply` takes it.

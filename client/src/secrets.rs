@@ -27,7 +27,7 @@ impl Which {
 
 /// Those that have not expired.
 pub async fn ls(api: &Api, which: Which) -> Result<Answer, Failure> {
-    let all: Items<SecretRow> = api.get(which.path()).await?;
+    let all = Items { items: api.all::<SecretRow>(which.path(), None).await? };
     let what = if which == Which::Tokens { "node" } else { "user" };
     let rows = all.items.iter().map(row).collect::<Vec<_>>();
     Ok(Answer::new(&all, Table::of(["id", what, "made by", "expires", "used", "labels", "of"], rows)))

@@ -13,12 +13,15 @@ use crate::when;
 const PREFIX: usize = 8;
 /// The characters of an id that a list on a terminal shows: they say the time to the millisecond.
 const SHOWN: usize = 13;
+/// Rows of a list where nothing is said.
+const LISTED: u32 = 100;
 /// Most candidates that are named where a prefix fits several.
 const CANDIDATES: u32 = 8;
 
 /// Sessions that fit the query, newest first. `width` is that of the terminal, where there is one: then the rows are made to fit.
 pub async fn ls(api: &Api, query: &SessionQuery, width: Option<u16>) -> Result<Answer, Failure> {
-    let sessions: Items<SessionRow> = api.get(&with_query("/v1/sessions", query)).await?;
+    let path = with_query("/v1/sessions", &SessionQuery { limit: None, ..query.clone() });
+    let sessions = Items { items: api.all::<SessionRow>(&path, Some(query.limit.unwrap_or(LISTED))).await? };
     let mut rows: Vec<_> = sessions.items.iter().map(columns).collect();
     if let Some(width) = width {
         fit(&mut rows, usize::from(width));
@@ -131,7 +134,7 @@ pub async fn show(api: &Api, id: SessionId) -> Result<Answer, Failure> {
 
 /// Ends a live session.
 pub async fn kill(api: &Api, id: SessionId, reason: &str) -> Result<Answer, Failure> {
-    let Done {} = api.post(&format!("/v1/sessions/{id}/kill"), &Kill { reason: reason.to_owned() }).await?;
+    let Done {} = api.make(&format!("/v1/sessions/{id}/kill"), &Kill { reason: reason.to_owned() }).await?;
     Ok(Answer::new(&serde_json::json!({ "id": id, "killed": true }), Table::line(format!("killed {id}"))))
 }
 

@@ -11,7 +11,7 @@ use crate::when;
 
 /// Makes a join token. Without `--json` the table's last fact is the line to run on the host.
 pub async fn create(api: &Api, new: &NewToken) -> Result<Answer, Failure> {
-    let token: Token = api.post("/v1/tokens", new).await?;
+    let token: Token = api.make("/v1/tokens", new).await?;
     let table = Table::facts([
         ("token", token.token.clone()),
         ("id", token.id.clone()),
@@ -23,7 +23,7 @@ pub async fn create(api: &Api, new: &NewToken) -> Result<Answer, Failure> {
 
 /// Makes a one-time sign-in link.
 pub async fn link(api: &Api, user: UserName, ttl_s: Option<u64>) -> Result<Answer, Failure> {
-    let link: Link = api.post("/v1/links", &NewLink { user, ttl_s }).await?;
+    let link: Link = api.make("/v1/links", &NewLink { user, ttl_s }).await?;
     if let Err(cause) = link.link.parse::<SignInLink>() {
         return Err(Failure::new("NARU-N105", exit::FAILED, "the server gave a sign-in link that nobody could use").because(cause));
     }

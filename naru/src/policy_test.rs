@@ -10,7 +10,7 @@ use client::out::{Answer, Table};
 use client::{resources, when};
 use config::policy_test::{self, Expect, Outcome, PolicyTest, World};
 use serde_json::{Value, json};
-use wire::api::{Items, NodeRow, exit};
+use wire::api::{NodeRow, exit};
 
 use crate::apply::{self, Text};
 use crate::faults;
@@ -73,8 +73,8 @@ async fn in_force(api: &Api) -> Result<World, Failure> {
     let all = items.map(|item| serde_json::from_value::<Stated>(item.clone())).collect::<Result<Vec<_>, _>>().map_err(|e| bad(&e))?;
     let told = |faults: Vec<WholeFault>| bad(&faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     let mut world = World::of(&all, when::now()).map_err(told)?;
-    let nodes: Items<NodeRow> = api.get("/v1/nodes?all=true").await?;
-    world.targets.nodes.extend(nodes.items.into_iter().map(|node| {
+    let nodes: Vec<NodeRow> = api.all("/v1/nodes?all=true", None).await?;
+    world.targets.nodes.extend(nodes.into_iter().map(|node| {
         let label = |label: wire::api::LabelRow| (label.key, LabelValue { value: label.value, origin: label.origin });
         (node.name, node.labels.into_iter().map(label).collect())
     }));

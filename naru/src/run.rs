@@ -219,7 +219,7 @@ async fn of_sessions(place: &Place, what: cli::Sessions) -> Result<u8, Failure> 
         cli::Sessions::Ls { live, user, node, since, limit, after } => {
             let since = since.map(|since| when::point(&since, when::now())).transpose()?;
             let width = place.out.terminal.then(|| client::terminal::size().cols);
-            sessions::ls(&api, &SessionQuery { live: live.then_some(true), user, node, since, limit, after }, width).await?
+            sessions::ls(&api, &SessionQuery { live: live.then_some(true), user, node, since, limit, after, watch: false }, width).await?
         }
         cli::Sessions::Show { id } => sessions::show(&api, sessions::find(&api, &id).await?).await?,
         cli::Sessions::Kill { id, reason } => sessions::kill(&api, sessions::find(&api, &id).await?, &reason).await?,

@@ -23,6 +23,7 @@ use crate::agents::dial::Dialler;
 use crate::agents::gone::Gone;
 use crate::agents::nodes::Nodes;
 use crate::agents::serve::Tunnels;
+use crate::api::repeat::Repeats;
 use crate::api::{App, HttpFront, Parts};
 use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
@@ -190,6 +191,7 @@ impl Proxy {
         };
         let balancers = settings.balancers.map(Arc::new);
         let app = Arc::new(Parts {
+            repeats: Repeats::new(&store, &keys),
             sessions,
             keys,
             once: OneTime::new(store.clone()),
@@ -202,6 +204,7 @@ impl Proxy {
             link_life: settings.link_life,
             writing: tokio::sync::Mutex::new(()),
             looking: tokio::sync::Semaphore::new(2),
+            watchers: Default::default(),
         });
         let fronts = fronts(&app, names, balancers.clone());
         Ok(Self {

@@ -6,6 +6,7 @@
 
 mod address;
 mod agents;
+mod answers;
 mod api;
 mod authority;
 pub mod backup;
@@ -15,6 +16,7 @@ mod clock;
 mod declared;
 mod freshness;
 mod heap;
+
 mod listen;
 mod live;
 mod migrate;

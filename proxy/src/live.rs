@@ -1,6 +1,6 @@
 //! What is in force now: policy, people, connectors and bots, as one value that everybody reads and that is replaced whole when the store moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access::connector::Kept;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use store::kv::{Entry, Kv, KvError};
 use tokio::sync::watch;
 
-use crate::declared::{self, All, DECLARED, StoredUser};
+use crate::declared::{self, All, DECLARED, Id, StoredUser};
 
 /// Where people of identity providers are, since their first sign-in.
 pub(crate) const PEOPLE: &str = "person/";
@@ -39,7 +39,22 @@ pub(crate) struct View {
     /// What access requests gave, by the person's principal: those that are over may be among them.
     granted: BTreeMap<String, Vec<Granted>>,
     install: InstallId,
+    /// Everything up to this revision of the store is in it, and maybe something that came while it was read.
+    pub(crate) at: u64,
+    /// What was deleted lately.
+    gone: Arc<Gone>,
 }
+
+/// Resources that were deleted: so many of the last ones, and all since some revision.
+#[derive(Debug, Clone, Default)]
+struct Gone {
+    since: u64,
+    /// The first view without it, and which it was.
+    last: VecDeque<(u64, Id)>,
+}
+
+/// Most deletions that are remembered for who comes back.
+const REMEMBERED: usize = 1000;
 
 impl std::ops::Deref for View {
     type Target = All;
@@ -49,6 +64,28 @@ impl std::ops::Deref for View {
 }
 
 impl View {
+    /// The resources that were deleted after a revision; none where so much is not known of the time since then.
+    pub(crate) fn gone_since(&self, revision: u64) -> Option<impl Iterator<Item = &Id>> {
+        let known = (self.gone.since..=self.at).contains(&revision);
+        known.then(|| self.gone.last.iter().filter(move |(at, _)| *at > revision).map(|(_, id)| id))
+    }
+
+    /// What this view, which comes after `before`, is to remember as deleted.
+    fn remember(&mut self, before: &Self) {
+        let deleted: Vec<Id> = before.resources.keys().filter(|id| !self.resources.contains_key(*id)).cloned().collect();
+        self.gone = before.gone.clone();
+        if deleted.is_empty() {
+            return;
+        }
+        let gone = Arc::make_mut(&mut self.gone);
+        gone.last.extend(deleted.into_iter().map(|id| (self.at, id)));
+        while gone.last.len() > REMEMBERED
+            && let Some((at, _)) = gone.last.pop_front()
+        {
+            gone.since = at;
+        }
+    }
+
     /// What requests gave somebody.
     pub(crate) fn granted(&self, user: &UserId) -> Vec<Granted> {
         self.granted.get(&user.principal()).cloned().unwrap_or_default()
@@ -162,10 +199,11 @@ impl Live {
     /// Reads again now: whoever wrote sees its own write in force.
     pub(crate) fn refresh(&self) -> Result<(), LiveError> {
         let _one = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = read(self.0.store.as_ref(), &self.0.install)?;
+        let mut new = read(self.0.store.as_ref(), &self.0.install)?;
         self.0.view.send_if_modified(|view| {
             let changed = view.all != new.all || view.people != new.people || view.granted != new.granted;
             if changed {
+                new.remember(view);
                 *view = Arc::new(new);
             }
             changed
@@ -198,11 +236,14 @@ pub(crate) fn scan(store: &dyn Kv, prefix: &str) -> Result<Vec<Entry>, KvError> 
 }
 
 fn read(store: &dyn Kv, install: &InstallId) -> Result<View, LiveError> {
+    // First: what is written while it is read may be in it too, and nothing is missing that was written before.
+    let at = store.revision()?;
     let mut all = declared::read(store)?;
     let policy = declared::policy(std::mem::take(&mut all.parts))?;
     let granted = crate::requests::granted(store)?;
     // What the parts came to is in the policy; whether they changed shows in the resources.
-    Ok(View { policy, all, people: below(store, PEOPLE)?, granted, install: install.clone() })
+    let gone = Arc::new(Gone { since: at, last: VecDeque::new() });
+    Ok(View { policy, all, people: below(store, PEOPLE)?, granted, install: install.clone(), at, gone })
 }
 
 /// Every value below a prefix by its name.

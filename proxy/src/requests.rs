@@ -208,14 +208,23 @@ fn words(text: Option<String>) -> Result<Option<String>, RequestError> {
     if text.as_ref().is_none_or(good) { Ok(text) } else { Err(RequestError::Words) }
 }
 
+/// The rule by which somebody may ask for a role.
+pub(crate) fn rule_for<'a>(
+    role: &RoleName,
+    who: &Identity,
+    policy: &'a PolicySet,
+) -> Result<(&'a ResourceName, &'a AccessRuleSpec), RequestError> {
+    let may = who.roles.iter().filter_map(|role| policy.role(role)).any(|spec| spec.may_request.contains(role));
+    if !may {
+        return Err(RequestError::MayNot(who.name.clone(), role.clone()));
+    }
+    policy.access_rule(role).ok_or_else(|| RequestError::NoRule(role.clone()))
+}
+
 /// What was asked, held against the rule; none of it stored yet.
 fn checked(asked: NewRequest, who: &Identity, policy: &PolicySet, now: Timestamp) -> Result<StoredRequest, RequestError> {
     let NewRequest { role, only, length, reason, uses } = asked;
-    let may = who.roles.iter().filter_map(|role| policy.role(role)).any(|spec| spec.may_request.contains(&role));
-    if !may {
-        return Err(RequestError::MayNot(who.name.clone(), role));
-    }
-    let (rule, spec) = policy.access_rule(&role).ok_or_else(|| RequestError::NoRule(role.clone()))?;
+    let (rule, spec) = rule_for(&role, who, policy)?;
     if who.roles.contains(&role) {
         return Err(RequestError::HasIt(who.name.clone(), role));
     }

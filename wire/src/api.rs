@@ -3,42 +3,8 @@
 //! HTTPS and JSON. A person or an agent is known by the X.509 client certificate of the TLS connection; `POST /v1/sign-in/link`,
 //! `POST /v1/join` and `GET /v1/ca` need none. Requests refuse unknown fields, answers may grow. Every answer that is not 2xx is a
 //! [`Problem`] of type `application/problem+json`. Names in answers are parsed words of `access`, so a hostile answer is refused
-//! while it is read.
-//!
-//! | route | takes | gives |
-//! | --- | --- | --- |
-//! | `POST /v1/sign-in/link` | [`SignIn`] | [`SignedIn`] |
-//! | `GET /v1/connectors` | | [`Items`] of [`ConnectorRow`] |
-//! | `POST /v1/sign-in/begin`, `/finish` | [`Begin`]; [`Finish`] | [`Begun`]; [`Finished`] |
-//! | `POST /v1/sign-in/bot` | [`BotSignIn`] | [`SignedIn`] |
-//! | `POST /v1/sign-out` | [`SignOut`] | [`SignedOut`] |
-//! | `POST /v1/connectors/{name}/check` | | [`ConnectorReport`] |
-//! | `GET /v1/status` | | [`Status`] |
-//! | `GET /v1/ca` | | [`Ca`] |
-//! | `GET /v1/nodes` | query [`NodeQuery`] | [`Items`] of [`NodeRow`] |
-//! | `GET`, `DELETE /v1/nodes/{name}` | | [`NodeRow`]; [`Done`] |
-//! | `POST /v1/can` | [`Can`] | [`CanAnswer`] |
-//! | `GET /v1/access` | query [`AccessQuery`] | [`Page`] of [`AccessRow`] |
-//! | `POST /v1/access/diff` | [`DiffAsk`] | [`Diff`] |
-//! | `GET`, `POST /v1/requests` | query [`RequestQuery`]; [`NewRequest`] | [`Page`] of [`RequestRow`]; [`RequestRow`] |
-//! | `GET /v1/requests/{id}` | query [`RequestWait`] | [`RequestRow`] |
-//! | `POST /v1/requests/{id}/approve`, `/deny`, `/revoke` | [`Decide`] | [`RequestRow`] |
-//! | `POST /v1/sessions/{id}/extend` | [`Extend`] | [`Extended`] |
-//! | `GET /v1/sessions` | query [`SessionQuery`] | [`Items`] of [`SessionRow`] |
-//! | `GET /v1/sessions/{id}` | | [`SessionRow`] |
-//! | `POST /v1/sessions/{id}/kill` | [`Kill`] | [`Done`] |
-//! | `GET /v1/sessions/{id}/cast` | query [`CastQuery`] | asciicast v3 text, streamed |
-//! | `GET /v1/sessions/{id}/verify` | | [`Verified`] |
-//! | `GET /v1/events` | query [`EventQuery`] | JSON lines `naru.event/v1`, streamed |
-//! | `POST /v1/apply` | [`Apply`] | [`Applied`] |
-//! | `GET /v1/resources/{kind}` | | [`Items`] of resources |
-//! | `GET`, `PUT`, `DELETE /v1/resources/{kind}/{name}` | a resource; `If-Match` | a resource with its `ETag`; [`Applied`] |
-//! | `GET`, `POST /v1/tokens` | [`NewToken`] | [`Items`] of [`SecretRow`]; [`Token`] |
-//! | `GET`, `POST /v1/links` | [`NewLink`] | [`Items`] of [`SecretRow`]; [`Link`] |
-//! | `DELETE /v1/tokens/{id}`, `/v1/links/{id}` | | [`Done`] |
-//! | `POST /v1/join` | [`Join`] | [`Joined`] |
-//! | `POST /v1/agent/renew` | [`Renew`] | [`Renewed`] |
-//! | `GET /v1/ssh` | WebSocket `naru-frames/1` | see [`OpenSession`] |
+//! while it is read. Lists come as pages, and what a `watch` sends as messages: see [`watch`]. Which route takes and gives what is in
+//! `proxy`'s table of routes, and for everybody in `docs/openapi.json`.
 
 use std::collections::BTreeMap;
 
@@ -46,17 +12,21 @@ use ::access::event::{Lost, SessionKind};
 use ::access::identity::Origin;
 use ::access::time::Timestamp;
 use ::access::words::{AgentId, InstallId, Login, NodeName, ResourceName, SessionId, UserName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::frames::Size;
 
 mod access;
+mod ask;
 mod sign_in;
+pub mod watch;
 
 pub use self::access::{
     AccessQuery, AccessRow, Can, CanAnswer, CanForward, CanKubernetes, CanSsh, Decide, DecisionRow, Diff, DiffAsk, DiffChange, DiffLine,
     Extend, Extended, Forbidden, NewRequest, Page, RequestQuery, RequestRow, RequestState, RequestWait,
 };
+pub use ask::{IDEMPOTENCY_KEY, IDEMPOTENT_KEPT, IDEMPOTENT_REPLAYED, PageQuery, ResourceQuery};
 pub use sign_in::{
     Begin, Begun, BotSignIn, Check, CheckState, ConnectorReport, ConnectorRow, Finish, Finished, Given, LoginFacts, SignIn, SignOut,
     SignedIn, SignedOut, Status,
@@ -68,7 +38,7 @@ pub const PROBLEM: &str = "application/problem+json";
 pub const FRAMES: &str = "naru-frames/1";
 
 /// An error as everybody sees it (RFC 9457, with our members): one sentence, its cause, what to do next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Stable, `NARU-P201`.
     pub code: String,
@@ -92,7 +62,7 @@ pub struct Problem {
 }
 
 /// A field that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct FieldFault {
     /// `role`, `user` …, where the fault is in a resource.
@@ -143,18 +113,19 @@ pub mod exit {
 }
 
 /// A list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the word says it")]
+#[schemars(rename = "ItemsOf{T}")]
 pub struct Items<T> {
     pub items: Vec<T>,
 }
 
 /// It was done, and there is nothing to say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {}
 
 /// What anybody may know of an install.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ca {
     /// The X.509 root.
     pub ca_pem: String,
@@ -172,16 +143,22 @@ pub struct Ca {
 }
 
 /// Which nodes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeQuery {
     /// Every node, for whoever may administer nodes; else those that the caller may reach.
     #[serde(default)]
     pub all: bool,
+    /// At most this many; 1,000 where absent, 5,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended: its `next`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// A node that the caller may reach, or administers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeRow {
     /// Its name.
     pub name: NodeName,
@@ -204,7 +181,7 @@ pub struct NodeRow {
 }
 
 /// One label.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct LabelRow {
     pub key: String,
@@ -213,7 +190,7 @@ pub struct LabelRow {
 }
 
 /// Which sessions, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionQuery {
     /// Only those that go on, or only those that ended.
@@ -234,10 +211,13 @@ pub struct SessionQuery {
     /// Only those older than this one: the last row of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<SessionId>,
+    /// Those that go on as messages, then each that begins or ends: see [`watch`].
+    #[serde(default)]
+    pub watch: bool,
 }
 
 /// A session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionRow {
     /// Its id.
     pub id: SessionId,
@@ -281,7 +261,7 @@ pub struct SessionRow {
 }
 
 /// Ends a live session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kill {
     /// Said to the user and in the log; at most 500 characters.
@@ -289,7 +269,7 @@ pub struct Kill {
 }
 
 /// How a recording is wanted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CastQuery {
     /// Go on until the session ends.
@@ -301,7 +281,7 @@ pub struct CastQuery {
 }
 
 /// Why a recording is read: it needs a right of its own, and the event says it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Purpose {
@@ -314,7 +294,7 @@ pub enum Purpose {
 }
 
 /// What a check of stored data found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verified {
     /// Nothing is missing or changed.
     pub ok: bool,
@@ -340,7 +320,7 @@ pub struct Verified {
 }
 
 /// One fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyFault {
     /// Below the state directory.
     pub file: String,
@@ -355,7 +335,7 @@ pub struct VerifyFault {
 }
 
 /// Which events, oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventQuery {
     /// Go on as they happen.
@@ -391,10 +371,11 @@ pub struct EventQuery {
 }
 
 /// Writes resources, all or none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
     /// `{kind, name, spec}` each.
+    #[schemars(with = "Vec<::access::policy::Stated>")]
     pub resources: Vec<serde_json::Value>,
     /// Only say what would change.
     #[serde(default)]
@@ -408,14 +389,14 @@ pub struct Apply {
 }
 
 /// What [`Apply`] or a deletion did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the word says it")]
 pub struct Applied {
     pub items: Vec<AppliedItem>,
 }
 
 /// One resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct AppliedItem {
     pub kind: String,
@@ -427,7 +408,7 @@ pub struct AppliedItem {
 }
 
 /// What became of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Change {
@@ -438,7 +419,7 @@ pub enum Change {
 }
 
 /// Makes a join token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What may join with it.
@@ -462,7 +443,7 @@ pub struct NewToken {
 }
 
 /// What joins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the word says it")]
 pub enum TokenKind {
@@ -470,7 +451,7 @@ pub enum TokenKind {
 }
 
 /// A join token: shown once.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// The secret.
     pub token: String,
@@ -483,7 +464,7 @@ pub struct Token {
 }
 
 /// Makes a one-time sign-in link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewLink {
     /// For whom.
@@ -494,7 +475,7 @@ pub struct NewLink {
 }
 
 /// A sign-in link: shown once. See [`crate::link::SignInLink`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// The whole link.
     pub link: String,
@@ -508,7 +489,7 @@ pub struct Link {
 }
 
 /// A join token or a sign-in link that can be used, or was, and has not expired. Never the secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRow {
     /// Its public id.
     pub id: String,
@@ -546,7 +527,7 @@ pub struct SecretRow {
 }
 
 /// An agent's first word.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// The join token.
@@ -564,7 +545,7 @@ pub struct Join {
 }
 
 /// The answer to [`Join`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct Joined {
     pub agent_id: AgentId,
@@ -576,7 +557,7 @@ pub struct Joined {
 }
 
 /// Asks for a new certificate of the calling agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Renew {
     /// PKCS#10; only its key counts.
@@ -584,7 +565,7 @@ pub struct Renew {
 }
 
 /// The answer to [`Renew`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renewed {
     /// The leaf first, without the root.
     pub x509_chain_pem: String,
@@ -595,7 +576,7 @@ pub struct Renewed {
 /// Then only binary messages, each of whole [`crate::frames::Frame`]s. The proxy plays the holder's part: it sends `Output`,
 /// `OutputEof`, `Acked` and at last `Exit`, then closes. The client sends `Input`, `InputEof`, `Resize` and `Signal` with one
 /// sequence from 1, at most [`crate::frames::INPUT_WINDOW`] unacknowledged, and `End` to hang up. There is no `Attach`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenSession {
     /// Where to.
@@ -621,7 +602,7 @@ pub struct OpenSession {
 }
 
 /// A terminal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct Pty {
@@ -631,7 +612,7 @@ pub struct Pty {
 }
 
 /// The session waits until its person has shown anew who they are; [`Opened`] or a [`Problem`] follows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepUpAsked {
     /// What is demanded, in a sentence.
@@ -643,7 +624,7 @@ pub struct StepUpAsked {
 }
 
 /// Something that the person is to read while the session goes on, as text between the frames.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionNote {
     /// A sentence.
@@ -651,7 +632,7 @@ pub struct SessionNote {
 }
 
 /// The session is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Opened {
     /// Its id.
     pub session: SessionId,

@@ -6,6 +6,7 @@
 //! always read its socket and an acknowledgement never waits behind data.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a frame's head.
@@ -28,8 +29,9 @@ pub enum Stream {
 }
 
 /// Size of a terminal in characters and pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TerminalSize")]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct Size {
     pub cols: u16,

@@ -18,4 +18,5 @@ pub mod plain;
 pub mod preface;
 pub mod proof;
 pub mod proxy_header;
+pub mod sse;
 pub mod tunnel;

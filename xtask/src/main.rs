@@ -1,4 +1,4 @@
-//! What people run while developing: `cargo xtask demo | keycloak | pebble | test | bench | fuzz`. Continuous integration runs the same commands.
+//! What people run while developing: `cargo xtask demo | keycloak | pebble | test | bench | fuzz | openapi`. Continuous integration runs the same commands.
 //!
 //! Only argument handling lives here. Nothing in this crate is shipped, and it depends on no other crate of ours, so that it
 //! compiles in seconds on a fresh machine.
@@ -11,6 +11,7 @@ mod demo;
 mod fuzz;
 mod keycloak;
 mod needs;
+mod openapi;
 mod pebble;
 mod run;
 mod test;
@@ -24,7 +25,8 @@ const USAGE: &str = "usage:
   cargo xtask pebble                            get the ACME server of the tests through Go, and say where it is
   cargo xtask test [--fast]                     every test; --fast is the inner loop
   cargo xtask bench [--quick] [--list] [NAMES…] measure against sshd and ProxyJump, side by side
-  cargo xtask fuzz [TARGET] [--seconds N]       fuzz one target, or list them";
+  cargo xtask fuzz [TARGET] [--seconds N]       fuzz one target, or list them
+  cargo xtask openapi                           write docs/openapi.json anew from the types";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         "test" => test::test(&rest),
         "bench" => bench::bench(&rest),
         "fuzz" => fuzz::fuzz(&rest),
+        "openapi" => openapi::openapi(&rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

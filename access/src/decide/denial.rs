@@ -1,5 +1,6 @@
 //! A no: its code, its rule, its sentence and what would have to change. The sentences are written here, and decided elsewhere.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::who::Note;
@@ -32,7 +33,7 @@ pub struct Denial {
 }
 
 /// An access request that would help.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Offer {
     /// For this role.
     pub role: RoleName,

@@ -1,5 +1,6 @@
 //! What several kinds of event have in common: texts with a cap, what a recording lacks. No kind of event lives here.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use crate::time::Timestamp;
 use crate::words::{RequestId, RoleName, SessionId};
 
 /// An access request, as its events tell of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestFacts {
     /// Its id.
     pub request: RequestId,
@@ -32,7 +33,7 @@ pub struct RequestFacts {
 }
 
 /// What became other of a resource, field by field, at most [`FieldChanges::MOST`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldChanges {
     /// The fields.
     pub fields: Vec<FieldChange>,
@@ -42,7 +43,7 @@ pub struct FieldChanges {
 }
 
 /// One field of a resource.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldChange {
     /// Where: a JSON pointer (RFC 6901).
     pub pointer: String,
@@ -111,7 +112,7 @@ fn is_zero(count: &usize) -> bool {
 }
 
 /// Where a start found that recordings of live sessions were changed or removed since HEAD was signed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Damage {
     /// The file of the journal up to which HEAD covered it.
     pub file: u64,
@@ -122,7 +123,7 @@ pub struct Damage {
 }
 
 /// Output of a session that its recording does not have.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lost {
     /// In how many places.
     pub gaps: u64,
@@ -152,7 +153,7 @@ impl Lost {
 }
 
 /// A text with a cap: what is longer is cut and says so by its length and hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Text {
     /// The text, at most [`Text::CAP`] bytes of it; what is not UTF-8 as U+FFFD.
     pub text: String,

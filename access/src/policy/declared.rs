@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::is_default;
@@ -14,7 +15,7 @@ use crate::connector::WriteOnly;
 use crate::words::{AgentId, Login, NodeName, ResourceName, RoleName, UserName};
 
 /// An SSH target: its labels are those of the resource, and win over what its join token or agent says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeSpec {
     /// What it is, in a sentence.
@@ -23,7 +24,7 @@ pub struct NodeSpec {
 }
 
 /// A Kubernetes target: as [`NodeSpec`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterSpec {
     /// What it is, in a sentence.
@@ -32,14 +33,17 @@ pub struct ClusterSpec {
 }
 
 /// What may join, as what. Its secrets are made one by one and shown once; none is in here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["kinds", "names"]))]
 pub struct JoinTokenSpec {
     /// What may join.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(length(min = 1))]
     pub kinds: Vec<JoinKind>,
     /// Names that may be taken, with `*` for any run of characters; empty fits nothing.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(length(min = 1))]
     pub names: Vec<Pattern>,
     /// Labels that what joins gets.
     #[serde(skip_serializing_if = "is_default")]
@@ -56,7 +60,7 @@ pub struct JoinTokenSpec {
 }
 
 /// What an agent serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum JoinKind {
@@ -78,8 +82,9 @@ impl JoinKind {
 }
 
 /// An invariant of who may reach what: held at every write, and at the moment of use.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["never"]))]
 pub struct GuardrailSpec {
     /// Why it is there, in a sentence; who runs into it reads this.
     #[serde(skip_serializing_if = "is_default")]
@@ -92,8 +97,9 @@ pub struct GuardrailSpec {
 }
 
 /// Who must never reach what.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["reach"]))]
 pub struct Never {
     /// Who; everybody where absent.
     #[serde(skip_serializing_if = "is_default")]
@@ -103,7 +109,7 @@ pub struct Never {
 }
 
 /// People: all parts must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Who {
     /// One of these handles.
@@ -118,8 +124,9 @@ pub struct Who {
 }
 
 /// Targets and what is done there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["labels"]))]
 pub struct ReachSpec {
     /// Which targets, as in a rule. Labels of any origin count.
     pub labels: Selector,
@@ -132,7 +139,7 @@ pub struct ReachSpec {
 }
 
 /// Sessions, for a guardrail.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReachSsh {
     /// As one of these; empty means as anybody.
@@ -141,7 +148,7 @@ pub struct ReachSsh {
 }
 
 /// Requests to clusters, for a guardrail.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReachKubernetes {
     /// As one of these groups; empty means as any.
@@ -150,7 +157,7 @@ pub struct ReachKubernetes {
 }
 
 /// What lifts a guardrail.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Unless {
     /// That it is by an approved access request.
@@ -159,13 +166,15 @@ pub struct Unless {
 }
 
 /// How requests for some roles are decided.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["roles"]))]
 pub struct AccessRuleSpec {
     /// What it is for, in a sentence.
     #[serde(skip_serializing_if = "is_default")]
     pub description: String,
     /// The roles; each role has at most one rule.
+    #[schemars(length(min = 1))]
     pub roles: Vec<RoleName>,
     /// Whose yes is needed.
     #[serde(skip_serializing_if = "is_default")]
@@ -191,7 +200,7 @@ pub struct AccessRuleSpec {
 }
 
 /// Whose yes is needed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Approvals {
     /// How many different people; 1 where absent.
@@ -203,7 +212,7 @@ pub struct Approvals {
 }
 
 /// What is demanded of a reason.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReasonSpec {
     /// Whether there must be one.
@@ -215,7 +224,7 @@ pub struct ReasonSpec {
 }
 
 /// A decision without a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AutoReview {
     /// Over who asks and what; where it cannot be answered, people decide.
@@ -225,8 +234,9 @@ pub struct AutoReview {
 }
 
 /// Who is told of events as they happen. Exactly one of its kinds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["webhook"]))]
 pub struct MessengerSpec {
     /// An address that takes JSON.
     #[serde(skip_serializing_if = "is_default")]
@@ -240,10 +250,12 @@ pub struct MessengerSpec {
 pub type AuditSinkSpec = MessengerSpec;
 
 /// An HTTP endpoint that takes events.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["url"]))]
 pub struct WebhookSpec {
     /// Where: http or https.
+    #[schemars(regex(pattern = "^https?://"))]
     pub url: String,
     /// The secret that signs what is sent. Written and never read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -257,8 +269,9 @@ pub struct WebhookSpec {
 }
 
 /// Keeps somebody or something out, at once and until it ends or is removed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["target", "reason"]))]
 pub struct LockSpec {
     /// Who or what: exactly one.
     pub target: LockTarget,
@@ -270,8 +283,9 @@ pub struct LockSpec {
 }
 
 /// Who or what a lock keeps out. Exactly one field.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub struct LockTarget {
     /// A person.
     #[serde(skip_serializing_if = "is_default")]
@@ -323,7 +337,7 @@ impl LockTarget {
 }
 
 /// What holds for the whole install. There is one, called `settings`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettingsSpec {
     /// Demanded of every session, on top of what the roles demand. `networks` and `hours` hold for everybody.

@@ -1,5 +1,6 @@
 //! What a role demands of what it allows: recording, limits, when and from where, and how somebody has to have signed in. Shapes only.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::is_default;
@@ -9,7 +10,7 @@ use crate::network::Network;
 
 /// What a role demands. `networks` and `hours` say where and when this role gives anything at all; of the rest the strictest of several
 /// allowing roles counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RoleOptions {
     /// How sessions are recorded; strictly where a role says nothing. In the settings, at least how.
@@ -57,7 +58,7 @@ pub struct RoleOptions {
 }
 
 /// What the provider must have said of a login. All that is there must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StepUp {
     /// One of these context classes (`acr`).
@@ -72,7 +73,7 @@ pub struct StepUp {
 }
 
 /// What happens to one login too many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// The oldest one ends.
@@ -96,7 +97,7 @@ impl WhenFull {
 }
 
 /// How sessions are recorded; ordered from loose to strict.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordingMode {
     /// Not at all.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod more;
@@ -13,8 +14,9 @@ use crate::identity::Traits;
 use crate::words::{BadName, Login, as_text, cut};
 
 /// A text to compare a label's value with: exact, or with `*` for any run of characters. Case counts; nothing else is special.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("maxLength" = 256))]
 pub struct Pattern(String);
 
 impl Pattern {
@@ -62,9 +64,13 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// How a [`LoginPattern`] is written, as a regular expression.
+const LOGIN_PATTERN: &str = r"^(\*|[a-z_][a-z0-9_.-]{0,31}|[a-z0-9_.-]{0,31}\{\{[A-Za-z0-9._:/-]{1,64}\}\}[a-z0-9_.-]{0,31})$";
+
 /// The logins that a rule speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = LOGIN_PATTERN))]
 pub enum LoginPattern {
     /// This login.
     Literal(Login),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::is_default;
@@ -12,7 +13,7 @@ use crate::policy::ResourceKind;
 use crate::words::RoleName;
 
 /// What a role gives and takes. Everything absent is empty, and empty gives nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RoleSpec {
     /// What it is for, in a sentence.
@@ -36,7 +37,7 @@ pub struct RoleSpec {
 }
 
 /// One side of a role.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rights {
     /// Sessions on nodes.
@@ -61,7 +62,7 @@ pub struct Rights {
 pub type Selector = BTreeMap<String, Vec<Pattern>>;
 
 /// Sessions on nodes with certain labels, as certain logins. All parts must fit; empty `labels` or `logins` fit nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SshRule {
     /// Which nodes.
@@ -88,7 +89,7 @@ pub struct SshRule {
 }
 
 /// What can be opened on a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum ChannelKind {
@@ -123,7 +124,7 @@ impl ChannelKind {
 }
 
 /// Requests to clusters with certain labels, as certain groups. All parts must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KubeRule {
     /// Which clusters.
@@ -159,7 +160,7 @@ pub struct KubeRule {
 }
 
 /// What is done to an object: those of Kubernetes, and our own for what opens a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum KubeVerb {
@@ -218,7 +219,7 @@ impl KubeVerb {
 }
 
 /// Access requests of others that may be decided.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReviewRights {
     /// Requests for these roles.
@@ -230,7 +231,7 @@ pub struct ReviewRights {
 }
 
 /// What of whose doing may be seen.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditRule {
     /// What may be done with sessions.
@@ -251,7 +252,7 @@ pub struct AuditRule {
 }
 
 /// Something to do with sessions of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum AuditAction {
@@ -281,7 +282,7 @@ impl AuditAction {
 }
 
 /// How far somebody may go with a kind of resource; each has what is before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Level {
@@ -306,13 +307,19 @@ impl Level {
 }
 
 /// One kind of resource, or `*` for each of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("enum" = every_kind()))]
 pub enum KindOrAll {
     /// Every kind.
     All,
     /// One.
     One(ResourceKind),
+}
+
+/// Every spelling of a [`KindOrAll`].
+fn every_kind() -> Vec<&'static str> {
+    std::iter::once(EVERY_KIND).chain(ResourceKind::ALL.map(ResourceKind::as_str)).collect()
 }
 
 /// How [`KindOrAll::All`] is written.

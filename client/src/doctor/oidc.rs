@@ -11,7 +11,7 @@ use crate::out::{Answer, Table};
 pub async fn oidc(api: &Api, name: Option<ConnectorName>) -> Result<Answer, Failure> {
     let names = match name {
         Some(name) => vec![name],
-        None => api.get::<Items<ConnectorRow>>("/v1/connectors").await?.items.into_iter().map(|row| row.name).collect(),
+        None => api.all::<ConnectorRow>("/v1/connectors", None).await?.into_iter().map(|row| row.name).collect(),
     };
     let mut reports = Vec::new();
     for name in names {

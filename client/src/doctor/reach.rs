@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use wire::api::{Items, NodeRow, Status};
+use wire::api::{NodeRow, Status};
 use wire::link::{Address, Pin};
 
 use super::checks::Checks;
@@ -148,8 +148,8 @@ async fn ssh(checks: &mut Checks, facts: &Facts, address: &Address) {
 }
 
 async fn agents(checks: &mut Checks, api: &Api) {
-    match api.get::<Items<NodeRow>>("/v1/nodes").await {
-        Ok(nodes) => of_nodes(checks, &nodes.items),
+    match api.all::<NodeRow>("/v1/nodes", None).await {
+        Ok(nodes) => of_nodes(checks, &nodes),
         Err(failure) => checks.failed("agents", &failure),
     }
 }

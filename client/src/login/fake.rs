@@ -1,6 +1,5 @@
 //! A proxy that signs everybody in, for tests: real TLS, real certificates, and a note of all that it was asked.
 
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,19 +22,24 @@ use crate::when;
 
 /// What it is asked: path and body.
 pub(crate) type Asked = (String, Value);
-/// What it answers beside signing in, given path and body; the status and the body.
+/// What it answers beside signing in, given path and body; the status and the body. With [`BROKEN`] the connection breaks instead.
 pub(crate) type Says = Box<dyn Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync>;
+
+/// No status: there is no answer.
+pub(crate) const BROKEN: u16 = 0;
 
 pub(crate) struct Fake {
     pub(crate) url: String,
     pub(crate) pin: Pin,
     asked: Arc<Mutex<Vec<Asked>>>,
+    keys: Arc<Mutex<Vec<String>>>,
 }
 
 struct Inside {
     ca: CertifiedIssuer<'static, KeyPair>,
     ssh: PrivateKey,
     asked: Arc<Mutex<Vec<Asked>>>,
+    keys: Arc<Mutex<Vec<String>>>,
     says: Says,
     /// The keys of the sign-in that was begun last.
     begun: Mutex<Value>,
@@ -62,7 +66,8 @@ impl Fake {
         let url = format!("https://{}", listener.local_addr().expect("address"));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let ssh = PrivateKey::from_openssh(Keys::make().expect("keys").ssh_private.as_str()).expect("key");
-        let inside = Arc::new(Inside { ca, ssh, asked: asked.clone(), says, begun: Mutex::new(Value::Null) });
+        let keys = Arc::new(Mutex::new(Vec::new()));
+        let inside = Arc::new(Inside { ca, ssh, asked: asked.clone(), keys: keys.clone(), says, begun: Mutex::new(Value::Null) });
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (tls, inside) = (tls.clone(), inside.clone());
@@ -70,18 +75,23 @@ impl Fake {
                     let Ok(stream) = tls.accept(stream).await else { return };
                     let service = service_fn(move |request| {
                         let inside = inside.clone();
-                        async move { Ok::<_, Infallible>(inside.answer(request).await) }
+                        async move { inside.answer(request).await }
                     });
                     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
-        Self { url, pin: Pin::of_der(&root), asked }
+        Self { url, pin: Pin::of_der(&root), asked, keys }
     }
 
     /// Asking it, as nobody.
     pub(crate) fn api(&self) -> crate::http::Api {
         crate::http::Api::pinned(self.url.parse().expect("address"), self.pin).expect("api")
+    }
+
+    /// The keys that came along, one for each request that had one.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.keys.lock().expect("keys").clone()
     }
 
     /// Bodies of what it was asked at this path.
@@ -91,13 +101,20 @@ impl Fake {
 }
 
 impl Inside {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> std::io::Result<Response<Full<Bytes>>> {
         let path = request.uri().path().to_owned();
+        let key = request.headers().get(wire::api::IDEMPOTENCY_KEY).map(|key| key.to_str().expect("a key").to_owned());
+        self.keys.lock().expect("keys").extend(key);
         let body = request.into_body().collect().await.expect("body").to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         self.asked.lock().expect("asked").push((path.clone(), body.clone()));
         let (status, body) = (self.says)(&path, &body).unwrap_or_else(|| (200, self.usual(&path, &body)));
-        Response::builder().status(status).body(Full::new(body.to_string().into())).expect("answer")
+        if status == BROKEN {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        // A text is sent as it is.
+        let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+        Ok(Response::builder().status(status).body(Full::new(text.into())).expect("answer"))
     }
 
     fn usual(&self, path: &str, body: &Value) -> Value {

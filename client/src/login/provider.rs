@@ -9,7 +9,7 @@ use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::{Instant, sleep, timeout_at};
-use wire::api::{Begin, Begun, ConnectorRow, Finish, Finished, Items, SignedIn, exit};
+use wire::api::{Begin, Begun, ConnectorRow, Finish, Finished, SignedIn, exit};
 
 use super::browser::{Opener, Page};
 use super::callback::Listener;
@@ -66,9 +66,9 @@ pub async fn with_provider(place: Place<'_>, asked: Asked<'_>) -> Result<Answer,
 
 async fn sign_in(room: Room<'_>, asked: Asked<'_>) -> Result<Answer, Failure> {
     let api = room.server().api()?;
-    let rows: Items<ConnectorRow> = api.get("/v1/connectors").await?;
-    let last = room.connector().filter(|last| rows.items.iter().any(|row| row.name == **last));
-    let row = chosen(&api, &rows.items, asked.connector.or(last))?;
+    let rows: Vec<ConnectorRow> = api.all("/v1/connectors", None).await?;
+    let last = room.connector().filter(|last| rows.iter().any(|row| row.name == **last));
+    let row = chosen(&api, &rows, asked.connector.or(last))?;
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let opener = Opener::find(|name| std::env::var_os(name), terminal);
     let flow = flow(asked.way, row, opener.is_some(), terminal)?;

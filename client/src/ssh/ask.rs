@@ -45,7 +45,7 @@ pub(super) async fn through(api: &Api, denied: Failure, asking: &Asking, reason:
         return Err(Failure { hint: Some("naru ssh --reason 'WHY' …".to_owned()), ..with_command(denied, &command) });
     }
     let new = NewRequest { role: offer.role, only: Some(offer.only), length: asking.length, reason: reason.clone(), uses: None };
-    let row: RequestRow = api.post("/v1/requests", &new).await?;
+    let row: RequestRow = api.make("/v1/requests", &new).await?;
     let row = wait::until_decided(api, row).await?;
     match wait::refused(&row) {
         Some(refused) => Err(refused),

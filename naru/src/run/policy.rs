@@ -45,7 +45,7 @@ pub(super) async fn request(api: &Api, what: cli::Request, out: Out) -> Result<u
             if watch {
                 return requests::watch(api, &query, out).await;
             }
-            requests::ls(api, query, limit).await?
+            requests::ls(api, &query, limit).await?
         }
         cli::Request::Show { id } => requests::show(api, &id).await?,
         cli::Request::Approve { id, comment, length, yes } => {

@@ -8,7 +8,7 @@ use access::policy::ResourceKind;
 use access::time::Timestamp;
 use access::words::{AgentId, NodeName, ResourceName};
 use serde::{Deserialize, Serialize};
-use store::kv::{Expect, Kv, KvError};
+use store::kv::{Entry, Expect, Kv, KvError};
 use wire::tunnel::HelloBack;
 
 use crate::authority::one_time::Origin;
@@ -124,21 +124,23 @@ impl Nodes {
         }
     }
 
-    /// All, by name.
-    pub(crate) fn all(&self) -> Result<Vec<(NodeFacts, AgentId)>, KvError> {
+    /// So many by name, those after `after`.
+    pub(crate) fn some(&self, after: Option<&str>, limit: usize) -> Result<Vec<(NodeFacts, AgentId)>, KvError> {
         let view = self.live.now();
-        let all = self.stored()?.into_iter();
-        Ok(all.map(|(name, node)| (self.known(&view, &name, &node), node.agent)).collect())
+        let after = after.map(|after| format!("{NODES}{after}"));
+        let some = self.store.scan(NODES, after.as_deref(), limit)?;
+        let known = |(name, node): (NodeName, StoredNode)| (self.known(&view, &name, &node), node.agent);
+        some.iter().map(|entry| stored(entry).map(known)).collect()
     }
 
     fn stored(&self) -> Result<Vec<(NodeName, StoredNode)>, KvError> {
-        let mut all = Vec::new();
-        for entry in scan(self.store.as_ref(), NODES)? {
-            let damaged = || KvError::Damaged(entry.key.clone());
-            let name: NodeName = entry.key.trim_start_matches(NODES).parse().map_err(|_| damaged())?;
-            let node: StoredNode = serde_json::from_slice(&entry.at.value).map_err(|_| damaged())?;
-            all.push((name, node));
-        }
-        Ok(all)
+        scan(self.store.as_ref(), NODES)?.iter().map(stored).collect()
     }
+}
+
+/// Name and node of an entry.
+fn stored(entry: &Entry) -> Result<(NodeName, StoredNode), KvError> {
+    let damaged = || KvError::Damaged(entry.key.clone());
+    let name = entry.key.trim_start_matches(NODES).parse().map_err(|_| damaged())?;
+    Ok((name, serde_json::from_slice(&entry.at.value).map_err(|_| damaged())?))
 }

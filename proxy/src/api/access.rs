@@ -12,11 +12,10 @@ use axum::Json;
 use axum::extract::State;
 use wire::api::{AccessQuery, AccessRow, Can, CanAnswer, Diff, DiffAsk, DiffLine, Forbidden, Page, exit};
 
-use super::App;
 use super::person::{AskForOthers, Person, Right as _, Told};
 use super::problem::{Asked, No};
 use super::resources::{kind_of, may, missing, read, there};
-use super::whole;
+use super::{App, page, whole};
 use crate::clock;
 use crate::world::Everything;
 
@@ -172,7 +171,7 @@ pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): A
         may(&app, &person, ResourceKind::User, Level::Read)?;
         may(&app, &person, ResourceKind::Role, Level::Read)?;
     }
-    let limit = query.limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(PAGE)).clamp(1, PAGE);
+    let limit = page::within(query.limit, PAGE, PAGE);
     let (after, user) = (query.after.clone(), query.user.unwrap_or_else(|| person.identity.name.clone()));
     let everything = Everything::now(&app.sessions.live.now(), &app.sessions.nodes)?;
     let target = query.target.as_deref().map(target).transpose()?;

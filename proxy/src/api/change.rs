@@ -49,6 +49,26 @@ impl Wanted {
     pub(super) fn delete(&mut self, id: Id, revision: Option<u64>) {
         self.items.insert(id, (None, revision));
     }
+
+    /// Whether this person may write each kind in it, and may touch those that would change.
+    pub(super) fn permitted<'a>(
+        &self,
+        app: &App,
+        view: &View,
+        person: &Person,
+        changed: impl IntoIterator<Item = &'a Id>,
+    ) -> Result<(), No> {
+        let level = if self.dry_run { Level::Plan } else { Level::Write };
+        let mut kinds: Vec<ResourceKind> = self.items.keys().map(|(kind, _)| *kind).collect();
+        kinds.dedup();
+        kinds.into_iter().try_for_each(|kind| may(app, person, kind, level))?;
+        for id in changed {
+            let from = view.resources.get(id).map(|there| &there.stated.resource);
+            let to = self.items.get(id).and_then(|(stated, _)| stated.as_ref()).map(|stated| &stated.resource);
+            may_touch(app, view, person, id, from, to)?;
+        }
+        Ok(())
+    }
 }
 
 /// A change on its way.
@@ -157,14 +177,7 @@ impl<'a> Changes<'a> {
     /// Decided with person and roles as the writes before this one have left them.
     fn allowed(&self, person: &Person) -> Result<Person, No> {
         let person = person.again(self.app)?;
-        let level = if self.wanted.dry_run { Level::Plan } else { Level::Write };
-        let mut kinds: Vec<ResourceKind> = self.wanted.items.keys().map(|(kind, _)| *kind).collect();
-        kinds.dedup();
-        kinds.into_iter().try_for_each(|kind| may(self.app, &person, kind, level))?;
-        for id in self.changed() {
-            let to = self.wanted.items.get(&id).and_then(|(stated, _)| stated.as_ref()).map(|stated| &stated.resource);
-            may_touch(self.app, &self.view, &person, &id, self.before(&id).map(|there| &there.stated.resource), to)?;
-        }
+        self.wanted.permitted(self.app, &self.view, &person, &self.changed())?;
         Ok(person)
     }
 

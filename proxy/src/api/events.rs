@@ -1,4 +1,5 @@
-//! The audit log for people: search, and following it as it grows. Reading is bounded work on its own thread.
+//! The audit log for people: search, and following it as it grows, as lines or as messages. Reading is bounded work on its own thread,
+//! and the same for both.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,20 +9,23 @@ use access::event::ActorKind;
 use access::identity::Identity;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use recorder::log::{Entry, Filter, LogReader, ReadError};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use wire::api::EventQuery;
 
 use super::App;
-use super::lasting::{is_yes, while_allowed};
+use super::lasting::{Piece, body, decided, hand, is_yes, while_allowed};
 use super::person::{May, Person, ReadEvents, Right as _};
 use super::problem::{Asked, No};
+use super::sse;
+use super::watchers::Place;
 use crate::clock;
 use crate::live::View;
-
-type Line = std::io::Result<Bytes>;
 
 /// Entries that are looked at before somebody else may have the thread.
 const STRETCH: usize = 4096;
@@ -30,11 +34,35 @@ const LINES: usize = 64;
 /// Most that a `limit` may ask for: they are held to find the last ones.
 const MAX_LAST: u32 = 10_000;
 
-/// `GET /v1/events`, for who may read the log.
-pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(query): Asked<EventQuery>) -> Result<Response, No> {
+/// `GET /v1/events`, for who may read the log: JSON lines, or messages for who accepts these.
+pub(crate) async fn read(
+    State(app): State<App>,
+    may: May<ReadEvents>,
+    Asked(mut query): Asked<EventQuery>,
+    headers: HeaderMap,
+) -> Result<Response, No> {
     if query.limit.is_some_and(|limit| limit > MAX_LAST) {
         return Err(No::bad("NARU-W422", format!("limit is at most {MAX_LAST}")));
     }
+    let messages = sse::is_asked(&headers);
+    if let Some(last) = sse::last_id(&headers).filter(|_| messages) {
+        // All that came since is wanted, however many were wanted to begin with.
+        (query.after, query.limit) = (Some(last?), None);
+    }
+    // What is followed as messages ends for whoever does not read them: they go on by the id of the last one. Lines wait, as for a pager.
+    let place = if messages && query.follow { Some(app.watchers.place(may.person.identity.user.principal())?) } else { None };
+    let entries = entries(&app, &may.person, query, messages, place)?;
+    let pieces = while_allowed(&app, may.person, |view, identity| decided(ReadEvents::question(identity), view), entries);
+    if messages {
+        return Ok(sse::answer(pieces.map(|piece| piece.and_then(message))));
+    }
+    let headers = [(header::CONTENT_TYPE, "application/jsonl"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, body(pieces.map(|piece| piece.map(line)))).into_response())
+}
+
+/// What is found, as it is found.
+fn entries(app: &App, person: &Person, query: EventQuery, cuts: bool, place: Option<Place>) -> Result<mpsc::Receiver<Piece<Entry>>, No> {
+    let (follow, limit) = (query.follow, query.limit.map(|limit| limit as usize));
     let filter = Filter {
         types: query.kind.iter().map(|kind| kind.trim_end_matches('*').to_owned()).collect(),
         user: query.user,
@@ -45,11 +73,10 @@ pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(que
         text: query.text,
     };
     let reader = app.sessions.log.reader(query.after.map_or(1, |after| after.saturating_add(1))).map_err(No::ours)?;
-    let (send, lines) = mpsc::channel(LINES);
-    let (app_of_search, person) = (app.clone(), may.person.clone());
-    let (limit, follow) = (query.limit.map(|limit| limit as usize), query.follow);
+    let (send, entries) = mpsc::channel(LINES);
+    let mut search = Search { app: app.clone(), person: person.clone(), reader, filter, limit, last: VecDeque::new(), cuts };
     tokio::spawn(async move {
-        let mut search = Search { app: app_of_search, person, reader, filter, limit, last: VecDeque::new() };
+        let _place = place;
         while let Some(rest) = search.go_on(&send).await {
             search = rest;
             if !follow || !search.more(&send).await {
@@ -57,9 +84,7 @@ pub(crate) async fn read(State(app): State<App>, may: May<ReadEvents>, Asked(que
             }
         }
     });
-    let body = while_allowed(&app, may.person, |view, identity| is_yes(ReadEvents::question(identity), view), lines);
-    let headers = [(header::CONTENT_TYPE, "application/jsonl"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, body).into_response())
+    Ok(entries)
 }
 
 /// A search of the log. A thread is borrowed for a stretch of it at a time: a reader who reads nothing holds none.
@@ -70,7 +95,9 @@ struct Search {
     filter: Filter,
     /// Only the last so many of what is there.
     limit: Option<usize>,
-    last: VecDeque<Bytes>,
+    last: VecDeque<Entry>,
+    /// Whoever does not read is cut off.
+    cuts: bool,
 }
 
 /// Whose doing is the reader's to read, as things stand.
@@ -98,14 +125,14 @@ impl Scope {
 
 /// What one stretch brought.
 struct Stretch {
-    lines: VecDeque<Bytes>,
+    entries: VecDeque<Entry>,
     /// The end of what is there.
     ended: bool,
 }
 
 impl Search {
     /// Sends what is there. Nothing comes back when nobody listens or the log cannot be read.
-    async fn go_on(mut self, send: &mpsc::Sender<Line>) -> Option<Self> {
+    async fn go_on(mut self, send: &mpsc::Sender<Piece<Entry>>) -> Option<Self> {
         loop {
             let stretch = tokio::task::spawn_blocking(move || {
                 let stretch = self.stretch();
@@ -113,20 +140,18 @@ impl Search {
             });
             let (search, stretch) = stretch.await.ok()?;
             self = search;
-            let Stretch { lines, ended } = match stretch {
-                Ok(Some(stretch)) => stretch,
-                Ok(None) => {
-                    // Breaks off, so that nobody takes it for the whole.
-                    let _gone = send.send(Err(std::io::ErrorKind::PermissionDenied.into())).await;
-                    return None;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the log could not be read");
+            let Stretch { entries, ended } = match stretch {
+                Ok(stretch) => stretch,
+                Err(no) => {
+                    let _gone = send.send(Err(no)).await;
                     return None;
                 }
             };
-            for line in lines {
-                send.send(Ok(line)).await.ok()?;
+            for entry in entries {
+                let sent = if self.cuts { hand(send, Ok(entry)).await } else { send.send(Ok(entry)).await.is_ok() };
+                if !sent {
+                    return None;
+                }
             }
             if ended {
                 return Some(self);
@@ -137,45 +162,45 @@ impl Search {
         }
     }
 
-    /// Asked anew for each stretch: who follows the log for long reads what they may read then. None where they are signed out.
-    fn scope(&self) -> Option<Scope> {
-        let identity = self.person.again(&self.app).ok()?.identity;
+    /// Asked anew for each stretch: who follows the log for long reads what they may read then. Not where they are signed out.
+    fn scope(&self) -> Result<Scope, No> {
+        let identity = self.person.again(&self.app)?.identity;
         let view = self.app.sessions.live.now();
         let all = audits_all(&identity, AuditAsk::Events, &view.policy, clock::now());
-        Some(Scope { view, identity, all })
+        Ok(Scope { view, identity, all })
     }
 
-    fn stretch(&mut self) -> Result<Option<Stretch>, ReadError> {
-        let mut lines = VecDeque::new();
-        let Some(scope) = self.scope() else { return Ok(None) };
+    fn stretch(&mut self) -> Result<Stretch, No> {
+        let mut entries = VecDeque::new();
+        let scope = self.scope()?;
         for _ in 0..STRETCH {
-            let Some(entry) = self.reader.next()? else {
-                lines.append(&mut self.last);
+            let Some(entry) = self.reader.next().map_err(No::ours)? else {
+                entries.append(&mut self.last);
                 // What comes later is all of interest.
                 self.limit = None;
-                return Ok(Some(Stretch { lines, ended: true }));
+                return Ok(Stretch { entries, ended: true });
             };
-            if !self.filter.fits(&entry)? || !scope.has(&entry)? {
+            if !self.filter.fits(&entry).map_err(No::ours)? || !scope.has(&entry).map_err(No::ours)? {
                 continue;
             }
             match self.limit {
-                None => lines.push_back(line(entry)),
+                None => entries.push_back(entry),
                 Some(limit) => {
-                    self.last.push_back(line(entry));
+                    self.last.push_back(entry);
                     if self.last.len() > limit {
                         self.last.pop_front();
                     }
                 }
             }
-            if lines.len() >= LINES {
+            if entries.len() >= LINES {
                 break;
             }
         }
-        Ok(Some(Stretch { lines, ended: false }))
+        Ok(Stretch { entries, ended: false })
     }
 
     /// Until there is more; not when the log is closed or nobody listens.
-    async fn more(&mut self, send: &mpsc::Sender<Line>) -> bool {
+    async fn more(&mut self, send: &mpsc::Sender<Piece<Entry>>) -> bool {
         tokio::select! {
             ready = self.reader.ready() => ready,
             () = send.closed() => false,
@@ -187,4 +212,16 @@ fn line(entry: Entry) -> Bytes {
     let mut line = entry.line;
     line.push(b'\n');
     line.into()
+}
+
+/// Its number is the message's id, and its type the message's kind.
+fn message(entry: Entry) -> Piece<Event> {
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let Typed { kind } = serde_json::from_slice(&entry.line).map_err(No::ours)?;
+    let text = String::from_utf8(entry.line).map_err(No::ours)?;
+    Ok(Event::default().id(entry.seq.to_string()).event(kind.replace(char::is_control, "")).data(text))
 }

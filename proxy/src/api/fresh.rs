@@ -8,10 +8,11 @@ use super::App;
 use super::problem::No;
 
 /// What admits nobody: pages and keys that everybody may see, and what only takes access away.
-const ALWAYS: [&str; 7] = [
+const ALWAYS: [&str; 8] = [
     "/",
     "/sign-in",
     "/v1/ca",
+    "/v1/openapi.json",
     "/v1/sign-out",
     "/v1/sessions/{id}/kill",
     "/v1/oidc/{connector}/backchannel-logout",

@@ -26,11 +26,7 @@ const MAX_LINK_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// `POST /v1/links`, for who may make links.
 pub(crate) async fn link(State(app): State<App>, Told(may, asked): Told<May<MakeLinks>, NewLink>) -> Result<Json<Link>, No> {
-    let view = app.sessions.live.now();
-    let Some(user) = view.users.get(&asked.user) else {
-        return Err(No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first."));
-    };
-    reaches(&app, &view, &may.person, &user.spec.roles, &format!("make a sign-in link for {}", asked.user))?;
+    may_make(&app, &may.person, &asked)?;
     let life = asked.ttl_s.map_or(app.link_life, Duration::from_secs);
     if life.is_zero() || life > MAX_LINK_LIFE {
         return Err(No::bad("NARU-A109", "a sign-in link lives from a second to 24 hours").hint("Give another --ttl, such as 1h."));
@@ -39,6 +35,15 @@ pub(crate) async fn link(State(app): State<App>, Told(may, asked): Told<May<Make
     let address: Address = app.url.parse().map_err(No::ours)?;
     let link = SignInLink { address, secret: made.secret, pin: pin_of(&app).map_err(No::ours)? };
     Ok(Json(Link { link: link.to_string(), id: made.id, user: asked.user, expires: made.expires }))
+}
+
+/// Whether this person, who may make links, may make one for that user.
+pub(super) fn may_make(app: &App, person: &Person, asked: &NewLink) -> Result<(), No> {
+    let view = app.sessions.live.now();
+    let Some(user) = view.users.get(&asked.user) else {
+        return Err(No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first."));
+    };
+    reaches(app, &view, person, &user.spec.roles, &format!("make a sign-in link for {}", asked.user))
 }
 
 /// `POST /v1/tokens`, for who may make join tokens.

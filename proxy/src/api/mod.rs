@@ -18,19 +18,29 @@ mod native;
 mod nodes;
 mod offer;
 mod oidc;
+mod openapi;
+mod page;
 mod pages;
 mod person;
 mod privilege;
 mod problem;
 #[cfg(test)]
 mod refusals;
+pub(crate) mod repeat;
 mod requests;
 mod resources;
+mod routes;
 #[cfg(test)]
 mod scale;
 mod secrets;
 mod sessions;
 mod sign_in;
+mod sse;
+#[cfg(test)]
+mod watched;
+mod watchers;
+mod watching;
+mod watching_sessions;
 mod whole;
 
 use std::net::SocketAddr;
@@ -39,7 +49,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post};
 use config::proxy::Balancers;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -93,6 +102,10 @@ pub(crate) struct Parts {
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// What looks at everybody and every target at once takes its turn: a processor's work for up to a second each.
     pub(crate) looking: tokio::sync::Semaphore,
+    /// Those who watch something.
+    pub(crate) watchers: watchers::Watchers,
+    /// Requests with a key.
+    pub(crate) repeats: repeat::Repeats,
 }
 
 /// Shared by all handlers.
@@ -117,49 +130,10 @@ pub(crate) struct HttpFront(Router, Option<Arc<Balancers>>);
 
 impl HttpFront {
     pub(crate) fn new(app: App, balancers: Option<Arc<Balancers>>) -> Self {
-        let router = Router::new()
-            .route("/", get(sign_in::landing))
-            .route("/sign-in", get(sign_in::landing))
-            .route("/sign-in/{id}", get(oidc::open))
-            .route("/sign-in/{id}/{word}", post(oidc::say).layer(DefaultBodyLimit::max(1024)))
-            .route("/v1/ca", get(sign_in::ca))
-            .route("/v1/sign-in/link", post(sign_in::by_link).layer(DefaultBodyLimit::max(STRANGER_BODY)))
-            .route("/v1/sign-in/begin", post(oidc::begin).layer(DefaultBodyLimit::max(STRANGER_BODY)))
-            .route("/v1/sign-in/finish", post(oidc::finish).layer(DefaultBodyLimit::max(STRANGER_BODY)))
-            .route("/v1/sign-in/bot", post(oidc::bot).layer(DefaultBodyLimit::max(BOT_BODY)))
-            .route("/v1/sign-out", post(sign_in::out))
-            .route("/v1/connectors", get(oidc::connectors))
-            .route("/v1/connectors/{name}/check", post(oidc::check))
-            .route("/v1/oidc/{connector}/callback", get(oidc::callback))
-            .route("/v1/oidc/{connector}/backchannel-logout", post(oidc::back_channel).layer(DefaultBodyLimit::max(STRANGER_BODY)))
-            .route("/v1/oidc/{connector}/jwks.json", get(oidc::jwks))
-            .route("/v1/status", get(sign_in::status))
-            .route("/v1/nodes", get(nodes::list))
-            .route("/v1/nodes/{name}", get(nodes::show).delete(nodes::delete))
-            .route("/v1/can", post(access::can))
-            .route("/v1/access", get(access::list))
-            .route("/v1/access/diff", post(access::diff))
-            .route("/v1/requests", get(requests::list).post(requests::create))
-            .route("/v1/requests/{id}", get(requests::show))
-            .route("/v1/requests/{id}/{word}", post(requests::say))
-            .route("/v1/sessions", get(sessions::list))
-            .route("/v1/sessions/{id}", get(sessions::show))
-            .route("/v1/sessions/{id}/kill", post(sessions::kill))
-            .route("/v1/sessions/{id}/extend", post(sessions::extend))
-            .route("/v1/sessions/{id}/cast", get(sessions::cast))
-            .route("/v1/sessions/{id}/verify", get(sessions::verify))
-            .route("/v1/events", get(events::read))
-            .route("/v1/apply", post(resources::apply))
-            .route("/v1/resources/{kind}", get(resources::list))
-            .route("/v1/resources/{kind}/{name}", get(resources::show).put(resources::put).delete(resources::delete))
-            .route("/v1/tokens", get(secrets::tokens).post(links::token))
-            .route("/v1/tokens/{id}", delete(secrets::remove_token))
-            .route("/v1/links", get(secrets::links).post(links::link))
-            .route("/v1/links/{id}", delete(secrets::remove_link))
-            .route("/v1/join", post(joins::join).layer(DefaultBodyLimit::max(STRANGER_BODY)))
-            .route("/v1/agent/renew", post(joins::renew))
-            .route("/v1/ssh", get(native::open))
+        let router = routes::table()
+            .router
             .fallback(problem::no_route)
+            .layer(axum::middleware::from_fn_with_state(app.clone(), repeat::answered))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(axum::middleware::from_fn_with_state(app.clone(), fresh::admitted))
             .with_state(app);

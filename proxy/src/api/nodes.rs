@@ -9,33 +9,46 @@ use access::words::{AgentId, Login, NodeName};
 use axum::Json;
 use axum::extract::{Path, State};
 use store::kv::{Change, Expect};
-use wire::api::{Done, Items, LabelRow, NodeQuery, NodeRow};
+use wire::api::{Done, LabelRow, NodeQuery, NodeRow, Page};
 
-use super::App;
 use super::person::{KeepNodes, May, Person, Right as _};
 use super::problem::{Asked, No};
+use super::{App, page};
 use crate::agents::nodes::{NODES, SEEN};
 use crate::agents::serve::AGENTS;
 use crate::clock;
 use crate::session::table::Stop;
 
+/// Rows of a page where nothing is said, and at most.
+const PAGE: usize = 1000;
+const MOST: usize = 5000;
+/// Nodes that are looked at before somebody else may have the thread.
+const STRETCH: usize = 500;
+
 /// `GET /v1/nodes`, for whoever is signed in: only nodes on which some login is allowed. With `all` every node, for who may administer
 /// nodes.
-pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<NodeQuery>) -> Result<Json<Items<NodeRow>>, No> {
+pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<NodeQuery>) -> Result<Json<Page<NodeRow>>, No> {
     if query.all {
         let _permit = person.may(&app, KeepNodes::question(person.identity.clone()), KeepNodes::ASKED)?;
     }
-    let (view, now) = (app.sessions.live.now(), clock::now());
-    let mut items = Vec::new();
-    for (node, agent_id) in app.sessions.nodes.all()? {
-        let logins = allowed_logins(&person.identity, &node, &view.policy, now);
-        if query.all {
-            items.push(administered(&app, node, agent_id, logins)?);
-        } else if !logins.is_empty() {
-            items.push(row(&app, node, agent_id, logins));
+    let (view, now, limit) = (app.sessions.live.now(), clock::now(), page::within(query.limit, PAGE, MOST));
+    let (mut items, mut after) = (Vec::new(), query.after);
+    // One more than the page has says whether there are more.
+    while items.len() <= limit {
+        let some = app.sessions.nodes.some(after.as_deref(), STRETCH.min(limit + 1))?;
+        let Some((last, _)) = some.last() else { break };
+        after = Some(last.name.to_string());
+        for (node, agent_id) in some {
+            let logins = allowed_logins(&person.identity, &node, &view.policy, now);
+            if query.all {
+                items.push(administered(&app, node, agent_id, logins)?);
+            } else if !logins.is_empty() {
+                items.push(row(&app, node, agent_id, logins));
+            }
         }
+        tokio::task::yield_now().await;
     }
-    Ok(Json(Items { items }))
+    Ok(Json(page::of(items, limit, |row| row.name.to_string())))
 }
 
 fn row(app: &App, node: NodeFacts, agent_id: AgentId, logins: Vec<Login>) -> NodeRow {

@@ -11,12 +11,12 @@ use axum::{Extension, Form, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use wire::api::{Begin, Begun, BotSignIn, ConnectorReport, ConnectorRow, Finish, Finished, Items, SignedIn, exit};
+use wire::api::{Begin, Begun, BotSignIn, ConnectorReport, ConnectorRow, Finish, Finished, Page, PageQuery, SignedIn, exit};
 
 use super::person::{KeepConnectors, May};
-use super::problem::{Body, No};
+use super::problem::{Asked, Body, No};
 use super::sign_in::{Method, issue};
-use super::{App, Peer, pages};
+use super::{App, Peer, page, pages};
 use crate::authority::people::Vouched;
 use crate::authority::tls::csr_key_hash;
 use crate::oidc::attempts::{Attempt, For, Stage};
@@ -49,14 +49,15 @@ fn no(app: &App, refusal: Refusal, method: &str, client: &Client) -> No {
 }
 
 /// `GET /v1/connectors`, for everybody: what `naru login` can choose from.
-pub(super) async fn connectors(State(app): State<App>) -> Json<Items<ConnectorRow>> {
+pub(super) async fn connectors(State(app): State<App>, Asked(query): Asked<PageQuery>) -> Result<Json<Page<ConnectorRow>>, No> {
     let view = app.sessions.live.now();
     let row = |(name, stored): (&ConnectorName, &crate::declared::StoredConnector)| ConnectorRow {
         name: name.clone(),
         issuer: stored.spec.issuer.clone(),
         flows: Flow::ALL.into_iter().filter(|flow| stored.spec.allows(*flow)).collect(),
     };
-    Json(Items { items: view.connectors.iter().map(row).collect() })
+    let rest = view.connectors.iter().filter(|(name, _)| query.after.as_ref().is_none_or(|after| name.as_str() > after.as_str()));
+    Ok(Json(page::of(rest.map(row), page::limit(query.limit), |row| row.name.to_string())))
 }
 
 /// `POST /v1/sign-in/begin`, for everybody.
@@ -254,7 +255,7 @@ fn is_from_here(headers: &HeaderMap, url: &str) -> bool {
 }
 
 /// What a provider posts.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 pub(super) struct LogoutForm {
     logout_token: String,
 }
@@ -280,12 +281,18 @@ pub(super) async fn back_channel(
     }
 }
 
+/// A set of public keys (RFC 7517 section 5).
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct Jwks {
+    keys: Vec<serde_json::Value>,
+}
+
 /// `GET /v1/oidc/{connector}/jwks.json`, for everybody: the public half of our key for `private_key_jwt`.
-pub(super) async fn jwks(State(app): State<App>, Path(connector): Path<String>) -> Result<Json<serde_json::Value>, No> {
+pub(super) async fn jwks(State(app): State<App>, Path(connector): Path<String>) -> Result<Json<Jwks>, No> {
     let view = app.sessions.live.now();
     let stored = connector.parse::<ConnectorName>().ok().and_then(|name| view.connectors.get(&name).cloned());
     let keys = stored.and_then(|stored| stored.key).map(|key| crate::oidc::public_jwk(&key.public)).into_iter().collect::<Vec<_>>();
-    Ok(Json(serde_json::json!({ "keys": keys })))
+    Ok(Json(Jwks { keys }))
 }
 
 /// `POST /v1/connectors/{name}/check`, for who administers connectors.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access::decide::Denial;
 use axum::Json;
+use axum::body::HttpBody as _;
 use axum::extract::FromRequest;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -40,6 +41,10 @@ impl No {
     pub(crate) fn too_many() -> Self {
         let title = "too many tries were refused from this address";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "NARU-W429", exit::NOT_SIGNED_IN, title).hint("Wait a minute, then try again.")
+    }
+    /// More at once than there is room for.
+    pub(crate) fn busy(title: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "NARU-W503", exit::FAILED, title)
     }
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.problem.hint = Some(hint.into());
@@ -128,7 +133,16 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> 
     }
 }
 
+/// The body of a request, within the limits of its route.
+pub(crate) async fn read_body(request: axum::extract::Request) -> Result<axum::body::Bytes, No> {
+    whole(request, &(), BODY_TIMEOUT).await
+}
+
 async fn whole<S: Send + Sync>(request: axum::extract::Request, state: &S, within: Duration) -> Result<axum::body::Bytes, No> {
+    // What says itself that it is too long is not begun with: who waits to be told to go on hears the no instead.
+    if request.body().size_hint().lower() > super::MAX_BODY as u64 {
+        return Err(No::new(StatusCode::PAYLOAD_TOO_LARGE, "NARU-W413", exit::USAGE, "length limit exceeded"));
+    }
     let reading = axum::body::Bytes::from_request(request, state);
     match tokio::time::timeout(within, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),

@@ -1,5 +1,8 @@
 //! Access requests over the API: who may see one, who may decide it, and waiting for it. What a request is, is in `crate::requests`.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use access::decide::{Administer, Review, decide};
@@ -7,18 +10,21 @@ use access::identity::{Labels, Reach};
 use access::policy::{Level, ResourceKind};
 use access::words::RequestId;
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
+use axum::response::sse::Event;
 use axum::response::{IntoResponse as _, Response};
-use futures::StreamExt as _;
-use wire::api::{Decide, NewRequest, Page, RequestQuery, RequestRow, RequestWait, exit};
+use tokio::sync::mpsc;
+use wire::api::watch::{CHANGED, DELETED, Gone, PRESENT, READY, Ready};
+use wire::api::{Decide, NewRequest, RequestQuery, RequestRow, RequestWait, exit};
 
-use super::App;
+use super::lasting::{Piece, hand, while_allowed};
 use super::person::{Person, Told};
 use super::problem::{Asked, No};
+use super::watchers::Place;
+use super::{App, page, sse};
 use crate::clock;
-use crate::requests::{By, MayReview, RequestError, StoredRequest};
+use crate::requests::{By, MayReview, RequestError, StoredRequest, rule_for};
 
 /// Rows on a page where nothing is said, and at most.
 const PAGE: usize = 100;
@@ -98,6 +104,12 @@ pub(crate) async fn create(State(app): State<App>, Told(person, asked): Told<Per
     row(&app, &person, &id, &stored).map(Json).ok_or_else(|| No::ours("a request of one's own that one may not see"))
 }
 
+/// Whether this person may ask for that role.
+pub(super) fn may_make(app: &App, person: &Person, asked: &NewRequest) -> Result<(), No> {
+    let view = app.sessions.live.now();
+    rule_for(&asked.role, &person.identity, &view.policy).map(drop).map_err(|error| refused(app, person, error))
+}
+
 /// A no to somebody who may not ask is in the log.
 fn refused(app: &App, person: &Person, error: RequestError) -> No {
     if matches!(error, RequestError::MayNot(..) | RequestError::NoRule(_)) {
@@ -112,9 +124,7 @@ fn refused(app: &App, person: &Person, error: RequestError) -> No {
 
 /// Too many wait already.
 fn crowded() -> No {
-    let title = "too many wait for access requests at the moment";
-    No::new(StatusCode::SERVICE_UNAVAILABLE, "NARU-W503", exit::FAILED, title)
-        .hint("Ask for the list without waiting, or try again in a minute.")
+    No::busy("too many wait for access requests at the moment").hint("Ask for the list without waiting, or try again in a minute.")
 }
 
 fn rows(app: &App, person: &Person, query: &RequestQuery) -> Result<Vec<RequestRow>, No> {
@@ -124,49 +134,71 @@ fn rows(app: &App, person: &Person, query: &RequestQuery) -> Result<Vec<RequestR
     Ok(seen.filter_map(|(id, stored)| row(app, person, id, stored)).filter(wanted).collect())
 }
 
-/// `GET /v1/requests`, for whoever is signed in: one's own, and those that one may decide.
+/// `GET /v1/requests`, for whoever is signed in: one's own, and those that one may decide. A page, or with `watch` all as messages and
+/// each change.
 pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<RequestQuery>) -> Result<Response, No> {
     if query.watch {
-        let place = app.sessions.requests.place().ok_or_else(crowded)?;
-        return Ok(watch(app, person, query, place));
+        let place = app.watchers.place(person.identity.user.principal())?;
+        let (send, messages) = mpsc::channel(sse::QUEUE);
+        tokio::spawn(watch(app.clone(), person.clone(), query, send, place));
+        return Ok(sse::answer(while_allowed(&app, person, |_, _| Ok(()), messages)));
     }
-    let limit = query.limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(MOST)).clamp(1, MOST);
-    let rows = rows(&app, &person, &query)?;
-    let begin = query.after.as_ref().and_then(|after| rows.iter().position(|row| row.id.as_str() == after)).map_or(0, |at| at + 1);
-    let items: Vec<RequestRow> = rows.iter().skip(begin).take(limit).cloned().collect();
-    let next = items.last().filter(|_| begin + items.len() < rows.len()).map(|row| row.id.to_string());
-    Ok(Json(Page { items, next }).into_response())
+    // Newest first.
+    let place = |row: &RequestRow| (Reverse(row.created.as_nanos()), row.id.to_string());
+    let after = query.after.as_deref().map(page::placed).transpose()?.map(|(made, id)| (Reverse(made), id.to_owned()));
+    let rows = rows(&app, &person, &query)?.into_iter().filter(|row| after.as_ref().is_none_or(|after| place(row) > *after));
+    let page = page::of(rows, page::within(query.limit, PAGE, MOST), |row| page::place(row.created.as_nanos(), row.id.as_str()));
+    Ok(Json(page).into_response())
 }
 
-/// JSON lines: what is there, then what changes, for as long as the person is signed in and listens.
-fn watch(app: App, person: Person, query: RequestQuery, place: tokio::sync::OwnedSemaphorePermit) -> Response {
-    let changed = app.sessions.requests.watch();
-    let lines = futures::stream::unfold(
-        (app, person, query, changed, Vec::<RequestRow>::new(), place, true),
-        |(app, person, query, mut changed, mut seen, place, first)| async move {
-            loop {
-                if !first || !seen.is_empty() {
-                    let _ = tokio::time::timeout(LOOK, changed.changed()).await;
-                }
-                let person = person.again(&app).ok()?;
-                let now = rows(&app, &person, &query).ok()?;
-                let news: String = now
-                    .iter()
-                    .rev()
-                    .filter(|row| !seen.contains(row))
-                    .filter_map(|row| serde_json::to_string(row).ok())
-                    .map(|line| line + "\n")
-                    .collect();
-                let silent = news.is_empty() && !seen.is_empty();
-                seen = now;
-                if !silent {
-                    return Some((Ok::<_, std::convert::Infallible>(news), (app, person, query, changed, seen, place, false)));
-                }
+/// Until nobody reads any more. Each row that the reader has seen is remembered by its hash.
+async fn watch(app: App, person: Person, query: RequestQuery, send: mpsc::Sender<Piece<Event>>, _place: Place) {
+    let (mut changed, mut view) = (app.sessions.requests.watch(), app.sessions.live.watch());
+    let mut seen = None::<BTreeMap<RequestId, u64>>;
+    loop {
+        changed.mark_unchanged();
+        view.mark_unchanged();
+        let news = person.again(&app).and_then(|person| news(seen.as_ref(), &rows(&app, &person, &query)?));
+        let (messages, now) = match news {
+            Ok(news) => news,
+            Err(no) => {
+                let _gone = hand(&send, Err(no)).await;
+                return;
             }
-        },
-    );
-    let body = Body::from_stream(lines.boxed());
-    ([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+        };
+        for message in messages {
+            if !hand(&send, Ok(message)).await {
+                return;
+            }
+        }
+        seen = Some(now);
+        // Time alone changes them too.
+        tokio::select! {
+            _ = tokio::time::timeout(LOOK, changed.changed()) => {}
+            changed = view.changed() => if changed.is_err() { return },
+            () = send.closed() => return,
+        }
+    }
+}
+
+/// What somebody who has seen these does not know yet; what they have seen then.
+fn news(seen: Option<&BTreeMap<RequestId, u64>>, rows: &[RequestRow]) -> Result<(Vec<Event>, BTreeMap<RequestId, u64>), No> {
+    let (mut messages, mut now) = (Vec::new(), BTreeMap::new());
+    for row in rows.iter().rev() {
+        let text = serde_json::to_string(row).map_err(No::ours)?;
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&text);
+        if seen.and_then(|seen| seen.get(&row.id)) != Some(&hash) {
+            messages.push(Event::default().event(if seen.is_some() { CHANGED } else { PRESENT }).data(text));
+        }
+        now.insert(row.id.clone(), hash);
+    }
+    for id in seen.into_iter().flat_map(BTreeMap::keys).filter(|id| !now.contains_key(*id)) {
+        messages.push(sse::message(DELETED, &Gone { name: id.to_string(), revision: None })?);
+    }
+    if seen.is_none() {
+        messages.push(sse::message(READY, &Ready { whole: true, revision: None })?);
+    }
+    Ok((messages, now))
 }
 
 /// `GET /v1/requests/{id}`, for who made it, who may decide it, and who may read requests.
@@ -200,23 +232,26 @@ pub(crate) async fn say(
     Path((id, word)): Path<(String, String)>,
     Told(person, said): Told<Person, Decide>,
 ) -> Result<Json<RequestRow>, No> {
-    let id = id_of(&id)?;
-    let (stored, _) = app.sessions.requests.get(&id)?;
-    // Nobody learns of a request that they may not see.
-    row(&app, &person, &id, &stored).ok_or_else(|| RequestError::Unknown(id.to_string()))?;
-    let question = Review { identity: person.identity.clone(), requester: stored.user.clone(), role: stored.role.clone() };
-    let stored = match word.as_str() {
-        "approve" | "deny" => {
-            let permit = person.may(&app, question, &format!("to {word} the request {id}"))?;
-            app.sessions.requests.decide(&id, &permit, word == "approve", said, by(&person)).await?
-        }
-        "revoke" => {
-            if !is_own(&person, &stored) && !keeps(&app, &person, Level::Write) {
-                let _permit = person.may(&app, question, &format!("to revoke the request {id}"))?;
-            }
-            app.sessions.requests.revoke(&id, said.comment, by(&person)).await?
-        }
-        _ => return Err(No::not_found("there is no such route")),
+    let (id, permit) = may_say(&app, &person, &id, &word)?;
+    let stored = match permit.filter(|_| word != "revoke") {
+        Some(permit) => app.sessions.requests.decide(&id, &permit, word == "approve", said, by(&person)).await?,
+        None => app.sessions.requests.revoke(&id, said.comment, by(&person)).await?,
     };
     row(&app, &person, &id, &stored).map(Json).ok_or_else(|| No::ours("a request that was seen a moment ago"))
+}
+
+/// The request of which this person may say that word. Without a permit to decide it they may only take it back.
+pub(super) fn may_say(app: &App, person: &Person, id: &str, word: &str) -> Result<(RequestId, Option<MayReview>), No> {
+    let id = id_of(id)?;
+    let (stored, _) = app.sessions.requests.get(&id)?;
+    // Nobody learns of a request that they may not see.
+    row(app, person, &id, &stored).ok_or_else(|| RequestError::Unknown(id.to_string()))?;
+    let question = Review { identity: person.identity.clone(), requester: stored.user.clone(), role: stored.role.clone() };
+    let permit = match word {
+        "approve" | "deny" => Some(person.may(app, question, &format!("to {word} the request {id}"))?),
+        "revoke" if is_own(person, &stored) || keeps(app, person, Level::Write) => None,
+        "revoke" => Some(person.may(app, question, &format!("to revoke the request {id}"))?),
+        _ => return Err(No::not_found("there is no such route")),
+    };
+    Ok((id, permit))
 }

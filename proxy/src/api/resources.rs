@@ -2,6 +2,7 @@
 //! afterwards; that is in `whole.rs`, and how a change gets into log and store in `change.rs`.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use access::decide::Administer;
 use access::policy::{Level, ResourceKind, Stated};
@@ -11,18 +12,16 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use wire::api::{Applied, Apply, FieldFault, Page, exit};
+use wire::api::{Applied, Apply, FieldFault, ResourceQuery, exit};
 
 use super::App;
 use super::change::{Changes, Wanted};
 use super::forget;
 use super::person::{Person, Told};
 use super::problem::{Asked, No};
+use super::{page, sse, watching};
 use crate::declared::Id;
 use crate::live::View;
-
-/// Most resources on one page.
-const PAGE: usize = 500;
 
 pub(super) fn kind_of(text: &str) -> Result<ResourceKind, No> {
     let known = ResourceKind::DECLARED.into_iter().find(|kind| kind.as_str() == text);
@@ -39,33 +38,24 @@ pub(super) fn may(app: &App, person: &Person, kind: ResourceKind, level: Level) 
     person.may(app, question, &format!("to {} {}s", level.as_str(), kind.as_str())).map(|_permit| ())
 }
 
-/// Which page of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    /// At most this many.
-    limit: Option<usize>,
-    /// The name after which it begins.
-    after: Option<String>,
-}
-
-/// `GET /v1/resources/{kind}`, for who may read that kind.
+/// `GET /v1/resources/{kind}`, for who may read that kind: a page, or with `watch` all as messages and each change.
 pub(crate) async fn list(
     State(app): State<App>,
     person: Person,
     Path(kind): Path<String>,
-    Asked(query): Asked<ListQuery>,
-) -> Result<Json<Page<Stated>>, No> {
+    Asked(query): Asked<ResourceQuery>,
+    headers: HeaderMap,
+) -> Result<Response, No> {
     let kind = kind_of(&kind)?;
     may(&app, &person, kind, Level::Read)?;
-    let (view, limit) =
-        (app.sessions.live.now(), query.limit.unwrap_or(usize::MAX).clamp(1, PAGE.max(query.limit.map_or(usize::MAX, |_| PAGE))));
+    if query.watch {
+        return watching::resources(&app, person, kind, sse::last_id(&headers).transpose()?);
+    }
+    let (view, limit) = (app.sessions.live.now(), page::limit(query.limit));
     let from = (kind, query.after.unwrap_or_default());
-    let mut rest = view.resources.range(from.clone()..).filter(|(id, _)| **id != from).take_while(|((of, _), _)| *of == kind);
-    let items: Vec<Stated> = rest.by_ref().take(limit).map(|(_, declared)| declared.stated.clone()).collect();
-    let more = rest.next().is_some();
-    let next = items.last().filter(|_| more).map(|last| last.resource.name().to_owned());
-    Ok(Json(Page { items, next }))
+    let rest = view.resources.range((Bound::Excluded(from), Bound::Unbounded)).take_while(|((of, _), _)| *of == kind);
+    let stated = rest.map(|(_, declared)| &declared.stated);
+    Ok(Json(page::of(stated, limit, |last| last.resource.name().to_owned())).into_response())
 }
 
 /// `GET /v1/resources/{kind}/{name}`, for who may read that kind. The `ETag` is the revision.
@@ -129,7 +119,7 @@ pub(crate) async fn put(
 }
 
 /// What goes along with a write or a delete of one.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutQuery {
     /// The change may take the caller's own right to undo it.
@@ -162,6 +152,10 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 
 /// `POST /v1/apply`, for who may write each kind in it; to only look, for who may plan it.
 pub(crate) async fn apply(State(app): State<App>, Told(person, asked): Told<Person, Apply>) -> Result<Json<Applied>, No> {
+    Ok(Json(Changes::make(&app, &person, wanted(asked)?).await?))
+}
+
+fn wanted(asked: Apply) -> Result<Wanted, No> {
     let mut wanted = Wanted { dry_run: asked.dry_run, allow_self_lockout: asked.allow_self_lockout, ..Wanted::default() };
     for value in asked.resources {
         let mut stated = read(value)?;
@@ -170,7 +164,13 @@ pub(crate) async fn apply(State(app): State<App>, Told(person, asked): Told<Pers
         }
         wanted.write(stated)?;
     }
-    Ok(Json(Changes::make(&app, &person, wanted).await?))
+    Ok(wanted)
+}
+
+/// Whether this person may make that change, were it to be made now.
+pub(super) fn may_apply(app: &App, person: &Person, asked: Apply) -> Result<(), No> {
+    let wanted = wanted(asked)?;
+    wanted.permitted(app, &app.sessions.live.now(), person, wanted.items.keys())
 }
 
 /// `DELETE /v1/resources/{kind}/{name}`, for who may write that kind.

@@ -4,24 +4,32 @@ use access::event::{Outcome, What};
 use access::words::NodeName;
 use axum::Json;
 use axum::extract::{Path, State};
-use wire::api::{Done, Items, SecretRow};
+use wire::api::{Done, Page, PageQuery, SecretRow};
 
-use super::App;
 use super::offer::Offer;
 use super::person::{MakeLinks, MakeTokens, May, Person};
-use super::problem::No;
+use super::problem::{Asked, No};
+use super::{App, page};
 use crate::authority::one_time::{LOGIN_LINK, Listed, NODE, Purpose};
 use crate::clock;
 use crate::live::View;
 
 /// `GET /v1/tokens`, for who may make join tokens.
-pub(crate) async fn tokens(State(app): State<App>, _may: May<MakeTokens>) -> Result<Json<Items<SecretRow>>, No> {
-    list(&app, NODE)
+pub(crate) async fn tokens(
+    State(app): State<App>,
+    _may: May<MakeTokens>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<Page<SecretRow>>, No> {
+    list(&app, NODE, &query)
 }
 
 /// `GET /v1/links`, for who may make sign-in links.
-pub(crate) async fn links(State(app): State<App>, _may: May<MakeLinks>) -> Result<Json<Items<SecretRow>>, No> {
-    list(&app, LOGIN_LINK)
+pub(crate) async fn links(
+    State(app): State<App>,
+    _may: May<MakeLinks>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<Page<SecretRow>>, No> {
+    list(&app, LOGIN_LINK, &query)
 }
 
 /// `DELETE /v1/tokens/{id}`, for who may make join tokens.
@@ -34,10 +42,15 @@ pub(crate) async fn remove_link(State(app): State<App>, may: May<MakeLinks>, Pat
     remove(&app, &may.person, LOGIN_LINK, &id).await
 }
 
-fn list(app: &App, kind: &str) -> Result<Json<Items<SecretRow>>, No> {
+fn list(app: &App, kind: &str, query: &PageQuery) -> Result<Json<Page<SecretRow>>, No> {
     let view = app.sessions.live.now();
-    let items = app.once.list(kind, clock::now())?.into_iter().map(|listed| row(listed, &view)).collect();
-    Ok(Json(Items { items }))
+    let after = query.after.as_deref().map(page::placed).transpose()?;
+    // Those that end first stand first.
+    let mut all = app.once.list(kind, clock::now())?;
+    all.sort_by(|one, other| (one.expires, &one.id).cmp(&(other.expires, &other.id)));
+    let rest = all.into_iter().filter(|one| after.is_none_or(|after| (one.expires.as_nanos(), one.id.as_str()) > after));
+    let rows = rest.map(|listed| row(listed, &view));
+    Ok(Json(page::of(rows, page::limit(query.limit), |row| page::place(row.expires.as_nanos(), &row.id))))
 }
 
 fn row(listed: Listed, view: &View) -> SecretRow {

@@ -13,20 +13,22 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
-use wire::api::{CastQuery, Done, Extend, Extended, Items, Kill, Purpose, SessionQuery, SessionRow, Verified, VerifyFault};
+use wire::api::{CastQuery, Done, Extend, Extended, Kill, Purpose, SessionQuery, SessionRow, Verified, VerifyFault};
 
 use super::App;
-use super::lasting::{is_yes, while_allowed};
+use super::lasting::{Piece, body, is_yes, while_allowed};
 use super::person::{ExportSessions, KillSessions, May, Person, PlaySessions, Right as _, Told, WatchSessions};
 use super::problem::{Asked, No};
+use super::{page, watching_sessions};
 use crate::live::View;
 use crate::session::table::Stop;
 
-/// Rows of one answer.
-const MAX_ROWS: u32 = 1000;
+/// Rows of one answer where nothing is said, and at most.
+const USUAL_ROWS: usize = 100;
+const MAX_ROWS: usize = 1000;
 /// Pieces of text on their way out.
 const PIECES: usize = 4;
-type Pieces = mpsc::Receiver<std::io::Result<Bytes>>;
+type Pieces = mpsc::Receiver<Piece<Bytes>>;
 
 fn id_of(text: &str) -> Result<SessionId, No> {
     text.parse().map_err(|_| No::bad("NARU-W422", format!("{text:?} is not a session id")))
@@ -55,25 +57,33 @@ fn may_do(app: &App, person: &Person, action: AuditAction, row: &SessionRow, ask
     )
 }
 
-/// `GET /v1/sessions`: one's own for whoever is signed in, others' for who may list them.
-pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<SessionQuery>) -> Result<Json<Items<SessionRow>>, No> {
+/// `GET /v1/sessions`: one's own for whoever is signed in, others' for who may list them. A page, or with `watch` those that go on as
+/// messages and each that begins or ends.
+pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): Asked<SessionQuery>) -> Result<Response, No> {
     let question = Audit { identity: person.identity.clone(), action: AuditAsk::Sessions(AuditAction::List), own: true, of: None };
     let _permit = person.may(&app, question, "to list the own sessions")?;
-    let limit = query.limit.unwrap_or(100).min(MAX_ROWS) as usize;
-    let (identity, user, node) = (person.identity, query.user, query.node);
-    let (view, host) = (app.sessions.live.now(), app.clone());
-    let all = audits_all(&identity, AuditAsk::Sessions(AuditAction::List), &view.policy, crate::clock::now());
-    let wanted = move |row: &SessionRow| {
-        user.as_ref().is_none_or(|user| row.user == *user)
-            && node.as_ref().is_none_or(|node| row.node == *node)
+    let (limit, after, live, watch) = (page::within(query.limit, USUAL_ROWS, MAX_ROWS), query.after, query.live, query.watch);
+    let fits = move |row: &SessionRow| {
+        query.user.as_ref().is_none_or(|user| row.user == *user)
+            && query.node.as_ref().is_none_or(|node| row.node == *node)
             && query.since.is_none_or(|since| row.started >= since)
-            && query.live.is_none_or(|live| row.live == live)
-            && (all || may_see(&host, &view, &identity, AuditAction::List, row))
+            && (watch || query.live.is_none_or(|live| row.live == live))
     };
+    let host = app.clone();
+    if watch {
+        let sees = move |person: &Person, row: &SessionRow| {
+            fits(row) && may_see(&host, &host.sessions.live.now(), &person.identity, AuditAction::List, row)
+        };
+        return watching_sessions::sessions(&app, person, sees);
+    }
+    let (identity, view) = (person.identity, app.sessions.live.now());
+    let all = audits_all(&identity, AuditAsk::Sessions(AuditAction::List), &view.policy, crate::clock::now());
+    let wanted = move |row: &SessionRow| fits(row) && (all || may_see(&host, &view, &identity, AuditAction::List, row));
     let table = app.sessions.table.clone();
-    let listing = tokio::task::spawn_blocking(move || table.list(query.live == Some(true), query.after, limit, wanted));
-    let items = listing.await.map_err(No::ours)??;
-    Ok(Json(Items { items }))
+    // One more than the page has says whether there are more.
+    let listing = tokio::task::spawn_blocking(move || table.list(live == Some(true), after, limit + 1, wanted));
+    let rows = listing.await.map_err(No::ours)??;
+    Ok(Json(page::of(rows, limit, |row| row.id.to_string())).into_response())
 }
 
 async fn row(app: &App, person: &Person, id: &str) -> Result<SessionRow, No> {
@@ -88,15 +98,21 @@ pub(crate) async fn show(State(app): State<App>, person: Person, Path(id): Path<
     row(&app, &person, &id).await.map(Json)
 }
 
+/// A session that this person may end.
+pub(super) async fn may_kill(app: &App, person: &Person, id: &str) -> Result<(SessionRow, Permit<Audit>), No> {
+    let row = row(app, person, id).await?;
+    let permit = may_do(app, person, AuditAction::Kill, &row, KillSessions::ASKED)?;
+    Ok((row, permit))
+}
+
 /// `POST /v1/sessions/{id}/kill`, for who may end sessions.
 pub(crate) async fn kill(
     State(app): State<App>,
     Path(id): Path<String>,
     Told(may, asked): Told<May<KillSessions>, Kill>,
 ) -> Result<Json<Done>, No> {
-    let row = row(&app, &may.person, &id).await?;
+    let (row, permit) = may_kill(&app, &may.person, &id).await?;
     let reason: String = asked.reason.chars().filter(|c| !c.is_control()).take(500).collect();
-    let permit = may_do(&app, &may.person, AuditAction::Kill, &row, KillSessions::ASKED)?;
     let mut event = may.person.event(What::SessionTerminated { reason: reason.clone() });
     event.access = Some(permit.access());
     about(&mut event, &row);
@@ -190,9 +206,10 @@ pub(crate) async fn cast(
     };
     let host = app.clone();
     let allowed = move |view: &View, identity: Identity| {
-        may_see(&host, view, &identity, AuditAction::List, &row) && may_see(&host, view, &identity, action, &row)
+        let may = may_see(&host, view, &identity, AuditAction::List, &row) && may_see(&host, view, &identity, action, &row);
+        if may { Ok(()) } else { Err(No::not_found("there is no such session")) }
     };
-    let body = while_allowed(&app, person, allowed, pieces);
+    let body = body(while_allowed(&app, person, allowed, pieces));
     Ok(([(header::CONTENT_TYPE, "application/x-asciicast"), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
@@ -215,7 +232,7 @@ fn reading(mut text: recorder::CastText) -> Pieces {
             if ended {
                 return;
             }
-            room.send(read);
+            room.send(read.map_err(No::ours));
             if failed {
                 return;
             }
@@ -236,7 +253,7 @@ fn following(mut follow: recorder::Follow) -> Pieces {
             };
             let Some(piece) = piece.transpose() else { return };
             let failed = piece.is_err();
-            if send.send(piece.map_err(std::io::Error::other)).await.is_err() || failed {
+            if send.send(piece.map_err(No::ours)).await.is_err() || failed {
                 return;
             }
         }

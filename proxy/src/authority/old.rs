@@ -8,6 +8,7 @@ use store::kv::{Change, Entry, Expect, Kv, KvError, MAX_BATCH};
 
 use super::logins::{SIGN_INS, SignIn, TOKENS};
 use super::one_time::{self, MACHINES, SECRETS};
+use crate::answers::{LIFE, ORDER, ordered};
 use crate::oidc::USED;
 
 /// How long something stays after its end: long after its link could begin it again.
@@ -16,13 +17,13 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Default)]
 pub(crate) struct Sweeper {
     /// Where each of the lists goes on.
-    after: [Option<String>; 4],
+    after: [Option<String>; 5],
 }
 
 impl Sweeper {
     /// Looks at one batch of each list. Answers how many were removed. Blocks on the disk.
     pub(crate) fn round(&mut self, store: &dyn Kv, now: Timestamp) -> Result<usize, KvError> {
-        let [sign_ins, secrets, machines, used] = &mut self.after;
+        let [sign_ins, secrets, machines, used, answers] = &mut self.after;
         let over = |end: Timestamp| end.plus(KEPT) < now;
         let mut gone = some(store, SIGN_INS, sign_ins, |entry| read::<SignIn>(entry).is_ok_and(|sign_in| over(sign_in.expires)))?;
         // With each goes what its provider gave.
@@ -32,6 +33,9 @@ impl Sweeper {
         gone.extend(some(store, MACHINES, machines, |entry| read::<one_time::Machine>(entry).is_ok_and(|machine| over(machine.expires)))?);
         // A logout token that is too old to be believed need not be remembered.
         gone.extend(some(store, USED, used, |entry| read::<Timestamp>(entry).is_ok_and(|until| until < now))?);
+        let answers = some(store, ORDER, answers, |entry| ordered(&entry.key).is_some_and(|(given, _)| given.plus(LIFE) < now))?;
+        gone.extend(answers.iter().filter_map(|place| Some(Change::delete(ordered(place.key())?.1, Expect::Any))).collect::<Vec<_>>());
+        gone.extend(answers);
         let count = gone.len();
         for changes in gone.chunks(MAX_BATCH) {
             store.batch(changes)?;

@@ -215,7 +215,7 @@ impl OneTime {
         Self(store)
     }
 
-    /// Those of a kind that have not expired, the one that ends first before the others.
+    /// Those of a kind that have not expired.
     pub(crate) fn list(&self, kind: &str, now: Timestamp) -> Result<Vec<Listed>, KvError> {
         let mut all = Vec::new();
         for entry in scan(self.0.as_ref(), &format!("{SECRETS}{kind}/"))? {
@@ -225,7 +225,6 @@ impl OneTime {
             all.push(Listed { id, purpose, made_by, expires, used: used_by.is_some(), count, chosen, remove });
         }
         all.retain(|listed| now < listed.expires);
-        all.sort_by_key(|listed| listed.expires);
         Ok(all)
     }
 

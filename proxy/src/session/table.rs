@@ -50,6 +50,8 @@ pub(crate) struct Table {
     live: Arc<Mutex<HashMap<SessionId, Arc<Entry>>>>,
     reserved: Arc<Mutex<HashMap<UserName, usize>>>,
     store: Arc<dyn Kv>,
+    /// Counts sessions that began and that ended.
+    moves: watch::Sender<u64>,
 }
 
 /// There is no room for one more session.
@@ -182,12 +184,22 @@ impl Entry {
 impl Drop for Place {
     fn drop(&mut self) {
         self.table.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.entry.row.id);
+        self.table.moved();
     }
 }
 
 impl Table {
     pub(crate) fn new(store: Arc<dyn Kv>) -> Self {
-        Self { live: Arc::default(), reserved: Arc::default(), store }
+        Self { live: Arc::default(), reserved: Arc::default(), store, moves: watch::Sender::new(0) }
+    }
+
+    fn moved(&self) {
+        self.moves.send_modify(|count| *count += 1);
+    }
+
+    /// Wakes when a session begins, and when one has ended.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.moves.subscribe()
     }
 
     /// Room for one more of at most `most`; of these one person has half, and what their role allows.
@@ -223,6 +235,7 @@ impl Table {
             limits: Mutex::default(),
         });
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.row.id, entry.clone());
+        self.moved();
         Place { table: self.clone(), _reserved: reserved, entry, stop, longer: extended }
     }
 

@@ -7,6 +7,7 @@ mod locks;
 mod page;
 mod requests;
 mod sessions;
+mod watching;
 mod writes;
 
 use std::process::Output;

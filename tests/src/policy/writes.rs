@@ -6,37 +6,46 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::{Town, refused, well};
+use crate::harness::Person;
 
 /// What the API answered: status, `ETag` and body.
-struct Said {
-    status: u16,
+pub(super) struct Said {
+    pub(super) status: u16,
     tag: String,
-    body: Value,
+    pub(super) head: String,
+    pub(super) body: Value,
 }
 
 impl Town {
-    /// The folder with the administrator's certificate.
-    fn profile(&self) -> PathBuf {
+    /// The folder with somebody's certificate.
+    fn profile(who: &Person) -> PathBuf {
         let under = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
-        let mut open = vec![self.admin.home().join("naru")];
+        let mut open = vec![who.home().join("naru")];
         while let Some(dir) = open.pop() {
             if dir.join("tls.pem").is_file() {
                 return dir;
             }
             open.extend(under(dir));
         }
-        panic!("the administrator has no certificate");
+        panic!("they have no certificate");
+    }
+
+    /// `curl` at this path of the API, as somebody.
+    pub(super) fn curl(&self, who: &Person, path: &str) -> Command {
+        let tls = Self::profile(who).join("tls.pem").to_string_lossy().into_owned();
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--http1.1", "--cacert", self.demo.ready("ca"), "--cert", &tls, "--key", &tls]);
+        command.arg(format!("{}{path}", self.demo.ready("url")));
+        command
     }
 
     /// Asks the API as the administrator, with a body from a file.
-    fn api(&self, method: &str, path: &str, words: &[&str], body: &[u8]) -> Said {
-        let (file, profile) = (tempfile::NamedTempFile::new().unwrap(), self.profile());
+    pub(super) fn api(&self, method: &str, path: &str, words: &[&str], body: &[u8]) -> Said {
+        let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), body).unwrap();
-        let tls = profile.join("tls.pem").to_string_lossy().into_owned();
-        let mut command = Command::new("curl");
-        command.args(["-sS", "--http1.1", "--max-time", "60", "-i", "-X", method, "-H", "Content-Type: application/json"]);
-        command.args(["--cacert", self.demo.ready("ca"), "--cert", &tls, "--key", &tls, "--data-binary"]);
-        command.arg(format!("@{}", file.path().display())).args(words).arg(format!("{}{path}", self.demo.ready("url")));
+        let mut command = self.curl(&self.admin, path);
+        command.args(["--max-time", "60", "-i", "-X", method, "-H", "Content-Type: application/json", "--data-binary"]);
+        command.arg(format!("@{}", file.path().display())).args(words);
         let out = command.stdin(Stdio::null()).output().unwrap();
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         // A body that is long is announced first.
@@ -44,7 +53,7 @@ impl Town {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let tag = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("etag: ").map(str::to_owned));
         let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_default();
-        Said { status, tag: tag.unwrap_or_default(), body: serde_json::from_str(body).unwrap_or_default() }
+        Said { status, tag: tag.unwrap_or_default(), head: head.to_ascii_lowercase(), body: serde_json::from_str(body).unwrap_or_default() }
     }
 
     fn put_role(&self, name: &str, description: &str, words: &[&str]) -> Said {

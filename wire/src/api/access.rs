@@ -9,10 +9,11 @@ use access::identity::{OnlyTarget, Reach};
 use access::policy::KubeVerb;
 use access::time::Timestamp;
 use access::words::{Login, NodeName, RequestId, ResourceName, RoleName, UserName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Asks what would happen: `POST /v1/can`. Exactly one of `ssh`, `forward` and `kubernetes`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Can {
     /// A session on a node.
@@ -39,7 +40,7 @@ pub struct Can {
 }
 
 /// A session, for [`Can`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct CanSsh {
@@ -54,7 +55,7 @@ pub struct CanSsh {
 }
 
 /// A forward, for [`Can`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct CanForward {
@@ -65,7 +66,7 @@ pub struct CanForward {
 }
 
 /// A request to a cluster, for [`Can`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct CanKubernetes {
@@ -83,7 +84,7 @@ pub struct CanKubernetes {
 }
 
 /// The answer of `decide`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CanAnswer {
     /// Yes or no.
     pub allowed: bool,
@@ -118,7 +119,7 @@ pub struct CanAnswer {
 }
 
 /// Who reaches what: `GET /v1/access`. One of `user` and `target`, for whoever may read users and roles; of oneself for everybody.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessQuery {
     /// What this person reaches.
@@ -136,7 +137,7 @@ pub struct AccessQuery {
 }
 
 /// One person at one target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct AccessRow {
     pub user: UserName,
@@ -152,8 +153,9 @@ pub struct AccessRow {
 }
 
 /// A page of a list: where there is more, `next` is what the next page begins after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     pub items: Vec<T>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,7 +163,7 @@ pub struct Page<T> {
 }
 
 /// Asks what changes would do: `POST /v1/access/diff`. For whoever may plan each kind.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiffAsk {
     /// What would be written or deleted, all together.
@@ -178,7 +180,7 @@ pub struct DiffAsk {
 }
 
 /// One change, for [`DiffAsk`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiffChange {
     /// `role`, `user` …
@@ -187,11 +189,12 @@ pub struct DiffChange {
     pub name: String,
     /// The whole resource as it would be; absent or null where it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<access::policy::Stated>")]
     pub object: Option<serde_json::Value>,
 }
 
 /// Who gains and who loses what.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diff {
     /// What people would reach and do not.
     pub gains: Vec<DiffLine>,
@@ -212,7 +215,7 @@ pub struct Diff {
 }
 
 /// People, targets and what of them, as one line: `alice, bob and 41 more: ssh postgres on db-1 and 211 more (tier=db)`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffLine {
     /// At most a few; `users_more` are left out.
     pub users: Vec<UserName>,
@@ -236,7 +239,7 @@ pub struct DiffLine {
 }
 
 /// A guardrail that would be broken, and by whom and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Forbidden {
     /// Which.
     pub guardrail: ResourceName,
@@ -245,7 +248,7 @@ pub struct Forbidden {
 }
 
 /// Asks for access: `POST /v1/requests`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRequest {
     /// For which role.
@@ -265,7 +268,7 @@ pub struct NewRequest {
 }
 
 /// Says yes or no to a request, or takes it back: `POST /v1/requests/{id}/approve`, `/deny`, `/revoke`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decide {
     /// In the decider's own words.
@@ -277,7 +280,7 @@ pub struct Decide {
 }
 
 /// Which requests: those of the caller and those that the caller may decide, newest first. `GET /v1/requests`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestQuery {
     /// Only in this state.
@@ -292,13 +295,13 @@ pub struct RequestQuery {
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// JSON lines: what there is, then each change as it happens. Until the caller leaves.
+    /// What there is as messages, then each change as it happens: see [`super::watch`].
     #[serde(default)]
     pub watch: bool,
 }
 
 /// Waits for one request: `GET /v1/requests/{id}`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestWait {
     /// Answer when it is no longer in this state, or after `seconds`.
@@ -310,7 +313,7 @@ pub struct RequestWait {
 }
 
 /// Where a request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     /// It waits for somebody's yes.
@@ -345,7 +348,7 @@ impl RequestState {
 }
 
 /// An access request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestRow {
     /// What to type.
     pub id: RequestId,
@@ -390,7 +393,7 @@ pub struct RequestRow {
 }
 
 /// What somebody said of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct DecisionRow {
     /// Who; `auto_review` for the rule itself.
@@ -402,7 +405,7 @@ pub struct DecisionRow {
 }
 
 /// Makes a session of one's own longer, as far as the role allows: `POST /v1/sessions/{id}/extend`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Extend {
     /// By how much.
@@ -410,7 +413,7 @@ pub struct Extend {
 }
 
 /// A session was made longer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Extended {
     /// When it ends now, where nothing else ends it.
     pub ends: Timestamp,

@@ -5,10 +5,11 @@ use ::access::connector::Flow;
 use ::access::identity::Method;
 use ::access::time::Timestamp;
 use ::access::words::{ConnectorName, InstallId, RoleName, UserName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Exchanges the secret of a sign-in link and two public keys for certificates.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     /// From the link's fragment.
@@ -20,7 +21,7 @@ pub struct SignIn {
 }
 
 /// The answer to [`SignIn`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignedIn {
     /// The person: `issuer|subject`.
     pub user: String,
@@ -47,7 +48,7 @@ pub struct SignedIn {
 }
 
 /// Who the server thinks the caller is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub struct Status {
     pub user: String,
@@ -68,7 +69,7 @@ pub struct Status {
 }
 
 /// A way to sign in, as everybody may know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectorRow {
     /// Its name.
     pub name: ConnectorName,
@@ -79,7 +80,7 @@ pub struct ConnectorRow {
 }
 
 /// Begins a sign-in. The keys are shown first, so that what comes of it is bound to them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {
     /// Which connector; may be absent where there is one only.
@@ -104,7 +105,7 @@ pub struct Begin {
 }
 
 /// A sign-in that has begun.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Begun {
     /// Names it in [`Finish`].
     pub id: String,
@@ -122,7 +123,7 @@ pub struct Begun {
 }
 
 /// Asks whether it is done; for [`Flow::Browser`] with what came to the client's address.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Finish {
     /// As in [`Begun`].
@@ -141,7 +142,7 @@ impl std::fmt::Debug for Finish {
 }
 
 /// How far it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Finished {
     /// Nobody has approved yet.
@@ -154,7 +155,7 @@ pub enum Finished {
 }
 
 /// A machine signs in with a token of its provider.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BotSignIn {
     /// Which bot.
@@ -174,7 +175,7 @@ impl std::fmt::Debug for BotSignIn {
 }
 
 /// Signs out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignOut {
     /// Every login of the person, on every computer.
@@ -186,7 +187,7 @@ pub struct SignOut {
 }
 
 /// The login is over.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignedOut {
     /// How many logins ended.
     #[serde(default)]
@@ -200,7 +201,7 @@ pub struct SignedOut {
 }
 
 /// A role and why somebody has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Given {
     /// The role.
     pub role: RoleName,
@@ -209,7 +210,7 @@ pub struct Given {
 }
 
 /// What is known of a login beyond who it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoginFacts {
     /// By which way.
     pub method: Method,
@@ -230,7 +231,7 @@ pub struct LoginFacts {
 }
 
 /// What was found about a connector: all that would keep people from signing in with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectorReport {
     /// Which.
     pub connector: ConnectorName,
@@ -244,7 +245,7 @@ pub struct ConnectorReport {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// `discovery`, `issuer`, `keys`, `tls`, `clock`, `redirect`, `scopes`, `client`, `claims`, `audience`, `logout`.
     pub name: String,
@@ -258,7 +259,7 @@ pub struct Check {
 }
 
 /// How it looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum CheckState {

@@ -7,6 +7,7 @@ mod check;
 
 use access::event::Event;
 use access::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -35,7 +36,7 @@ pub struct Stamp {
 }
 
 /// An event as it is read back from the log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoggedEvent {
     /// Version of the envelope.
     pub v: u64,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pattern, is_trait_name};
@@ -11,8 +12,9 @@ use crate::words::{BadName, as_text, cut};
 
 /// A command that may run: word for word, where `*` stands for a run of characters that no shell gives a meaning to, within one word.
 /// A command with anything that a shell gives a meaning to fits only where it is written here to the letter.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("minLength" = 1, "maxLength" = 1024))]
 pub struct CommandPattern(String);
 
 impl CommandPattern {
@@ -63,8 +65,9 @@ impl fmt::Display for CommandPattern {
 
 /// Where a forward may go: `localhost:5432`, `*.db.internal:5432`, `10.0.0.7:*`, `[::1]:8000-8999`. The host is compared as it was asked
 /// for, in lower case; it is not resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"^(\[[0-9A-Fa-f:.]+\]|[a-z0-9._*-]+):(\*|[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?)$"))]
 pub struct ForwardPattern {
     text: String,
     host: Pattern,
@@ -119,8 +122,9 @@ impl fmt::Display for ForwardPattern {
 }
 
 /// A name at a cluster: a text, or one for each value of a trait: `developers`, `team:{{team}}`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("minLength" = 1))]
 pub enum Template {
     /// This text.
     Literal(String),
@@ -193,8 +197,9 @@ impl fmt::Display for Template {
 }
 
 /// A regular expression that a reason must contain. The engine is linear in the reason's length.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("format" = "regex", "minLength" = 1, "maxLength" = 256))]
 pub struct ReasonPattern(regex::Regex);
 
 impl ReasonPattern {
