@@ -28,7 +28,7 @@ impl Drop for Watch {
 impl Watch {
     fn start(town: &Town, who: &Person, path: &str, words: &[&str]) -> Self {
         let mut curl = town.curl(who, path);
-        curl.args(["-N", "--max-time", "60"]).args(words).stdin(Stdio::null()).stdout(Stdio::piped());
+        curl.args(["-N", "--max-time", "60"]).args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut curl = curl.spawn().unwrap();
         let out = curl.stdout.take().unwrap();
         Self { curl, out, reader: Reader::default(), ready: VecDeque::new() }
