@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connector::{BotSpec, ConnectorSpec};
 use crate::identity::Traits;
+use crate::time::Timestamp;
 use crate::words::{ConnectorName, NodeName, ResourceName, RoleName, UserName};
 
 mod declared;
@@ -100,6 +101,14 @@ macro_rules! resources {
                     Self::Link | Self::Request => None,
                 }
             }
+
+            /// Where a spec is none of this kind, and why: a resource that is read whole only says that it is none.
+            pub fn misread(self, spec: &serde_json::Value) -> Option<serde_path_to_error::Error<serde_json::Error>> {
+                match self {
+                    $(Self::$kind => serde_path_to_error::deserialize::<_, $spec>(spec).err(),)*
+                    Self::Link | Self::Request => None,
+                }
+            }
         }
 
         impl Resource {
@@ -172,6 +181,8 @@ pub struct Stated {
     pub id: Option<String>,
     /// Goes up with every change of anything; where it is written, the resource must still be at it.
     pub revision: Option<u64>,
+    /// When it was made, of a lock: last written. The server's own; where it is written it says nothing.
+    pub created: Option<Timestamp>,
     /// Labels: of a node or cluster those that rules match, of others for people to find them by.
     pub labels: BTreeMap<String, String>,
     /// Who keeps it, such as the address of a repository.
@@ -180,11 +191,11 @@ pub struct Stated {
 
 impl From<Resource> for Stated {
     fn from(resource: Resource) -> Self {
-        Self { resource, id: None, revision: None, labels: BTreeMap::new(), managed_by: None }
+        Self { resource, id: None, revision: None, created: None, labels: BTreeMap::new(), managed_by: None }
     }
 }
 
-/// [`Stated`] as JSON: one object of `kind`, `name`, `id`, `revision`, `labels`, `managed_by`, `spec`.
+/// [`Stated`] as JSON: one object of `kind`, `name`, `id`, `revision`, `created`, `labels`, `managed_by`, `spec`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Flat {
@@ -194,6 +205,8 @@ struct Flat {
     id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,21 +217,21 @@ struct Flat {
 
 impl Serialize for Stated {
     fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let Self { resource, id, revision, labels, managed_by } = self.clone();
+        let Self { resource, id, revision, created, labels, managed_by } = self.clone();
         let (kind, name, spec) = (resource.kind(), resource.name().to_owned(), resource.spec());
-        Flat { kind, name, id, revision, labels, managed_by, spec }.serialize(out)
+        Flat { kind, name, id, revision, created, labels, managed_by, spec }.serialize(out)
     }
 }
 
 impl<'de> Deserialize<'de> for Stated {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Flat { kind, name, id, revision, labels, managed_by, spec } = Flat::deserialize(from)?;
+        let Flat { kind, name, id, revision, created, labels, managed_by, spec } = Flat::deserialize(from)?;
         let mut flat = serde_json::json!({"kind": kind, "name": name});
         if let (false, Some(fields)) = (spec.is_null(), flat.as_object_mut()) {
             fields.insert("spec".into(), spec);
         }
         let resource = serde_json::from_value(flat).map_err(serde::de::Error::custom)?;
-        Ok(Self { resource, id, revision, labels, managed_by })
+        Ok(Self { resource, id, revision, created, labels, managed_by })
     }
 }
 

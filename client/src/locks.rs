@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use access::amount::Period;
 use access::policy::LockTarget;
+use access::time::Timestamp;
 use serde_json::{Value, json};
 use wire::api::{Applied, Apply, exit};
 
@@ -91,7 +92,14 @@ pub async fn ls(api: &Api) -> Result<Answer, Failure> {
 
 fn columns(lock: &Value) -> [String; 5] {
     let text = |place: &str| lock.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
-    [text("/name"), word(lock).unwrap_or_default(), text("/spec/for"), text("/spec/reason"), text("/until")]
+    [text("/name"), word(lock).unwrap_or_default(), text("/spec/for"), text("/spec/reason"), until(lock).unwrap_or_default()]
+}
+
+/// When it ends by itself.
+fn until(lock: &Value) -> Option<String> {
+    let created: Timestamp = serde_json::from_value(lock.get("created")?.clone()).ok()?;
+    let length: Period = serde_json::from_value(lock.pointer("/spec/for")?.clone()).ok()?;
+    Some(crate::when::shown(created.plus(length.duration())))
 }
 
 /// `user/kim`: whom a lock keeps out.
@@ -157,6 +165,9 @@ mod tests {
         assert_eq!(named("all", &locks), ["all"]);
         assert_eq!(named("user/lee", &locks), Vec::<String>::new());
         assert_eq!(columns(&locks[2])[1], "all");
+        let ends = json!({"name": "x", "created": "2026-11-20T10:00:00Z", "spec": {"target": {"user": "kim"}, "for": "90m"}});
+        assert!(columns(&ends)[4].contains("11:30"), "{:?}", columns(&ends));
+        assert_eq!(columns(&locks[0])[4], "");
     }
 
     #[tokio::test]

@@ -61,7 +61,7 @@ pub async fn all(api: &Api, form: Form) -> Result<Answer, Failure> {
 
 fn portable(mut resource: Value) -> Value {
     if let Some(fields) = resource.as_object_mut() {
-        fields.retain(|key, _| !matches!(key.as_str(), "id" | "revision"));
+        fields.retain(|key, _| !matches!(key.as_str(), "id" | "revision" | "created"));
     }
     resource
 }

@@ -154,6 +154,7 @@ fn declared(entry: &Entry) -> Result<(Id, Declared), LiveError> {
     let stated = Stated {
         id: Some(stored.id.clone()),
         revision: Some(entry.at.revision),
+        created: Some(stored.created),
         labels: stored.labels.clone(),
         managed_by: stored.managed_by.clone(),
         resource,

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{ResourceKind, Stated};
+use crate::time::Timestamp;
 
 /// What is other in each kind.
 pub(super) struct Parts {
@@ -13,6 +14,7 @@ pub(super) struct Parts {
     title: String,
     about: &'static str,
     name: Schema,
+    created: Schema,
     spec: Schema,
     /// Whether there is no such resource with an empty spec.
     spec_needed: bool,
@@ -22,7 +24,8 @@ impl Parts {
     pub(super) fn of<Name: JsonSchema, Spec: JsonSchema>(generator: &mut SchemaGenerator, kind: &str, about: &'static str) -> Self {
         let spec_needed = Spec::json_schema(generator).get("required").is_some();
         let (name, spec) = (generator.subschema_for::<Name>(), generator.subschema_for::<Spec>());
-        Self { title: format!("{kind}Resource"), about: about.trim(), name, spec, spec_needed }
+        let created = generator.subschema_for::<Option<Timestamp>>();
+        Self { title: format!("{kind}Resource"), about: about.trim(), name, created, spec, spec_needed }
     }
 
     fn schema(&self, kind: ResourceKind) -> Schema {
@@ -41,6 +44,7 @@ impl Parts {
                     "description": "Goes up with every change. Where it is written, the resource must still be at it.",
                 },
                 "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+                "created": self.created,
                 "managed_by": {"type": ["string", "null"], "description": "Who keeps it, such as the address of a repository."},
                 "spec": self.spec,
             },

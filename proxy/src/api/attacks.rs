@@ -382,3 +382,19 @@ async fn what_others_name_does_not_go_and_the_answer_says_who() {
     let answer = text(stage.send(request(Some(admin), "POST", "/v1/apply", unknown)).await).await;
     assert!(answer.contains("NARU-C004") && answer.contains("a role is named that does not exist"), "{answer}");
 }
+
+#[tokio::test]
+async fn what_is_not_understood_is_told_with_its_place() {
+    let stage = stage_of(PEOPLE).await;
+    let admin = stage.signed_in("admin");
+    for (sent, pointer) in [
+        (r#"{"kind":"role","name":"x","spec":{"allow":{"ssh":[{"labels":{"env":["a"]},"loginz":["b"]}]}}}"#, "/spec/allow/ssh/0/loginz"),
+        (r#"{"kind":"role","name":"x","spec":{"options":{"idle":7}}}"#, "/spec/options/idle"),
+        (r#"{"kind":"user","name":"x","spec":{"roles":["A B"]}}"#, "/spec/roles/0"),
+        (r#"{"kind":"user","name":"x","sepc":{}}"#, "/sepc"),
+    ] {
+        let answer = text(stage.send(request(Some(admin.clone()), "POST", "/v1/apply", resource(sent))).await).await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("json");
+        assert_eq!((answer["code"].as_str(), answer["fields"][0]["pointer"].as_str()), (Some("NARU-C001"), Some(pointer)), "{answer}");
+    }
+}

@@ -130,11 +130,16 @@ pub(crate) struct PutQuery {
 /// A resource as it was sent, or every place where it is none.
 pub(super) fn read(value: serde_json::Value) -> Result<Stated, No> {
     let text = |field: &str| value.get(field).and_then(|value| value.as_str()).map(str::to_owned);
-    let (kind, name) = (text("kind"), text("name"));
+    let (kind, name, spec) = (text("kind"), text("name"), value.get("spec").cloned());
     serde_path_to_error::deserialize(value).map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
-        let pointer = pointer(error.path());
-        let mut no = No::bad("NARU-C001", format!("a resource is not understood: {}", error.inner()));
-        no.problem.fields = vec![FieldFault { kind, name, pointer, message: error.inner().to_string(), remedy: None }];
+        let of_kind = kind.as_ref().and_then(|kind| ResourceKind::DECLARED.into_iter().find(|known| known.as_str() == kind));
+        let in_spec = of_kind.zip(spec.as_ref()).and_then(|(kind, spec)| kind.misread(spec));
+        let (pointer, message) = match &in_spec {
+            Some(fault) => (format!("/spec{}", pointer(fault.path())), fault.inner().to_string()),
+            None => (pointer(error.path()), error.inner().to_string()),
+        };
+        let mut no = No::bad("NARU-C001", format!("a resource is not understood: {message}"));
+        no.problem.fields = vec![FieldFault { kind, name, pointer, message, remedy: None }];
         no
     })
 }
