@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(named("user/lee", &locks), Vec::<String>::new());
         assert_eq!(columns(&locks[2])[1], "all");
         let ends = json!({"name": "x", "created": "2026-11-20T10:00:00Z", "spec": {"target": {"user": "kim"}, "for": "90m"}});
-        assert!(columns(&ends)[4].contains("11:30"), "{:?}", columns(&ends));
+        assert_eq!(columns(&ends)[4], crate::when::shown("2026-11-20T11:30:00Z".parse().expect("a time")));
         assert_eq!(columns(&locks[0])[4], "");
     }
 
