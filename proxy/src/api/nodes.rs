@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::decide::allowed_logins;
+use access::decide::{Reacher, allowed_logins};
 use access::event::{Outcome, Target, TargetKind, What};
 use access::identity::NodeFacts;
 use access::words::{AgentId, Login, NodeName};
@@ -38,8 +38,9 @@ pub(crate) async fn list(State(app): State<App>, person: Person, Asked(query): A
         let some = app.sessions.nodes.some(after.as_deref(), STRETCH.min(limit + 1))?;
         let Some((last, _)) = some.last() else { break };
         after = Some(last.name.to_string());
+        let reacher = Reacher::new(&person.identity, &view.policy, now);
         for (node, agent_id) in some {
-            let logins = allowed_logins(&person.identity, &node, &view.policy, now);
+            let logins = reacher.logins(&node);
             if query.all {
                 items.push(administered(&app, node, agent_id, logins)?);
             } else if !logins.is_empty() {
