@@ -1,10 +1,10 @@
 //! What a denial says: its code, rule, sentence and hint; and that it does not tell whether a node exists.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking, in its helpers too")]
 
-use access::decide::{Administer, Audit, AuditAsk, Denial, OpenSession, allowed_logins, decide, unknown_node};
+use access::decide::{Administer, Audit, AuditAsk, Denial, KubeRequest, OpenSession, allowed_logins, decide, unknown_node};
 use access::event::{Decision, SessionKind};
-use access::identity::{Granted, Identity, LabelValue, NodeFacts, Origin, UserId};
-use access::policy::{AuditAction, Level, PolicySet, RecordingMode, ResourceKind};
+use access::identity::{ClusterFacts, Granted, Identity, LabelValue, NodeFacts, Origin, UserId};
+use access::policy::{AuditAction, KubeVerb, Level, PolicySet, RecordingMode, ResourceKind};
 use access::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
@@ -240,4 +240,30 @@ fn a_request_ends_when_it_was_given_for_and_the_clock_may_ask_again_before() {
     assert_eq!((permit.request_ends(), permit.until()), (Some(until), Some(Timestamp::from_secs(1_200))));
     let standing = decide(ask(&["r"], "prod", "root", SessionKind::Shell), &policy, NOW).expect("the role gives it");
     assert_eq!((standing.request_ends(), standing.until()), (None, Some(Timestamp::from_secs(1_200))));
+}
+
+#[test]
+fn a_role_that_demands_a_reason_demands_it_of_requests_to_a_cluster_too() {
+    let rule = r#"{"allow":{"kubernetes":[{"labels":{"*":["*"]},"groups":["dev"],"verbs":["get"],"namespaces":["shop"],"resources":["pods"]}]},"options":{"reason":true}}"#;
+    let policy = PolicySet::build(vec![("r".parse().expect("a name"), serde_json::from_str(rule).expect("a role"))]).expect("no faults");
+    let asked = |reason: Option<&str>| {
+        let mut identity = who(&["r"]);
+        identity.context.reason = reason.map(str::to_owned);
+        let label = LabelValue { value: "prod".to_owned(), origin: Origin::Authority };
+        let cluster = ClusterFacts { name: "seoul".parse().expect("a name"), labels: [("env".to_owned(), label)].into(), agent: None };
+        let question = KubeRequest {
+            identity,
+            cluster,
+            verb: KubeVerb::Get,
+            api_group: String::new(),
+            resource: "pods".into(),
+            namespace: Some("shop".into()),
+            name: None,
+            begun: None,
+        };
+        decide(question, &policy, NOW).err().map(|denial| (denial.code, denial.rule))
+    };
+    assert_eq!(asked(None), Some((Denial::REASON, "r/options.reason".to_owned())));
+    assert_eq!(asked(Some("  ")), asked(None));
+    assert_eq!(asked(Some("OPS-1")), None);
 }

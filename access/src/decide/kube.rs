@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::denial::Denial;
 use super::guard::{self, Reached};
-use super::session::{Demanding, Obligations, selects};
+use super::session::{Demanding, Obligations, reasoned, selects};
 use super::who::{Candidate, Conditions, For, Note, candidates, closed, closed_to_all, time_changes};
 use super::{KubeRequest, Yes, locks, offer, sealed, step_up};
 use crate::condition::{Facts, TargetFacts};
@@ -84,6 +84,7 @@ impl<'a> Here<'a> {
         let demanding: Vec<Demanding<'_>> =
             roles.chain([Demanding { word: "settings".to_owned(), options: &policy.others().settings.options }]).collect();
         step_up::check(&self.identity.auth, self.asked.begun.unwrap_or(self.now), &demanding)?;
+        reasoned(self.identity, &demanding, "A request to a cluster cannot say one: ask an administrator for a role that demands none.")?;
         let options: Vec<&RoleOptions> = allowing.iter().map(|one| &one.one.spec.options).collect();
         let mut obligations = Obligations::strictest(&options, &policy.others().settings.options);
         if self.identity.auth.method == Method::BreakGlass {

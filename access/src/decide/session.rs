@@ -156,6 +156,19 @@ pub(super) struct Demanding<'a> {
     pub(super) options: &'a RoleOptions,
 }
 
+/// Whether a reason was said where one of these demands it; `hint` is how it is said here.
+pub(super) fn reasoned(identity: &Identity, demanding: &[Demanding<'_>], hint: &str) -> Result<(), Denial> {
+    let given = identity.context.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+    let Some(Demanding { word, .. }) = demanding.iter().find(|one| one.options.reason && !given) else { return Ok(()) };
+    Err(Denial {
+        code: Denial::REASON,
+        rule: format!("{}/options.reason", word.trim_start_matches("role ")),
+        sentence: format!("{word} demands a reason for each session"),
+        hint: hint.to_owned(),
+        ..Denial::bare()
+    })
+}
+
 /// A role that allows what is asked.
 #[derive(Debug, Clone, Copy)]
 struct Allowing<'a> {
@@ -262,7 +275,8 @@ impl<'a> Here<'a> {
         let demanding = self.demanding(&allowing);
         // Last, so that nobody is asked to show who they are for what they may not do anyway.
         step_up::check(&self.identity.auth, moment, &demanding)?;
-        self.reasoned(&demanding)?;
+        let hint = "Say it with `naru ssh --reason 'why'`, or `ssh -o SetEnv=NARU_REASON='why'`.";
+        reasoned(self.identity, &demanding, hint)?;
         Ok(allowing)
     }
 
@@ -270,12 +284,6 @@ impl<'a> Here<'a> {
     fn demanding(&self, allowing: &[Allowing<'a>]) -> Vec<Demanding<'a>> {
         let roles = allowing.iter().map(|one| Demanding { word: format!("role {}", one.one.role), options: &one.one.spec.options });
         roles.chain([Demanding { word: "settings".to_owned(), options: &self.policy.others().settings.options }]).collect()
-    }
-
-    fn reasoned(&self, demanding: &[Demanding<'_>]) -> Result<(), Denial> {
-        let given = self.identity.context.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
-        let Some(one) = demanding.iter().find(|one| one.options.reason && !given) else { return Ok(()) };
-        Err(words::no_reason(&one.word))
     }
 
     /// When time alone may change the answer: hours, requests that end, conditions that look at the clock.

@@ -19,16 +19,6 @@ pub(super) fn unreachable(identity: &Identity, login: &Login, name: &NodeName) -
     Denial::by_default(Denial::NODE, sentence, "See `naru ls` for what you reach, or ask an administrator for a role that does.")
 }
 
-pub(super) fn no_reason(word: &str) -> Denial {
-    Denial {
-        code: Denial::REASON,
-        rule: format!("{}/options.reason", word.trim_start_matches("role ")),
-        sentence: format!("{word} demands a reason for each session"),
-        hint: "Say it with `naru ssh --reason 'why'`, or `ssh -o SetEnv=NARU_REASON='why'`.".to_owned(),
-        ..Denial::bare()
-    }
-}
-
 impl Here<'_> {
     /// What is asked for.
     pub(super) fn words(&self) -> String {
