@@ -26,7 +26,7 @@ pub use declared::{
 };
 pub use faults::SpecFault;
 pub use options::{RecordingMode, RoleOptions, StepUp, WhenFull};
-pub use pattern::{LoginPattern, Pattern};
+pub use pattern::{LoginPattern, Pattern, Template};
 pub use role::{
     AuditAction, AuditRule, ChannelKind, KindOrAll, KubeRule, KubeVerb, Level, ReviewRights, Rights, RoleSpec, Selector, SshRule,
 };

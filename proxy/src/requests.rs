@@ -2,11 +2,12 @@
 //! truth; steps are taken one after the other, each a compare-and-swap, and each durably in the log before it counts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::amount::Period;
 use access::condition::{Facts, TargetFacts};
-use access::decide::Review;
+use access::decide::{Review, decide, locked};
 use access::event::{Actor, Client, Event, RequestFacts, Text, What};
 use access::identity::{Granted, Identity, Labels, OnlyTarget};
 use access::policy::{AccessRuleSpec, PolicySet};
@@ -70,6 +71,9 @@ pub(crate) struct Said {
     principal: String,
     approve: bool,
     time: Timestamp,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
 }
@@ -344,7 +348,14 @@ impl Requests {
         let rule = view.policy.others().access_rules.get(&stored.rule).cloned();
         let mut told = vec![by.event(What::RequestCreated(stored.facts(&id, rule.as_ref(), None)))];
         if let Some(approve) = rule.as_ref().and_then(|rule| self.auto(rule, &stored, who, labels, now)) {
-            stored.decisions.push(Said { by: "auto_review".into(), principal: String::new(), approve, time: now, comment: None });
+            stored.decisions.push(Said {
+                by: "auto_review".into(),
+                principal: String::new(),
+                approve,
+                time: now,
+                from: None,
+                comment: None,
+            });
             let facts = |stored: &StoredRequest| stored.facts(&id, rule.as_ref(), None);
             let what = if approve {
                 (stored.state, stored.until) = (RequestState::Approved, now.plus(stored.length.duration()));
@@ -400,20 +411,49 @@ impl Requests {
             if stored.state_at(now) != RequestState::Pending || !same || stored.principal == principal {
                 return Err(RequestError::Over(id.clone(), stored.state_at(now).as_str()));
             }
+            // Nobody's yes is enough where no rule says whose are.
+            let required = match rule {
+                Some(rule) => required(rule),
+                None if approve => return Err(RequestError::NoRule(stored.role.clone())),
+                None => 0,
+            };
             if let Some(shorter) = shorter.filter(|shorter| approve && *shorter < stored.length && !shorter.duration().is_zero()) {
                 stored.length = shorter;
             }
             stored.decisions.retain(|said| said.principal != principal);
-            stored.decisions.push(Said { by: name.clone(), principal: principal.clone(), approve, time: now, comment: comment.clone() });
+            let (by_name, principal, from) = (name.clone(), principal.clone(), by.client.map(|client| client.ip));
+            stored.decisions.push(Said { by: by_name, principal, approve, time: now, from, comment: comment.clone() });
             if !approve {
                 stored.state = RequestState::Denied;
-            } else if stored.approvals() >= rule.map_or(1, required) {
+            } else if self.standing(stored, now)? >= required {
                 (stored.state, stored.until) = (RequestState::Approved, now.plus(stored.length.duration()));
             }
             let facts = stored.facts(id, rule, comment.as_deref());
             Ok(by.event(if approve { What::RequestApproved(facts) } else { What::RequestDenied(facts) }))
         })
         .await
+    }
+
+    /// How many of those who said yes still may, for somebody who still may ask.
+    fn standing(&self, stored: &StoredRequest, now: Timestamp) -> Result<u32, RequestError> {
+        let view = self.live.now();
+        let soon = now.plus(std::time::Duration::from_secs(60));
+        let known = |name: &UserName, principal: &str| {
+            let identity = view.identity(name, soon).filter(|identity| identity.user.principal() == principal);
+            identity.filter(|identity| locked(identity, &view.policy, now).is_ok())
+        };
+        let never = || RequestError::MayNot(stored.user.clone(), stored.role.clone());
+        let asks = known(&stored.user, &stored.principal).ok_or_else(never)?;
+        rule_for(&stored.role, &asks, &view.policy)?;
+        // With the roles of now, from where and when they said it: whose hours have ended since has said it all the same.
+        let still = |said: &&Said| {
+            let Some(mut identity) = said.by.parse().ok().and_then(|name| known(&name, &said.principal)) else { return false };
+            identity.context.from = said.from;
+            let question = Review { identity, requester: stored.user.clone(), role: stored.role.clone() };
+            decide(question, &view.policy, said.time).is_ok()
+        };
+        let count = stored.decisions.iter().filter(|said| said.approve).filter(still).count();
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// Takes a request back; what it opened ends.
@@ -461,8 +501,12 @@ impl Requests {
         let _one_at_a_time = self.writing.lock().await;
         let (mut stored, revision) = self.get(id)?;
         let view = self.live.now();
-        let rule = view.policy.others().access_rules.get(&stored.rule);
-        let event = change(&mut stored, rule, clock::now())?;
+        // The rule for the role that is in force, whatever the one was called by which it was asked for.
+        let rule = view.policy.access_rule(&stored.role);
+        if let Some((name, _)) = rule {
+            stored.rule.clone_from(name);
+        }
+        let event = change(&mut stored, rule.map(|(_, rule)| rule), clock::now())?;
         self.put(id, &stored, Expect::Revision(revision), vec![event]).await?;
         Ok(stored)
     }

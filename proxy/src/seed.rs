@@ -65,7 +65,7 @@ impl Proxy {
 
     /// A one-time sign-in link for a person who exists.
     pub async fn sign_in_link(&self, user: &UserName) -> Result<Seeded, SeedError> {
-        let made = self.one_time(Purpose::LoginLink { user: user.clone() }, self.app.link_life).await?;
+        let made = self.one_time(Purpose::login_link(user.clone()), self.app.link_life).await?;
         let address: Address = self.url().parse().map_err(|error| SeedError::Other(format!("{error}")))?;
         let pin = pin_of(&self.app).map_err(SeedError::Other)?;
         Ok(Seeded(SignInLink { address, secret: made, pin }.to_string()))

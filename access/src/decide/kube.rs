@@ -137,7 +137,7 @@ impl<'a> Here<'a> {
         for one in self.roles.clone() {
             for (i, rule) in one.spec.deny.kubernetes.iter().enumerate() {
                 let name = || format!("{}/deny.kubernetes[{i}]", one.role);
-                let spoken_of = verb_fits(rule, self.asked.verb, true) && speaks_of(rule, &self.asked.what());
+                let spoken_of = verb_fits(rule, self.asked.verb, true) && speaks_of(rule, &self.asked.what(), true);
                 let fits = selects(&rule.labels, &self.asked.cluster.labels, true) && spoken_of;
                 if !fits || !self.conditions.deny(rule.condition.as_ref(), name) {
                     continue;
@@ -162,7 +162,7 @@ impl<'a> Here<'a> {
                 continue;
             }
             for (place, rule) in one.spec.allow.kubernetes.iter().enumerate() {
-                if !(self.reaches(rule) && verb_fits(rule, self.asked.verb, false) && speaks_of(rule, &self.asked.what())) {
+                if !(self.reaches(rule) && verb_fits(rule, self.asked.verb, false) && speaks_of(rule, &self.asked.what(), false)) {
                     continue;
                 }
                 let groups: Vec<String> = rule.groups.iter().flat_map(|group| group.expand(&self.identity.traits)).collect();
@@ -207,7 +207,7 @@ impl<'a> Here<'a> {
     fn not_allowed(&self) -> Denial {
         let words = self.words();
         let shut = self.roles.iter().find(|one| {
-            let fits = one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule) && speaks_of(rule, &self.asked.what()));
+            let fits = one.spec.allow.kubernetes.iter().any(|rule| self.reaches(rule) && speaks_of(rule, &self.asked.what(), false));
             fits && closed(&one.spec.options, self.identity, self.now).is_some()
         });
         if let Some(one) = shut {
@@ -240,17 +240,18 @@ impl KubeRequest {
     }
 }
 
-/// Whether namespace, group, resource and name fit.
-pub(crate) fn speaks_of(rule: &KubeRule, what: &What<'_>) -> bool {
+/// Whether namespace, group, resource and name fit. What names no namespace or no name is about all of them: an allow has to allow all, and
+/// a deny of any part of it denies the whole.
+pub(crate) fn speaks_of(rule: &KubeRule, what: &What<'_>, deny: bool) -> bool {
     let any = |patterns: &[Pattern], text: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(text));
     let namespace = match what.namespace {
         Some(namespace) => rule.namespaces.iter().any(|pattern| pattern.matches(namespace)),
-        None => rule.namespaces.iter().any(Pattern::is_any),
+        None => rule.namespaces.iter().any(|pattern| deny || pattern.is_any()),
     };
     let name = match what.name {
         Some(name) => any(&rule.names, name),
         // A list shows every name.
-        None => rule.names.is_empty() || rule.names.iter().any(Pattern::is_any),
+        None => rule.names.is_empty() || rule.names.iter().any(|pattern| deny || pattern.is_any()),
     };
     namespace && name && any(&rule.api_groups, what.api_group) && any(&rule.resources, what.resource)
 }

@@ -8,7 +8,7 @@ use super::denial::Denial;
 use super::guard::{self, Reached};
 use super::who::{Candidate, Closed, Conditions, For, Note, candidates, closed, closed_to_all, time_changes};
 use super::{OpenForward, OpenSession, Yes, locks, offer, sealed, step_up};
-use crate::condition::{Facts, TargetFacts};
+use crate::condition::{Condition, Facts, TargetFacts};
 use crate::event::SessionKind;
 use crate::identity::{Identity, Labels, Method, NodeFacts, Origin, Reach};
 use crate::policy::{ChannelKind, LoginPattern, PolicySet, RecordingMode, RoleOptions, Selector, SshRule};
@@ -330,9 +330,15 @@ impl<'a> Here<'a> {
         let mut all = Vec::new();
         for one in self.roles.clone() {
             let shut = closed(&one.spec.options, self.identity, self.now);
+            let mut is_allowed = false;
             for (place, rule) in one.spec.allow.ssh.iter().enumerate() {
                 let named = |pattern: &LoginPattern| logs_in(pattern, self.login, &self.identity.traits);
                 if !(allow_fits(rule, self.node) && allows(rule, act) && rule.logins.iter().any(named)) {
+                    continue;
+                }
+                // One rule is enough; the others say only whether time has a say, in whatever order they stand.
+                if is_allowed {
+                    self.conditions.timely |= rule.condition.as_ref().is_some_and(Condition::depends_on_time);
                     continue;
                 }
                 match shut {
@@ -345,7 +351,8 @@ impl<'a> Here<'a> {
                 }
                 if self.conditions.allow(rule.condition.as_ref(), rule.agent_labels, || format!("{}/allow.ssh[{place}]", one.role)) {
                     all.push(Allowing { one, place });
-                    break;
+                    is_allowed = true;
+                    continue;
                 }
                 self.held.push((one.role, Held::Condition));
             }

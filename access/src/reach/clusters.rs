@@ -127,7 +127,7 @@ impl Side<'_> {
     fn covers(&self, other: &KubeRule, rule: &KubeRule, samples: &[Sample], deny: bool) -> Rc<Bits> {
         let key = (std::ptr::from_ref(other).addr(), std::ptr::from_ref(rule).addr());
         let found = || {
-            let speaks = |sample: &Sample| verb_fits(other, sample.verb, deny) && speaks_of(other, &sample.what());
+            let speaks = |sample: &Sample| verb_fits(other, sample.verb, deny) && speaks_of(other, &sample.what(), deny);
             Bits::of(samples.len(), |at| samples.get(at).is_some_and(speaks))
         };
         Rc::clone(self.covers.borrow_mut().entry(key).or_insert_with(|| Rc::new(found())))

@@ -23,7 +23,7 @@ fn csr() -> String {
 }
 
 fn link(stage: &Stage) -> String {
-    let purpose = Purpose::LoginLink { user: "eve".parse().expect("name") };
+    let purpose = Purpose::login_link("eve".parse().expect("name"));
     stage.proxy.app.once.make(purpose, LINK_LIFE, None, clock::now()).expect("a link").secret
 }
 

@@ -50,6 +50,13 @@ impl Wanted {
         self.items.insert(id, (None, revision));
     }
 
+    fn kinds_permitted(&self, app: &App, person: &Person) -> Result<(), No> {
+        let level = if self.dry_run { Level::Plan } else { Level::Write };
+        let mut kinds: Vec<ResourceKind> = self.items.keys().map(|(kind, _)| *kind).collect();
+        kinds.dedup();
+        kinds.into_iter().try_for_each(|kind| may(app, person, kind, level))
+    }
+
     /// Whether this person may write each kind in it, and may touch those that would change.
     pub(super) fn permitted<'a>(
         &self,
@@ -58,16 +65,28 @@ impl Wanted {
         person: &Person,
         changed: impl IntoIterator<Item = &'a Id>,
     ) -> Result<(), No> {
-        let level = if self.dry_run { Level::Plan } else { Level::Write };
-        let mut kinds: Vec<ResourceKind> = self.items.keys().map(|(kind, _)| *kind).collect();
-        kinds.dedup();
-        kinds.into_iter().try_for_each(|kind| may(app, person, kind, level))?;
+        self.kinds_permitted(app, person)?;
         for id in changed {
             let from = view.resources.get(id).map(|there| &there.stated.resource);
             let to = self.items.get(id).and_then(|(stated, _)| stated.as_ref()).map(|stated| &stated.resource);
             may_touch(app, view, person, id, from, to)?;
         }
         Ok(())
+    }
+}
+
+/// Connectors whose providers were tried, and what was in force then.
+struct Tried {
+    dry_run: bool,
+    connectors: BTreeMap<ConnectorName, StoredConnector>,
+    view: Option<Arc<View>>,
+}
+
+impl Tried {
+    /// One that was changed by somebody else since it was tried.
+    fn outdated(&self, view: &View) -> Option<&ConnectorName> {
+        let before = self.view.as_ref()?;
+        self.connectors.keys().find(|name| before.connectors.get(*name) != view.connectors.get(*name))
     }
 }
 
@@ -84,29 +103,55 @@ pub(super) struct Changes<'a> {
 impl<'a> Changes<'a> {
     /// Makes the change, or only says what it would be.
     pub(super) async fn make(app: &'a App, person: &Person, wanted: Wanted) -> Result<Applied, No> {
-        let _one_at_a_time = app.writing.lock().await;
+        // Whoever may write nothing of it waits in nobody's way.
+        wanted.kinds_permitted(app, person)?;
+        // So do providers, which may take their time: they are tried before it is this change's turn.
+        let (wanted, tried) = Self::tried(app, person, wanted).await?;
+        let mut items = {
+            let _one_at_a_time = app.writing.lock().await;
+            Self::in_turn(app, person, wanted, &tried).await?
+        };
+        for item in items.iter_mut().filter(|item| item.kind == ResourceKind::OidcConnector.as_str() && !tried.dry_run) {
+            if let Ok(name) = item.name.parse() {
+                item.next = app.oidc.dry_run(&name, person.client.clone()).await.ok();
+            }
+        }
+        Ok(Applied { items })
+    }
+
+    /// The connectors among what changes, as they will be kept; where there are none, nothing is looked at yet.
+    async fn tried(app: &'a App, person: &Person, wanted: Wanted) -> Result<(Wanted, Tried), No> {
+        let dry_run = wanted.dry_run;
+        if !wanted.items.values().any(|(stated, _)| matches!(stated, Some(Stated { resource: Resource::OidcConnector { .. }, .. }))) {
+            return Ok((wanted, Tried { dry_run, connectors: BTreeMap::new(), view: None }));
+        }
         let changes = Self::fresh(app, wanted)?;
+        let person = changes.allowed(person)?;
+        whole::check(&changes.after(), &changes.view, &person, changes.wanted.allow_self_lockout, &changes.changed())?;
+        let connectors = changes.connectors().await?;
+        Ok((changes.wanted, Tried { dry_run, connectors, view: Some(changes.view) }))
+    }
+
+    async fn in_turn(app: &'a App, person: &Person, wanted: Wanted, tried: &Tried) -> Result<Vec<AppliedItem>, No> {
+        let changes = Self::fresh(app, wanted)?;
+        if let Some(name) = tried.outdated(&changes.view) {
+            return Err(moved(ResourceKind::OidcConnector, name.as_str()));
+        }
+        // Providers may have taken their time, and this login may have ended meanwhile.
         let person = changes.allowed(person)?;
         let after = changes.after();
         let policy = whole::check(&after, &changes.view, &person, changes.wanted.allow_self_lockout, &changes.changed())?;
         guarded::check(app, &changes.view, &after, &policy, &changes.changed()).await?;
-        let connectors = changes.connectors().await?;
-        // Their providers may have taken their time, and this login may have ended meanwhile.
-        let person = changes.allowed(&person)?;
-        let mut items = changes.items();
+        let items = changes.items();
         if items.iter().filter(|item| item.change != Change::Unchanged).count() > MAX_BATCH {
             let no = No::bad("NARU-C006", format!("more than {MAX_BATCH} changes in one apply: they could not be made all or none"));
             return Err(no.hint("Apply the file in parts, roles before the users who have them."));
         }
         if !changes.wanted.dry_run {
-            changes.commit(&person, &items, &connectors, policy.digest()).await?;
-            for item in items.iter_mut().filter(|item| item.kind == ResourceKind::OidcConnector.as_str()) {
-                if let Ok(name) = item.name.parse() {
-                    item.next = app.oidc.dry_run(&name, person.client.clone()).await.ok();
-                }
-            }
+            let person = changes.allowed(&person)?;
+            changes.commit(&person, &items, &tried.connectors, policy.digest()).await?;
         }
-        Ok(Applied { items })
+        Ok(items)
     }
 
     /// The view as the store has it. The keys are read first: what is changed in between makes the write fail, and never makes it
@@ -331,5 +376,5 @@ fn may_touch(app: &App, view: &View, person: &Person, id: &Id, from: Option<&Res
     let kept = |role: &&RoleName| kind == ResourceKind::User && had.contains(role);
     let new: Vec<RoleName> = to.gives().into_iter().filter(|role| !kept(role)).cloned().collect();
     gives(app, view, person, &new, &format!("give the {words} {name}"))?;
-    fills(app, view, person, to, &format!("let the {words} {name}"))
+    fills(app, view, person, from, to, &format!("let the {words} {name}"))
 }

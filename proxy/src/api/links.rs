@@ -16,7 +16,7 @@ use super::person::{MakeLinks, MakeTokens, May, Person, Told};
 use super::privilege::reaches;
 use super::problem::No;
 use super::{App, pin_of};
-use crate::authority::one_time::{Made, Origin, Purpose};
+use crate::authority::one_time::{Allowed, Made, Origin, Purpose};
 use crate::clock;
 
 /// Longest life of a join token.
@@ -31,7 +31,11 @@ pub(crate) async fn link(State(app): State<App>, Told(may, asked): Told<May<Make
     if life.is_zero() || life > MAX_LINK_LIFE {
         return Err(No::bad("NARU-A109", "a sign-in link lives from a second to 24 hours").hint("Give another --ttl, such as 1h."));
     }
-    let made = make(&app, &may.person, Purpose::LoginLink { user: asked.user.clone() }, life).await?;
+    let view = app.sessions.live.now();
+    let now = clock::now();
+    let user = view.identity(&asked.user, now).ok_or_else(|| unknown(&asked))?;
+    let of = Allowed { principal: user.user.principal(), roles: user.roles, by: may.person.identity.name.clone() };
+    let made = make(&app, &may.person, Purpose::LoginLink { user: asked.user.clone(), of: Some(of) }, life).await?;
     let address: Address = app.url.parse().map_err(No::ours)?;
     let link = SignInLink { address, secret: made.secret, pin: pin_of(&app).map_err(No::ours)? };
     Ok(Json(Link { link: link.to_string(), id: made.id, user: asked.user, expires: made.expires }))
@@ -40,10 +44,12 @@ pub(crate) async fn link(State(app): State<App>, Told(may, asked): Told<May<Make
 /// Whether this person, who may make links, may make one for that user.
 pub(super) fn may_make(app: &App, person: &Person, asked: &NewLink) -> Result<(), No> {
     let view = app.sessions.live.now();
-    let Some(user) = view.users.get(&asked.user) else {
-        return Err(No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first."));
-    };
+    let user = view.users.get(&asked.user).ok_or_else(|| unknown(asked))?;
     reaches(app, &view, person, &user.spec.roles, &format!("make a sign-in link for {}", asked.user))
+}
+
+fn unknown(asked: &NewLink) -> No {
+    No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first.")
 }
 
 /// `POST /v1/tokens`, for who may make join tokens.

@@ -3,8 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use access::condition::Condition;
+use access::decide::{Administer, AuditAsk, audits_all, decide};
 use access::event::{Outcome, What};
-use access::policy::{AuditAction, AuditRule, Level, LoginPattern, Resource, ResourceKind};
+use access::identity::Traits;
+use access::policy::{AuditAction, AuditRule, Level, LoginPattern, Resource, ResourceKind, RoleSpec, Template};
 use access::words::RoleName;
 use axum::http::StatusCode;
 use wire::api::exit;
@@ -12,6 +15,7 @@ use wire::api::exit;
 use super::App;
 use super::person::Person;
 use super::problem::No;
+use crate::clock;
 use crate::live::View;
 
 /// What roles give beyond sessions of one's own.
@@ -24,6 +28,27 @@ struct Rights {
 }
 
 impl Rights {
+    /// What this person has now, from where they are: as it would be decided, with denies, networks, hours and locks.
+    fn had(view: &View, person: &Person) -> Self {
+        let (policy, now) = (&view.policy, clock::now());
+        let identity = || person.identity.clone();
+        let has = |kind, level: &Level| decide(Administer { identity: identity(), kind, level: *level }, policy, now).is_ok();
+        let level = |kind| Some((kind, Level::ALL.into_iter().filter(|level| has(kind, level)).max()?));
+        let all = |action| audits_all(&person.identity, action, policy, now);
+        let specs = || person.identity.roles.iter().filter_map(|role| policy.role(role));
+        // A rule about some people counts as it stands, where nothing stands against it.
+        let open = |spec: &&RoleSpec| spec.options.networks.is_empty() && spec.options.hours.is_empty();
+        let told = specs().all(|spec| spec.deny.audit.is_empty());
+        let rules = specs().filter(open).filter(|_| told).flat_map(|spec| &spec.allow.audit);
+        Self {
+            administers: ResourceKind::ALL.into_iter().filter_map(level).collect(),
+            audits: rules.map(|rule| serde_json::to_string(rule).unwrap_or_default()).collect(),
+            sessions: AuditAction::ALL.into_iter().filter(|action| all(AuditAsk::Sessions(*action))).map(AuditAction::as_str).collect(),
+            events: all(AuditAsk::Events),
+        }
+    }
+
+    /// What roles give at most: whatever takes something of it away again is not looked at.
     fn of(roles: &[RoleName], view: &View) -> Self {
         let mut rights = Self::default();
         for spec in roles.iter().filter_map(|role| view.policy.role(role)) {
@@ -60,7 +85,7 @@ impl Rights {
 
 /// Whether these roles administer and see no more than this person does, who may therefore act on who has them. Logs a no.
 pub(super) fn reaches(app: &App, view: &View, person: &Person, roles: &[RoleName], asked: &str) -> Result<(), No> {
-    let own = Rights::of(&person.identity.roles, view);
+    let own = Rights::had(view, person);
     if administers_roles(&own) || Rights::of(roles, view).are_within(&own) {
         return Ok(());
     }
@@ -70,7 +95,7 @@ pub(super) fn reaches(app: &App, view: &View, person: &Person, roles: &[RoleName
 
 /// Whether this person may say who is told of events: whoever may read all of them. Logs a no.
 pub(super) fn hears(app: &App, view: &View, person: &Person, asked: &str) -> Result<(), No> {
-    let own = Rights::of(&person.identity.roles, view);
+    let own = Rights::had(view, person);
     if administers_roles(&own) || own.events {
         return Ok(());
     }
@@ -82,7 +107,7 @@ pub(super) fn hears(app: &App, view: &View, person: &Person, asked: &str) -> Res
 pub(super) fn gives(app: &App, view: &View, person: &Person, roles: &[RoleName], asked: &str) -> Result<(), No> {
     let foreign = roles.iter().find(|role| !person.identity.roles.contains(role));
     match foreign {
-        Some(role) if !administers_roles(&Rights::of(&person.identity.roles, view)) => {
+        Some(role) if !administers_roles(&Rights::had(view, person)) => {
             let why = format!("you may not {asked} the role {role}, which you do not have yourself");
             Err(refuse(app, person, asked, why, "Ask somebody who administers roles."))
         }
@@ -90,31 +115,53 @@ pub(super) fn gives(app: &App, view: &View, person: &Person, roles: &[RoleName],
     }
 }
 
-/// Whether this person may let a bot or a connector say the traits that its roles take logins from. A bot has those of the person at
-/// most; of a connector the provider says any. Logs a no.
-pub(super) fn fills(app: &App, view: &View, person: &Person, resource: &Resource, asked: &str) -> Result<(), No> {
-    if administers_roles(&Rights::of(&person.identity.roles, view)) {
-        return Ok(());
-    }
-    let rules = resource.gives().into_iter().filter_map(|role| view.policy.role(role)).flat_map(|spec| &spec.allow.ssh);
-    let counts: BTreeSet<&str> = rules.flat_map(|rule| &rule.logins).filter_map(LoginPattern::trait_name).collect();
-    let foreign = counts.into_iter().find(|name| match resource {
-        Resource::OidcConnector { spec, .. } => spec.traits.contains_key(*name),
-        Resource::Bot { spec, .. } => {
-            let own = person.identity.traits.get(*name);
-            spec.traits.get(*name).into_iter().flatten().any(|value| !own.is_some_and(|own| own.contains(value)))
+/// Whether this person may let somebody have these traits: rules take logins and groups from them, conditions and guardrails ask for them.
+/// A person or a bot is given what the giver has, and loses nothing that something may hold against them; of a connector the provider
+/// says any. Logs a no.
+pub(super) fn fills(app: &App, view: &View, person: &Person, from: Option<&Resource>, to: &Resource, asked: &str) -> Result<(), No> {
+    let none = Traits::new();
+    let traits = |resource: Option<&Resource>| match resource {
+        Some(Resource::User { spec, .. }) => spec.traits.clone(),
+        Some(Resource::Bot { spec, .. }) => spec.traits.clone(),
+        _ => none.clone(),
+    };
+    let foreign = match to {
+        Resource::OidcConnector { spec, .. } => {
+            let counts = taken_from(view, to);
+            spec.traits.keys().find(|name| counts.as_ref().is_none_or(|counts| counts.contains(name.as_str()))).cloned()
         }
-        _ => false,
-    });
-    match foreign {
-        None => Ok(()),
-        Some(name) => {
-            let why = format!(
-                "you may not {asked} say the trait {name}: a role that it gives takes logins from it, and you have not all of them"
-            );
-            Err(refuse(app, person, asked, why, "Ask somebody who administers roles."))
+        _ => {
+            let (before, after, own) = (traits(from), traits(Some(to)), &person.identity.traits);
+            let has = |all: &Traits, name: &str, value: &String| all.get(name).is_some_and(|values| values.contains(value));
+            let every = |all: &Traits| -> Vec<(String, String)> {
+                all.iter().flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone()))).collect()
+            };
+            let given = every(&after).into_iter().find(|(name, value)| !has(&before, name, value) && !has(own, name, value));
+            given.or_else(|| every(&before).into_iter().find(|(name, value)| !has(&after, name, value))).map(|(name, _)| name)
+        }
+    };
+    let Some(name) = foreign.filter(|_| !administers_roles(&Rights::had(view, person))) else { return Ok(()) };
+    let why = format!("you may not {asked} say the trait {name}: rules may go by it, and you have not all of what it says");
+    Err(refuse(app, person, asked, why, "Ask somebody who administers roles."))
+}
+
+/// The traits from which the roles that a resource gives take logins and groups; none where conditions or guardrails may ask for any.
+fn taken_from<'v>(view: &'v View, resource: &Resource) -> Option<BTreeSet<&'v str>> {
+    let asks = |condition: &Option<Condition>| condition.as_ref().is_some_and(|condition| condition.speaks_of("user"));
+    let mut counts = BTreeSet::new();
+    for spec in resource.gives().into_iter().filter_map(|role| view.policy.role(role)) {
+        for rights in [&spec.allow, &spec.deny] {
+            if rights.ssh.iter().any(|rule| asks(&rule.condition)) || rights.kubernetes.iter().any(|rule| asks(&rule.condition)) {
+                return None;
+            }
+            counts.extend(rights.ssh.iter().flat_map(|rule| &rule.logins).filter_map(LoginPattern::trait_name));
+            let groups = rights.kubernetes.iter().flat_map(|rule| rule.groups.iter().chain(&rule.user));
+            counts.extend(groups.filter_map(Template::trait_name));
         }
     }
+    let guarded = view.policy.others().guardrails.values().flat_map(|rail| rail.never.who.traits.keys());
+    counts.extend(guarded.map(String::as_str));
+    Some(counts)
 }
 
 fn administers_roles(rights: &Rights) -> bool {

@@ -189,6 +189,7 @@ pub(crate) async fn delete(
     let kind = kind_of(&kind)?;
     let known = |view: &View| name.parse().ok().filter(|name: &UserName| kind == ResourceKind::User && view.people.contains_key(name));
     if let Some(name) = known(&app.sessions.live.now()) {
+        may(&app, &person, kind, Level::Write)?;
         let _one_at_a_time = app.writing.lock().await;
         app.sessions.live.refresh().map_err(No::ours)?;
         let person = person.again(&app)?;

@@ -57,7 +57,7 @@ fn row(listed: Listed, view: &View) -> SecretRow {
     let Listed { id, purpose, made_by, expires, used, count, chosen, .. } = listed;
     let mut several = (None, None);
     let (user, node, labels, replace) = match purpose {
-        Purpose::LoginLink { user } | Purpose::BreakGlass { user, .. } => (Some(user), None, Default::default(), false),
+        Purpose::LoginLink { user, .. } | Purpose::BreakGlass { user, .. } => (Some(user), None, Default::default(), false),
         Purpose::Node { node, labels, replace } => (None, Some(node), labels, replace),
         Purpose::Nodes { of, uses, made } => {
             let now =

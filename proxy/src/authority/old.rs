@@ -105,7 +105,7 @@ mod tests {
             store.put(&format!("{SIGN_INS}{n:016x}"), sign_in.to_string().as_bytes(), Expect::Absent).expect("stored");
             let until = serde_json::to_vec(&NOW.plus(HOUR * 24)).expect("a time");
             store.put(&format!("{USED}{n:016x}"), &until, Expect::Absent).expect("stored");
-            let purpose = Purpose::LoginLink { user: "alice".parse().expect("a name") };
+            let purpose = Purpose::login_link("alice".parse().expect("a name"));
             once.make(purpose, HOUR * (n % 2) as u32 * 48, None, NOW).expect("a link").secret
         };
         let secrets = (0..many).map(link).collect();

@@ -23,7 +23,12 @@ pub(crate) const LINK_LIFE: Duration = Duration::from_secs(15 * 60);
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Purpose {
     /// Signs this person in.
-    LoginLink { user: UserName },
+    LoginLink {
+        user: UserName,
+        /// What it was allowed for; none where the server made it itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<Allowed>,
+    },
     /// Signs this person in although the provider cannot be asked; made on the server itself, for a reason.
     BreakGlass {
         user: UserName,
@@ -52,6 +57,18 @@ pub(crate) enum Purpose {
     },
 }
 
+/// As whom and for what somebody was allowed to make a sign-in link: it is good for no more, and for nobody who has the name later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Allowed {
+    /// The principal that it signs in.
+    pub(crate) principal: String,
+    /// The roles that they had.
+    pub(crate) roles: Vec<RoleName>,
+    /// The handle of who made it.
+    pub(crate) by: UserName,
+}
+
 /// The declared join token that something comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +79,10 @@ pub(crate) struct Origin {
 }
 
 impl Purpose {
+    /// A sign-in link that the server makes itself.
+    pub(crate) fn login_link(user: UserName) -> Self {
+        Self::LoginLink { user, of: None }
+    }
     /// As events name it.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -346,7 +367,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
     fn link() -> Purpose {
-        Purpose::LoginLink { user: "alice".parse().expect("name") }
+        Purpose::login_link("alice".parse().expect("name"))
     }
 
     #[test]

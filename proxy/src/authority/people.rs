@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::connector::Kept;
+use access::decide::locked;
 use access::identity::{Auth, Identity, Method};
 use access::time::Timestamp;
 use access::words::{ConnectorName, UserName};
@@ -12,7 +13,7 @@ use store::kv::{Change, Expect, Kv, KvError};
 
 use super::ask::USER_LIFE;
 use super::logins::{self, Login, Provided, SignIn, Tokens, key_of, tokens_of};
-use super::one_time::{Purpose, Redeemed};
+use super::one_time::{Allowed, Purpose, Redeemed};
 use super::ssh::SshClaim;
 use crate::live::{Live, PEOPLE, StoredPerson};
 
@@ -49,6 +50,8 @@ pub(crate) enum NobodyError {
     EndedBecause(String),
     #[error("this link signs nobody in")]
     OtherPurpose,
+    #[error("what {0} may do, or who made this link, has changed since it was made")]
+    Changed(UserName),
     #[error("the name {0} is taken by somebody else")]
     Taken(UserName),
     #[error(transparent)]
@@ -93,10 +96,23 @@ impl People {
         self.life
     }
 
+    /// Whether a link is for the person of now, who has no role more than when it was made, and by somebody who may still act.
+    fn is_allowed_still(&self, user: &UserName, of: &Allowed, now: Timestamp) -> Result<(), NobodyError> {
+        let view = self.live.now();
+        let soon = now.plus(self.life);
+        let same = view.identity(user, soon).filter(|identity| identity.user.principal() == of.principal);
+        let no_more = same.is_some_and(|identity| identity.roles.iter().all(|role| of.roles.contains(role)));
+        let maker = view.identity(&of.by, soon).is_some_and(|maker| locked(&maker, &view.policy, now).is_ok());
+        if no_more && maker { Ok(()) } else { Err(NobodyError::Changed(user.clone())) }
+    }
+
     /// A used-up link signs its person in.
     pub(crate) fn sign_in(&self, link: &Redeemed, now: Timestamp) -> Result<VerifiedUser, NobodyError> {
         let (user, method, roles) = match link.purpose() {
-            Purpose::LoginLink { user } => (user, Method::Link, Vec::new()),
+            Purpose::LoginLink { user, of } => {
+                of.as_ref().map_or(Ok(()), |of| self.is_allowed_still(user, of, now))?;
+                (user, Method::Link, Vec::new())
+            }
             Purpose::BreakGlass { user, roles, .. } => (user, Method::BreakGlass, roles.clone()),
             Purpose::Node { .. } | Purpose::Nodes { .. } => return Err(NobodyError::OtherPurpose),
         };
@@ -342,7 +358,7 @@ impl People {
     /// A sign-in without a link, for tests of what comes after it.
     pub(crate) fn sign_in_for_test(&self, name: &UserName, now: Timestamp) -> VerifiedUser {
         let once = super::one_time::OneTime::new(self.store.clone());
-        let made = once.make(Purpose::LoginLink { user: name.clone() }, USER_LIFE, None, now).expect("a link");
+        let made = once.make(Purpose::login_link(name.clone()), USER_LIFE, None, now).expect("a link");
         let redeemed = once.redeem(super::one_time::LOGIN_LINK, &made.secret, "test", now).expect("redeemed");
         self.sign_in(&redeemed, now).expect("signed in")
     }

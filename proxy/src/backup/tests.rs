@@ -134,7 +134,7 @@ impl Logged {
 fn linked() -> (Arc<dyn Kv>, OneTime, String, String) {
     let store: Arc<dyn Kv> = Arc::new(store::kv::memory());
     let once = OneTime::new(store.clone());
-    let purpose = Purpose::LoginLink { user: "alice".parse().expect("a name") };
+    let purpose = Purpose::login_link("alice".parse().expect("a name"));
     let made = once.make(purpose, Duration::from_secs(3600), None, clock::now()).expect("a link");
     (store, once, made.secret, made.id)
 }
