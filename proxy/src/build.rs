@@ -23,8 +23,10 @@ use crate::agents::dial::Dialler;
 use crate::agents::gone::Gone;
 use crate::agents::nodes::Nodes;
 use crate::agents::serve::Tunnels;
+use crate::api::proofs::Proofs;
 use crate::api::repeat::Repeats;
 use crate::api::{App, HttpFront, Parts};
+use crate::authority::access_tokens::AccessTokens;
 use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
 use crate::authority::one_time::OneTime;
@@ -191,6 +193,9 @@ impl Proxy {
         };
         let balancers = settings.balancers.map(Arc::new);
         let app = Arc::new(Parts {
+            tokens: AccessTokens::new(store.clone()),
+            proofs: Proofs::new(clock::now()),
+            origins: origins(&names, address.port()),
             repeats: Repeats::new(&store, &keys),
             sessions,
             keys,
@@ -522,6 +527,12 @@ fn names(public: &[String], address: SocketAddr) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
+}
+
+/// The origin by each name; where the port is the usual one it may be left out (RFC 6454 section 6.2).
+fn origins(names: &[String], port: u16) -> Vec<String> {
+    let whole = names.iter().map(|name| format!("https://{}", authority(name, port)));
+    whole.flat_map(|origin| origin.strip_suffix(":443").map(str::to_owned).into_iter().chain([origin.clone()])).collect()
 }
 
 fn authority(host: &str, port: u16) -> String {

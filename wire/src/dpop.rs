@@ -49,6 +49,7 @@ pub struct Request<'a> {
 pub struct Proof {
     thumbprint: String,
     id: String,
+    made: Timestamp,
 }
 
 impl Proof {
@@ -59,6 +60,10 @@ impl Proof {
     /// `jti`: together with the key, names the proof; 1 to [`MAX_ID`] bytes.
     pub fn id(&self) -> &str {
         &self.id
+    }
+    /// `iat`.
+    pub fn made(&self) -> Timestamp {
+        self.made
     }
 }
 
@@ -138,8 +143,8 @@ pub fn proof(text: &str, request: &Request<'_>) -> Result<Proof, ProofFault> {
     if !key.verifies(algorithm, message.as_bytes(), &decoded(signature)?) {
         return Err(ProofFault::Signature);
     }
-    let id = claims(&part(body, "body")?, request)?;
-    Ok(Proof { thumbprint: key.thumbprint().ok_or(ProofFault::Key)?, id })
+    let (id, made) = claims(&part(body, "body")?, request)?;
+    Ok(Proof { thumbprint: key.thumbprint().ok_or(ProofFault::Key)?, id, made })
 }
 
 /// One spelling of the bytes only: no padding, no white space, no stray bits at the end.
@@ -169,8 +174,8 @@ fn key(header: &Map<String, Value>) -> Result<(Key, Algorithm), ProofFault> {
     Ok((key, algorithm))
 }
 
-/// What the proof says of the request; answers its id.
-fn claims(claims: &Map<String, Value>, request: &Request<'_>) -> Result<String, ProofFault> {
+/// What the proof says of the request; answers its id, and when it was made.
+fn claims(claims: &Map<String, Value>, request: &Request<'_>) -> Result<(String, Timestamp), ProofFault> {
     let text = |name: &'static str| claims.get(name).and_then(Value::as_str).ok_or(ProofFault::Claim(name));
     if text("htm")? != request.method {
         return Err(ProofFault::Method);
@@ -193,5 +198,8 @@ fn claims(claims: &Map<String, Value>, request: &Request<'_>) -> Result<String, 
         _ => return Err(ProofFault::Token),
     }
     let id = text("jti")?;
-    if id.is_empty() || id.len() > MAX_ID { Err(ProofFault::Claim("jti")) } else { Ok(id.to_owned()) }
+    if id.is_empty() || id.len() > MAX_ID {
+        return Err(ProofFault::Claim("jti"));
+    }
+    Ok((id.to_owned(), Timestamp::from_secs(made)))
 }

@@ -124,7 +124,7 @@ pub(super) async fn stage_of(people: &str) -> Stage {
 pub(super) fn request(subject: Option<Subject>, method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     let mut request = request.body(body.into()).expect("a request");
-    request.extensions_mut().insert(Peer { from: (std::net::Ipv4Addr::LOCALHOST, 1).into(), subject });
+    request.extensions_mut().insert(Peer::new((std::net::Ipv4Addr::LOCALHOST, 1).into(), subject));
     request
 }
 
