@@ -23,10 +23,9 @@ use crate::agents::dial::Dialler;
 use crate::agents::gone::Gone;
 use crate::agents::nodes::Nodes;
 use crate::agents::serve::Tunnels;
-use crate::api::proofs::Proofs;
+use crate::api::bearer::Bearer;
 use crate::api::repeat::Repeats;
 use crate::api::{App, HttpFront, Parts};
-use crate::authority::access_tokens::AccessTokens;
 use crate::authority::ask::{Keys, SignError, SignServer};
 use crate::authority::keyring::{KeyError, Keyring};
 use crate::authority::one_time::OneTime;
@@ -193,9 +192,7 @@ impl Proxy {
         };
         let balancers = settings.balancers.map(Arc::new);
         let app = Arc::new(Parts {
-            tokens: AccessTokens::new(store.clone()),
-            proofs: Proofs::new(clock::now()),
-            origins: origins(&names, address.port()),
+            bearer: Bearer::new(&store, origins(&names, address.port())),
             repeats: Repeats::new(&store, &keys),
             sessions,
             keys,
@@ -211,13 +208,12 @@ impl Proxy {
             looking: tokio::sync::Semaphore::new(2),
             watchers: Default::default(),
         });
-        let fronts = fronts(&app, names, balancers.clone());
         Ok(Self {
+            fronts: fronts(&app, names, balancers.clone()),
             app,
             port: Port { listener, tls, balancers, most: settings.max_connections },
             control,
             keeping,
-            fronts,
             keep_sessions: settings.keep_sessions_when_stale,
             operations,
             commits,

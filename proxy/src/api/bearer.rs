@@ -1,20 +1,23 @@
 //! Who shows an access token (RFC 6750, RFC 9449): put in the place of a client certificate's subject before any handler runs, so that
 //! every route takes either. A token in a query is never looked at. Which routes take certificates only is said by their types.
 
+use std::sync::Arc;
+
 use access::event::{Actor, Client, Event, Outcome, What};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use store::kv::Kv;
 use wire::api::exit;
 use wire::dpop::{self, Proof, proof};
 
 use super::person::client;
 use super::problem::No;
-use super::proofs::Used;
+use super::proofs::{Proofs, Used};
 use super::{App, Peer};
-use crate::authority::access_tokens::{NoToken, Record};
+use crate::authority::access_tokens::{AccessTokens, NoToken, Record};
 use crate::authority::tls::Subject;
 use crate::clock;
 use crate::refusals::Told;
@@ -30,6 +33,21 @@ const CONTRADICTS: &str = "NARU-A133";
 const CHALLENGES: [&str; 2] = ["Bearer", "DPoP algs=\"ES256 EdDSA\""];
 const INVALID_TOKEN: [&str; 2] = ["Bearer error=\"invalid_token\"", "DPoP error=\"invalid_token\", algs=\"ES256 EdDSA\""];
 const INVALID_PROOF: [&str; 1] = ["DPoP error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA\""];
+
+/// What is known of access tokens, and of what was shown with them.
+pub(crate) struct Bearer {
+    pub(super) tokens: AccessTokens,
+    /// DPoP proofs that were used.
+    proofs: Proofs,
+    /// `https://HOST:PORT` by each name, in each spelling: what a proof may be for.
+    origins: Vec<String>,
+}
+
+impl Bearer {
+    pub(crate) fn new(store: &Arc<dyn Kv>, origins: Vec<String>) -> Self {
+        Self { tokens: AccessTokens::new(store.clone()), proofs: Proofs::new(clock::now()), origins }
+    }
+}
 
 /// How a token is shown.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +84,7 @@ fn become_known(app: &App, parts: &mut Parts) -> Result<(), No> {
         Shown::Bearer(token) => (token, None),
         Shown::Bound(token, proof) => (token, Some(proof)),
     };
-    let (place, record) = app.tokens.find(token, clock::now()).map_err(|error| match error {
+    let (place, record) = app.bearer.tokens.find(token, clock::now()).map_err(|error| match error {
         NoToken::Store(error) => error.into(),
         expired @ NoToken::Expired(_) => no(NO_TOKEN, expired.to_string()),
         other => refused(app, &client, no(NO_TOKEN, other.to_string())),
@@ -100,7 +118,7 @@ fn bound(app: &App, parts: &Parts, client: &Client, token: &str, proof: Option<&
 }
 
 fn believed(app: &App, parts: &Parts, client: &Client, text: &str, token: Option<&str>) -> Result<Proof, No> {
-    let urls: Vec<String> = app.origins.iter().map(|origin| format!("{origin}{}", parts.uri.path())).collect();
+    let urls: Vec<String> = app.bearer.origins.iter().map(|origin| format!("{origin}{}", parts.uri.path())).collect();
     let asked = dpop::Request { method: parts.method.as_str(), urls: &urls, token, now: clock::now() };
     proof(text, &asked).map_err(|fault| {
         tracing::debug!(fault = fault.code(), "a DPoP proof is refused");
@@ -110,7 +128,7 @@ fn believed(app: &App, parts: &Parts, client: &Client, text: &str, token: Option
 
 /// A proof counts once. Whose it is must be known before: strangers fill no memory.
 pub(super) fn use_up(app: &App, client: &Client, proof: &Proof, sign_in: u64) -> Result<(), No> {
-    match app.proofs.use_up(proof, sign_in) {
+    match app.bearer.proofs.use_up(proof, sign_in) {
         Used::Now => Ok(()),
         Used::Before => Err(refused(app, client, no(NO_PROOF, "the DPoP proof was used before"))),
         Used::Unknown => Err(no(NO_PROOF, "the DPoP proof is older than this start of the server, which cannot tell whether it was used")),

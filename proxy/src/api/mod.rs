@@ -4,7 +4,7 @@
 mod access;
 #[cfg(test)]
 mod attacks;
-mod bearer;
+pub(crate) mod bearer;
 mod change;
 mod connectors;
 mod events;
@@ -25,7 +25,7 @@ mod pages;
 mod person;
 mod privilege;
 mod problem;
-pub(crate) mod proofs;
+mod proofs;
 #[cfg(test)]
 mod refusals;
 pub(crate) mod repeat;
@@ -39,6 +39,8 @@ mod sessions;
 mod sign_in;
 mod sse;
 mod stay;
+#[cfg(test)]
+mod token_attacks;
 mod tokens;
 #[cfg(test)]
 mod watched;
@@ -60,7 +62,7 @@ use hyper_util::service::TowerToHyperService;
 use store::kv::Kv;
 use tokio_rustls::server::TlsStream;
 
-use crate::authority::access_tokens::{AccessTokens, Place};
+use crate::authority::access_tokens::Place;
 use crate::authority::ask::Keys;
 use crate::authority::one_time::OneTime;
 use crate::authority::tls::Subject;
@@ -93,14 +95,10 @@ pub(crate) struct Parts {
     pub(crate) keys: Keys,
     pub(crate) once: OneTime,
     pub(crate) oidc: Oidc,
-    pub(crate) tokens: AccessTokens,
-    /// DPoP proofs that were used.
-    pub(crate) proofs: proofs::Proofs,
+    pub(crate) bearer: bearer::Bearer,
     pub(crate) store: Arc<dyn Kv>,
     /// `https://HOST:PORT` as people reach it.
     pub(crate) url: String,
-    /// The same by each name, in each spelling: what a DPoP proof may be for.
-    pub(crate) origins: Vec<String>,
     /// Host and port for SSH.
     pub(crate) ssh: String,
     /// The host in `url`.

@@ -90,7 +90,7 @@ pub(crate) fn client(parts: &Request) -> Result<(Peer, Client), No> {
 
 /// Whether the access token is still one, where it is one that says who somebody is.
 fn lives(app: &App, token: Option<&Place>) -> Result<(), No> {
-    match token.map(|place| app.tokens.at(place, clock::now())) {
+    match token.map(|place| app.bearer.tokens.at(place, clock::now())) {
         None | Some(Ok(_)) => Ok(()),
         Some(Err(NoToken::Store(error))) => Err(error.into()),
         Some(Err(other)) => Err(No::not_signed_in(other)),

@@ -31,7 +31,7 @@ pub(super) enum Used {
 }
 
 /// All that were used lately.
-pub(crate) struct Proofs {
+pub(super) struct Proofs {
     /// In whole seconds, as proofs have it.
     started: i64,
     used: Mutex<Recent>,
@@ -47,7 +47,7 @@ struct Recent {
 
 impl Proofs {
     /// None was used since this moment.
-    pub(crate) fn new(started: Timestamp) -> Self {
+    pub(super) fn new(started: Timestamp) -> Self {
         Self { started: started.as_secs(), used: Mutex::default() }
     }
 

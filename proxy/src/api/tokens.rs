@@ -78,7 +78,7 @@ pub(super) async fn issue(app: &App, of: Of<'_>, life: Duration, bound: Option<&
     let now = clock::now();
     let key = bound.map(|proof| proof.thumbprint().to_owned());
     let whose = Whose { name: identity.name.clone(), sign_in, serial };
-    let made = app.tokens.make(&whose, identity.expires.min(now.plus(life)), key.as_deref(), now)?;
+    let made = app.bearer.tokens.make(&whose, identity.expires.min(now.plus(life)), key.as_deref(), now)?;
     let token_type = if key.is_some() { AccessTokenType::Dpop } else { AccessTokenType::Bearer };
     let what = What::TokenCreated { kind: "access".to_owned(), id: made.id.clone(), expires: made.expires, key };
     let mut event = Event::new(now, access::event::Actor::user(identity), what);
