@@ -3,10 +3,10 @@
 
 use access::time::Timestamp;
 use aws_lc_rs::hmac;
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::EncodingKey;
 use serde_json::{Value, json};
 use wire::dpop::{MAX_ID, MAX_PROOF, ProofFault, Request, proof};
 use wire::oidc::JsonFault;
@@ -46,7 +46,10 @@ impl Pair {
     fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         let signature = match self {
-            Self::Ec(pair) => b64(pair.sign(&SystemRandom::new(), message.as_bytes()).expect("signed")),
+            Self::Ec(pair) => {
+                let key = EncodingKey::from_ec_der(pair.to_pkcs8v1().expect("a key").as_ref());
+                jsonwebtoken::crypto::sign(message.as_bytes(), &key, jsonwebtoken::Algorithm::ES256).expect("signed")
+            }
             Self::Ed(pair) => b64(pair.sign(message.as_bytes())),
         };
         format!("{message}.{signature}")
