@@ -266,15 +266,18 @@ pub enum What {
         /// Why: [`Lost::MAX_OUTPUT`], or what went wrong.
         cause: String,
     },
-    /// A join token or a sign-in link was made.
+    /// A join token, a sign-in link or an access token was made.
     #[serde(rename = "token.created")]
     TokenCreated {
-        /// `node`, `login_link`, `break_glass`.
+        /// `node`, `login_link`, `break_glass`, `access`.
         kind: String,
         /// Its public id.
         id: String,
         /// When it ends.
         expires: Timestamp,
+        /// The thumbprint (RFC 7638) of the key that it is bound to, where it is to one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// A join token or a sign-in link was used.
     #[serde(rename = "token.used")]

@@ -1,7 +1,7 @@
-//! `naru token create` and `naru login-link create`: secrets that are shown once.
+//! `naru token create`, `naru token access` and `naru login-link create`: secrets that are shown once.
 
 use access::words::UserName;
-use wire::api::{Link, NewLink, NewToken, Token, exit};
+use wire::api::{AccessToken, Link, NewAccessToken, NewLink, NewToken, Token, exit};
 use wire::link::SignInLink;
 
 use crate::failure::Failure;
@@ -19,6 +19,12 @@ pub async fn create(api: &Api, new: &NewToken) -> Result<Answer, Failure> {
         ("run on the host", token.join.clone()),
     ]);
     Ok(Answer::new(&token, table))
+}
+
+/// Makes an access token of one's own login. Without `--json` it is the only line, for a header of another program.
+pub async fn access(api: &Api, ttl_s: Option<u64>) -> Result<Answer, Failure> {
+    let made: AccessToken = api.post("/v1/sign-in/token", &NewAccessToken { ttl_s }).await?;
+    Ok(Answer::new(&made, Table::line(made.token.clone())))
 }
 
 /// Makes a one-time sign-in link.

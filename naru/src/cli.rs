@@ -175,7 +175,7 @@ pub(crate) enum Command {
     Get(Get),
     /// Delete a resource. A node's host is cut off at once.
     Delete(Delete),
-    /// Join tokens.
+    /// Join tokens for hosts, and access tokens for programs.
     Token {
         #[command(subcommand)]
         what: Token,

@@ -111,6 +111,10 @@ async fn online(place: &Place, command: Command) -> Result<u8, Failure> {
         }
         Command::Delete(cli::Delete { kind, name, if_revision }) => resources::delete(&place.api()?, &kind, &name, if_revision).await?,
         Command::Token { what: cli::Token::Create(words) } => token::create(&place.api()?, &new_token(words)?).await?,
+        Command::Token { what: cli::Token::Access { ttl } } => {
+            let ttl_s = ttl.as_deref().map(when::duration).transpose()?.map(|ttl| ttl.as_secs());
+            token::access(&place.api()?, ttl_s).await?
+        }
         Command::Token { what: cli::Token::Ls } => secrets::ls(&place.api()?, Which::Tokens).await?,
         Command::Token { what: cli::Token::Rm { id } } => secrets::rm(&place.api()?, Which::Tokens, &id).await?,
         Command::LoginLink { what: cli::LoginLink::Create { user, ttl } } => {

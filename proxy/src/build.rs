@@ -23,6 +23,7 @@ use crate::agents::dial::Dialler;
 use crate::agents::gone::Gone;
 use crate::agents::nodes::Nodes;
 use crate::agents::serve::Tunnels;
+use crate::api::bearer::Bearer;
 use crate::api::repeat::Repeats;
 use crate::api::{App, HttpFront, Parts};
 use crate::authority::ask::{Keys, SignError, SignServer};
@@ -191,6 +192,7 @@ impl Proxy {
         };
         let balancers = settings.balancers.map(Arc::new);
         let app = Arc::new(Parts {
+            bearer: Bearer::new(&store, origins(&names, address.port())),
             repeats: Repeats::new(&store, &keys),
             sessions,
             keys,
@@ -206,13 +208,12 @@ impl Proxy {
             looking: tokio::sync::Semaphore::new(2),
             watchers: Default::default(),
         });
-        let fronts = fronts(&app, names, balancers.clone());
         Ok(Self {
+            fronts: fronts(&app, names, balancers.clone()),
             app,
             port: Port { listener, tls, balancers, most: settings.max_connections },
             control,
             keeping,
-            fronts,
             keep_sessions: settings.keep_sessions_when_stale,
             operations,
             commits,
@@ -522,6 +523,12 @@ fn names(public: &[String], address: SocketAddr) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
+}
+
+/// The origin by each name; where the port is the usual one it may be left out (RFC 6454 section 6.2).
+fn origins(names: &[String], port: u16) -> Vec<String> {
+    let whole = names.iter().map(|name| format!("https://{}", authority(name, port)));
+    whole.flat_map(|origin| origin.strip_suffix(":443").map(str::to_owned).into_iter().chain([origin.clone()])).collect()
 }
 
 fn authority(host: &str, port: u16) -> String {

@@ -82,7 +82,7 @@ impl Proxy {
     async fn one_time(&self, purpose: Purpose, life: Duration) -> Result<String, SeedError> {
         let kind = purpose.kind().to_owned();
         let made = self.app.once.make(purpose, life, None, clock::now())?;
-        let what = What::TokenCreated { kind, id: made.id, expires: made.expires };
+        let what = What::TokenCreated { kind, id: made.id, expires: made.expires, key: None };
         let logged = self.app.sessions.log.append(&Event::new(clock::now(), Actor::system(), what))?;
         let _durable = self.app.sessions.log.durable(logged).await?;
         Ok(made.secret)

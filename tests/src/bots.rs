@@ -256,9 +256,18 @@ fn a_bot_has_its_roles_for_a_short_time_and_no_others() {
         let said = me.post_as(&one, path, &body);
         assert!(matches!(said.status, 400..=403), "{path}: {} {}", said.status, said.text);
     }
+    // Where nothing can show a certificate, a token of ours does for all but what takes certificates alone.
+    let made = me.post("/v1/sign-in/bot", &json!({"bot": "ci", "token": token, "want": "access_token", "ttl_s": 60}));
+    assert!(made.status == 200 && made.body["token_type"] == "Bearer" && made.body.get("ssh_certificate").is_none(), "{}", made.text);
+    let bearer = format!("Authorization: Bearer {}", made.body["token"].as_str().unwrap());
+    let shown = |path: &str| me.ask(path, &["-H", &bearer], b"");
+    let status = shown("/v1/status");
+    assert!(status.status == 200 && status.body["name"] == "ci" && status.body["login"]["method"] == "bot", "{}", status.text);
+    assert_eq!((shown("/v1/ssh").body["code"].as_str(), shown("/v1/events").status), (Some("NARU-A135"), 403));
     // Taken away, it is out at once.
     assert!(admin.naru(&["delete", "bot", "ci"]).status.success());
     crate::recordings::wait("the end of the bot's login", || (me.status(&one).status != 200).then_some(()));
+    assert_eq!(shown("/v1/status").status, 401);
     assert!(sign_in(me, "ci", &token).refused());
 }
 

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::BytesMut;
 use wire::asciicast::Reader;
 use wire::backup::{self, LogPlace, Part};
+use wire::dpop;
 use wire::forwarded;
 use wire::frames::{Frame, HEAD, MAX_PAYLOAD};
 use wire::grant::{Gate, GrantKeys};
@@ -37,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("journal", journal),
     ("link", link),
     ("oidc", oidc),
+    ("dpop", dpop),
     ("backup", backup),
 ];
 
@@ -214,6 +216,23 @@ fn oidc(data: &[u8]) {
     believed(&signed(br#"{"alg":"EdDSA","kid":"k"}"#, data));
     let claims = br#"{"iss":"https://sso.example.com","aud":"naru","sub":"a","iat":1800000000,"exp":1800000060}"#;
     believed(&signed(data, claims));
+}
+
+/// DPoP proofs: what nobody signed proves nothing, and what is believed was made for the request, now and by the key that it shows.
+fn dpop(data: &[u8]) {
+    let urls = ["https://naru.example/v1/status".to_owned()];
+    let asked = dpop::Request { method: "GET", urls: &urls, token: None, now: NOW };
+    let unsigned = String::from_utf8_lossy(data);
+    assert!(dpop::proof(&unsigned, &asked).is_err(), "an unsigned proof was believed");
+    let public = URL_SAFE_NO_PAD.encode(PROVIDER.0.public_key());
+    let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{{"kty":"OKP","crv":"Ed25519","x":"{public}"}}}}"#);
+    let claims = r#"{"jti":"a","htm":"GET","htu":"https://naru.example/v1/status","iat":1800000000}"#;
+    let good = dpop::proof(&signed(header.as_bytes(), claims.as_bytes()), &asked).expect("a good proof is believed");
+    let [by_header, by_claims] = [signed(data, claims.as_bytes()), signed(header.as_bytes(), data)].map(|text| dpop::proof(&text, &asked));
+    for believed in [&by_header, &by_claims].into_iter().flatten() {
+        assert_eq!(believed.thumbprint(), good.thumbprint(), "one key, one thumbprint");
+        assert!((1..=dpop::MAX_ID).contains(&believed.id().len()), "an id out of bounds");
+    }
 }
 
 fn signed(header: &[u8], claims: &[u8]) -> String {

@@ -1,7 +1,7 @@
 //! The HTTP API `/v1` as types: what client, agent, web and Terraform say to a proxy, and what it answers. No behaviour.
 //!
-//! HTTPS and JSON. A person or an agent is known by the X.509 client certificate of the TLS connection; `POST /v1/sign-in/link`,
-//! `POST /v1/join` and `GET /v1/ca` need none. Requests refuse unknown fields, answers may grow. Every answer that is not 2xx is a
+//! HTTPS and JSON. A person or an agent is known by the X.509 client certificate of the TLS connection, a person also by an
+//! [`AccessToken`]; `POST /v1/sign-in/link`, `POST /v1/join` and `GET /v1/ca` need none. Requests refuse unknown fields, answers may grow. Every answer that is not 2xx is a
 //! [`Problem`] of type `application/problem+json`. Names in answers are parsed words of `access`, so a hostile answer is refused
 //! while it is read. Lists come as pages, and what a `watch` sends as messages: see [`watch`]. Which route takes and gives what is in
 //! `proxy`'s table of routes, and for everybody in `docs/openapi.json`.
@@ -20,6 +20,7 @@ use crate::frames::Size;
 mod access;
 mod ask;
 mod sign_in;
+mod tokens;
 pub mod watch;
 
 pub use self::access::{
@@ -31,6 +32,7 @@ pub use sign_in::{
     Begin, Begun, BotSignIn, Check, CheckState, ConnectorReport, ConnectorRow, Finish, Finished, Given, LoginFacts, SignIn, SignOut,
     SignedIn, SignedOut, Status,
 };
+pub use tokens::{ACCESS_TOKEN, AccessToken, AccessTokenType, BotSignedIn, BotWants, NewAccessToken};
 
 /// The media type of a [`Problem`].
 pub const PROBLEM: &str = "application/problem+json";

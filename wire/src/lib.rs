@@ -7,6 +7,7 @@
 pub mod api;
 pub mod asciicast;
 pub mod backup;
+pub mod dpop;
 pub mod forwarded;
 pub mod frames;
 pub mod grant;

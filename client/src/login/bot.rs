@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use access::words::UserName;
-use wire::api::{BotSignIn, SignedIn, exit};
+use wire::api::{BotSignIn, BotWants, SignedIn, exit};
 
 use super::keep::{Place, Room, Source};
 use super::trust;
@@ -22,7 +22,14 @@ pub async fn as_bot(place: Place<'_>, url: Option<&str>, ca_pin: Option<&str>, b
     let server = trust::server(place, url, ca_pin).await?;
     let room = Room::at(place, server).await?;
     let keys = Keys::make()?;
-    let ask = BotSignIn { bot: bot.clone(), token, ssh_public_key: keys.ssh_public.clone(), csr_pem: keys.csr.clone() };
+    let ask = BotSignIn {
+        bot: bot.clone(),
+        token,
+        want: BotWants::Certificates,
+        ssh_public_key: Some(keys.ssh_public.clone()),
+        csr_pem: Some(keys.csr.clone()),
+        ttl_s: None,
+    };
     let answer: SignedIn = room.server().api()?.post("/v1/sign-in/bot", &ask).await?;
     // What an earlier sign-in of the job began goes on.
     room.take(&keys, &answer, Source::Token).await.map(|(answer, _)| answer)

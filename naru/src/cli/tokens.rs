@@ -1,4 +1,4 @@
-//! Words of join tokens. What they do is in `client::token`.
+//! Words of join tokens and access tokens. What they do is in `client::token`.
 
 use access::words::ResourceName;
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,7 +10,16 @@ pub(crate) enum Token {
         after_help = "Examples:\n  naru token create --kind node --node db-1 --label env=prod --ttl 1h\n  naru token create --from web-servers --uses 20"
     )]
     Create(Create),
-    /// Those that have not expired, without their secrets.
+    /// Print an access token of one's own login, for a program that speaks to the API and can show no certificate.
+    #[command(
+        after_help = "Examples:\n  curl -H \"Authorization: Bearer $(naru token access)\" https://naru.example.com/v1/status\n  naru token access --ttl 1h --json\n\nIt ends with the login, and after its time: 10m when nothing is said, 1h at most."
+    )]
+    Access {
+        /// How long it lives, at most 1h.
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<String>,
+    },
+    /// Join tokens that have not expired, without their secrets.
     Ls,
     /// Take one back. A host that joined with it stays: `naru delete node NAME` removes that.
     Rm {

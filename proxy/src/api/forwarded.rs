@@ -59,7 +59,7 @@ mod tests {
     }
 
     fn peer(from: &str) -> Peer {
-        Peer { from: from.parse().expect("an address"), subject: None }
+        Peer::new(from.parse().expect("an address"), None)
     }
 
     async fn seen(headers: &[&str]) -> (StatusCode, String) {

@@ -170,7 +170,7 @@ mod tests {
             };
             let body = Body::from(serde_json::to_vec(&asked).expect("json"));
             let mut request = Request::post("/v1/join").header("content-type", "application/json").body(body).expect("a request");
-            request.extensions_mut().insert(Peer { from: (std::net::Ipv4Addr::LOCALHOST, 1).into(), subject: None });
+            request.extensions_mut().insert(Peer::new((std::net::Ipv4Addr::LOCALHOST, 1).into(), None));
             let answer = self.front.0.clone().oneshot(request).await.expect("an answer");
             let joined = answer.status() == StatusCode::OK;
             let body = answer.into_body().collect().await.expect("a body").to_bytes();

@@ -126,7 +126,7 @@ async fn make(app: &App, person: &Person, purpose: Purpose, life: Duration) -> R
     let now = clock::now();
     let kind = purpose.kind().to_owned();
     let made = app.once.make(purpose, life, Some(&person.identity.name), now)?;
-    let event = person.event(What::TokenCreated { kind, id: made.id.clone(), expires: made.expires });
+    let event = person.event(What::TokenCreated { kind, id: made.id.clone(), expires: made.expires, key: None });
     let logged = app.sessions.log.append(&event)?;
     // The secret leaves only when its making is durably known.
     let _durable = app.sessions.log.durable(logged).await?;

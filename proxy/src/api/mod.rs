@@ -4,6 +4,7 @@
 mod access;
 #[cfg(test)]
 mod attacks;
+pub(crate) mod bearer;
 mod change;
 mod connectors;
 mod events;
@@ -24,6 +25,7 @@ mod pages;
 mod person;
 mod privilege;
 mod problem;
+mod proofs;
 #[cfg(test)]
 mod refusals;
 pub(crate) mod repeat;
@@ -36,6 +38,10 @@ mod secrets;
 mod sessions;
 mod sign_in;
 mod sse;
+mod stay;
+#[cfg(test)]
+mod token_attacks;
+mod tokens;
 #[cfg(test)]
 mod watched;
 mod watchers;
@@ -56,12 +62,14 @@ use hyper_util::service::TowerToHyperService;
 use store::kv::Kv;
 use tokio_rustls::server::TlsStream;
 
+use crate::authority::access_tokens::Place;
 use crate::authority::ask::Keys;
 use crate::authority::one_time::OneTime;
 use crate::authority::tls::Subject;
 use crate::listen::{Incoming, Ticket};
 use crate::oidc::Oidc;
 use crate::session::open::Sessions;
+use stay::Stay;
 
 /// Most bytes of a request's body.
 const MAX_BODY: usize = 2 * 1024 * 1024;
@@ -87,6 +95,7 @@ pub(crate) struct Parts {
     pub(crate) keys: Keys,
     pub(crate) once: OneTime,
     pub(crate) oidc: Oidc,
+    pub(crate) bearer: bearer::Bearer,
     pub(crate) store: Arc<dyn Kv>,
     /// `https://HOST:PORT` as people reach it.
     pub(crate) url: String,
@@ -115,7 +124,19 @@ pub(crate) type App = Arc<Parts>;
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) from: SocketAddr,
+    /// Of a client certificate or of an access token.
     pub(crate) subject: Option<Subject>,
+    /// The access token that says so, where one does.
+    pub(crate) token: Option<Place>,
+    /// Where the connection would not stay for long by itself.
+    stay: Option<Stay>,
+}
+
+impl Peer {
+    /// Somebody at the other end, with what their certificate says.
+    pub(crate) fn new(from: SocketAddr, subject: Option<Subject>) -> Self {
+        Self { from, subject, token: None, stay: None }
+    }
 }
 
 /// The pin of our CA.
@@ -134,19 +155,22 @@ impl HttpFront {
             .router
             .fallback(problem::no_route)
             .layer(axum::middleware::from_fn_with_state(app.clone(), repeat::answered))
+            .layer(axum::middleware::from_fn_with_state(app.clone(), bearer::known))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(axum::middleware::from_fn_with_state(app.clone(), fresh::admitted))
             .with_state(app);
         Self(router, balancers)
     }
 
-    /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in.
+    /// Serves one connection to its end. Its place among those before sign-in is kept for as long as nobody has signed in or shown an access token.
     pub(crate) async fn serve(&self, stream: TlsStream<Incoming>, subject: Option<Subject>, from: SocketAddr, ticket: Option<Ticket>) {
-        let peer = Peer { from, subject };
+        let mut peer = Peer::new(from, subject);
         let balancers = forwarded::trusted(self.1.as_ref(), &peer);
         // A balancer keeps its connections for whoever comes next.
         let stranger = ticket.is_some() && balancers.is_none();
         let router = balancers.map_or_else(|| self.0.clone(), |balancers| forwarded::read(self.0.clone(), balancers));
+        let stay = Stay::new();
+        peer.stay = stranger.then(|| stay.clone());
         let router = router.layer(axum::Extension(peer));
         let mut server = Builder::new(TokioExecutor::new());
         server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
@@ -159,10 +183,11 @@ impl HttpFront {
             .keep_alive_interval(Some(Duration::from_secs(30)))
             .keep_alive_timeout(Duration::from_secs(20));
         let served = server.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
-        let lifetime = async {
+        let lifetime = async move {
             if stranger {
-                tokio::time::sleep(STRANGER_LIFETIME).await;
+                stay.over(STRANGER_LIFETIME, ticket).await;
             } else {
+                let _ticket = ticket;
                 std::future::pending::<()>().await;
             }
         };
@@ -172,6 +197,5 @@ impl HttpFront {
             },
             () = lifetime => tracing::debug!(%from, "a connection without a certificate was open for too long"),
         }
-        drop(ticket);
     }
 }

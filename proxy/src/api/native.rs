@@ -23,7 +23,7 @@ use wire::frames::{Exit, Frame, HEAD, INPUT_WINDOW, MAX_PAYLOAD, Stream};
 use wire::tunnel::Terminal;
 
 use super::App;
-use super::person::Person;
+use super::person::{Certified, Person};
 use super::problem::No;
 use crate::clock;
 use crate::session::input::Item;
@@ -42,8 +42,13 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// Unanswered in a row before the client counts as gone.
 const MISSED_PINGS: u32 = 2;
 
-/// `GET /v1/ssh`, for whoever is signed in; the session itself is decided when it is asked for.
-pub(crate) async fn open(State(app): State<App>, person: Person, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Result<Response, No> {
+/// `GET /v1/ssh`, for whoever shows their certificate; the session itself is decided when it is asked for.
+pub(crate) async fn open(
+    State(app): State<App>,
+    Certified(person): Certified,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, No> {
     // A browser would send its page's origin, and no page of ours opens sessions yet.
     if headers.contains_key(header::ORIGIN) {
         return Err(No::bad("NARU-W403", "sessions are not opened from web pages"));

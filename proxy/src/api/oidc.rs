@@ -1,6 +1,8 @@
 //! Signing in through identity providers over HTTP: what clients, browsers and providers ask. Nothing here needs a certificate but the
 //! check of a connector; what is believed is decided in [`crate::oidc`].
 
+use std::time::Duration;
+
 use access::connector::Flow;
 use access::event::Client;
 use access::words::ConnectorName;
@@ -11,13 +13,18 @@ use axum::{Extension, Form, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use wire::api::{Begin, Begun, BotSignIn, ConnectorReport, ConnectorRow, Finish, Finished, Page, PageQuery, SignedIn, exit};
+use wire::api::{
+    Begin, Begun, BotSignIn, BotSignedIn, BotWants, ConnectorReport, ConnectorRow, Finish, Finished, Page, PageQuery, SignedIn, exit,
+};
+use wire::dpop::Proof;
 
+use super::bearer::Bound;
 use super::person::{KeepConnectors, May};
 use super::problem::{Asked, Body, No};
-use super::sign_in::{Method, issue};
+use super::sign_in::{Method, issue, login_of};
+use super::tokens::{Of, Secret, issue as issue_token};
 use super::{App, Peer, page, pages};
-use crate::authority::people::Vouched;
+use crate::authority::people::{VerifiedUser, Vouched};
 use crate::authority::tls::csr_key_hash;
 use crate::oidc::attempts::{Attempt, For, Stage};
 use crate::oidc::{AWAY, CROWDED, Came, NAME, OTHER_ATTEMPT, REFUSED_BY_HAND, Refusal};
@@ -95,17 +102,55 @@ pub(super) async fn finish(
 pub(super) async fn bot(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
+    bound: Bound,
     Body(asked): Body<BotSignIn>,
-) -> Result<Json<SignedIn>, No> {
+) -> Result<Secret<BotSignedIn>, No> {
     let client = client_of(&peer);
+    let wanted = BotWanted::of(&asked, bound.0)?;
     let vouched = app.oidc.bot(&asked).await.map_err(|refusal| no(&app, refusal, "bot", &client))?;
     let method = Method { name: "bot", connector: None, flow: None };
-    enter(&app, &client, vouched, method, &asked.ssh_public_key, &asked.csr_pem).await.map(|(signed_in, _)| Json(signed_in))
+    match wanted {
+        BotWanted::Certificates { ssh_key, csr } => {
+            let (signed_in, _) = enter(&app, &client, vouched, method, ssh_key, csr).await?;
+            Ok(Secret(BotSignedIn::Certificates(Box::new(signed_in))))
+        }
+        BotWanted::Token(life, key) => {
+            let user = entered(&app, &client, vouched, method.name)?;
+            let (identity, sign_in) = (user.identity(), user.sign_in());
+            // What comes after it is in the log durably takes this with it.
+            let _login = app.sessions.log.append(&login_of(identity, &client, method, crate::clock::now()))?;
+            let issued = issue_token(&app, Of { identity, sign_in, serial: None, client: &client }, life, key.as_ref()).await;
+            if issued.is_err() {
+                app.sessions.people.sign_out(sign_in, "its access token could not be made")?;
+            }
+            issued.map(|token| Secret(BotSignedIn::AccessToken(token)))
+        }
+    }
+}
+
+/// What a machine gets.
+enum BotWanted<'a> {
+    Certificates { ssh_key: &'a str, csr: &'a str },
+    Token(Duration, Option<Proof>),
+}
+
+impl<'a> BotWanted<'a> {
+    fn of(asked: &'a BotSignIn, bound: Option<Proof>) -> Result<Self, No> {
+        match (asked.want, &asked.ssh_public_key, &asked.csr_pem) {
+            (BotWants::Certificates, Some(ssh_key), Some(csr)) if asked.ttl_s.is_none() && bound.is_none() => {
+                Ok(Self::Certificates { ssh_key, csr })
+            }
+            (BotWants::AccessToken, None, None) => Ok(Self::Token(super::tokens::life(asked.ttl_s)?, bound)),
+            (BotWants::Certificates, ..) => {
+                Err(No::bad("NARU-A134", "certificates take ssh_public_key and csr_pem, and nothing of an access token"))
+            }
+            (BotWants::AccessToken, ..) => Err(No::bad("NARU-A134", "an access token takes neither ssh_public_key nor csr_pem")),
+        }
+    }
 }
 
 /// Whoever is vouched for signs in, if there is room for one more login of theirs.
-async fn enter(app: &App, client: &Client, vouched: Vouched, method: Method, ssh_key: &str, csr: &str) -> Result<(SignedIn, u64), No> {
-    let name = method.name;
+fn entered(app: &App, client: &Client, vouched: Vouched, name: &str) -> Result<VerifiedUser, No> {
     let now = crate::clock::now();
     let user = app.sessions.people.vouched(vouched, now).map_err(|error| no(app, error.into(), name, client))?;
     if let Err(denial) = app.oidc.make_room(&user, client)? {
@@ -116,6 +161,12 @@ async fn enter(app: &App, client: &Client, vouched: Vouched, method: Method, ssh
             status: StatusCode::FORBIDDEN,
         });
     }
+    Ok(user)
+}
+
+/// The same, with certificates.
+async fn enter(app: &App, client: &Client, vouched: Vouched, method: Method, ssh_key: &str, csr: &str) -> Result<(SignedIn, u64), No> {
+    let user = entered(app, client, vouched, method.name)?;
     let id = user.sign_in();
     match issue(app, client, &user, method, ssh_key, csr).await {
         Ok(signed_in) => Ok((signed_in, id)),

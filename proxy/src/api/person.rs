@@ -14,6 +14,7 @@ use wire::api::exit;
 
 use super::problem::{Body, No};
 use super::{App, Peer};
+use crate::authority::access_tokens::{NoToken, Place};
 use crate::authority::tls::Subject;
 use crate::clock;
 use crate::session::open::Asker;
@@ -24,6 +25,8 @@ pub(crate) struct Person {
     pub(crate) identity: Identity,
     pub(crate) sign_in: u64,
     pub(crate) client: Client,
+    /// The access token that says who it is; none where a certificate does.
+    pub(crate) token: Option<Place>,
 }
 
 impl Person {
@@ -38,6 +41,7 @@ impl Person {
     /// The same person as of now.
     pub(crate) fn again(&self, app: &App) -> Result<Self, No> {
         let mut identity = app.sessions.people.identity(&self.identity.name, self.sign_in, clock::now()).map_err(No::not_signed_in)?;
+        lives(app, self.token.as_ref())?;
         identity.context = self.identity.context.clone();
         Ok(Self { identity, ..self.clone() })
     }
@@ -84,6 +88,15 @@ pub(crate) fn client(parts: &Request) -> Result<(Peer, Client), No> {
     Ok((peer, client))
 }
 
+/// Whether the access token is still one, where it is one that says who somebody is.
+fn lives(app: &App, token: Option<&Place>) -> Result<(), No> {
+    match token.map(|place| app.bearer.tokens.at(place, clock::now())) {
+        None | Some(Ok(_)) => Ok(()),
+        Some(Err(NoToken::Store(error))) => Err(error.into()),
+        Some(Err(other)) => Err(No::not_signed_in(other)),
+    }
+}
+
 /// A person who is signed in now and may be locked: they may see that they are, and leave.
 pub(crate) struct Present(pub(crate) Person);
 
@@ -103,14 +116,34 @@ impl FromRequestParts<App> for Present {
         match peer.subject {
             Some(Subject::User { name, sign_in, serial }) => {
                 let mut identity = app.sessions.people.identity(&name, sign_in, clock::now()).map_err(No::not_signed_in)?;
-                identity.context = Context { from: Some(client.ip), reason: None, certificate: Some(serial) };
-                Ok(Self(Person { identity, sign_in, client }))
+                lives(app, peer.token.as_ref())?;
+                // A machine that never had a certificate has the number of none.
+                let certificate = Some(serial).filter(|serial| !serial.is_empty());
+                identity.context = Context { from: Some(client.ip), reason: None, certificate };
+                Ok(Self(Person { identity, sign_in, client, token: peer.token }))
             }
             Some(Subject::Agent { .. }) => {
                 Err(No::new(StatusCode::FORBIDDEN, "NARU-A106", exit::DENIED, "an agent's certificate opens nothing here"))
             }
-            None => Err(No::not_signed_in("no client certificate was shown")),
+            None => Err(No::not_signed_in("neither a client certificate nor an access token was shown")),
         }
+    }
+}
+
+/// A person who shows their own certificate: what an access token cannot do.
+pub(crate) struct Certified(pub(crate) Person);
+
+impl FromRequestParts<App> for Certified {
+    type Rejection = No;
+    async fn from_request_parts(parts: &mut Request, app: &App) -> Result<Self, No> {
+        let person = Person::from_request_parts(parts, app).await?;
+        if person.token.is_some() {
+            let why = "this takes your certificate, and not an access token";
+            return Err(
+                No::new(StatusCode::FORBIDDEN, "NARU-A135", exit::DENIED, why).hint("Use `naru`, or the certificate that it keeps.")
+            );
+        }
+        Ok(Self(person))
     }
 }
 

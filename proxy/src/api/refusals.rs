@@ -8,6 +8,9 @@ use axum::response::Response;
 use tower::ServiceExt as _;
 
 use super::{HttpFront, Peer};
+use access::time::Timestamp;
+
+use crate::authority::access_tokens::Whose;
 use crate::authority::people::VerifiedUser;
 use crate::authority::tls::Subject;
 use crate::build::{Proxy, Settings};
@@ -25,6 +28,7 @@ enum Who {
 pub(super) const ROUTES: &[(&str, &str, &str, u16)] = &[
     ("GET", "/v1/status", "", 200),
     ("POST", "/v1/sign-out", "{}", 200),
+    ("POST", "/v1/sign-in/token", "{}", 200),
     ("GET", "/v1/nodes", "", 200),
     ("GET", "/v1/nodes?all=true", "", 403),
     ("GET", "/v1/nodes/{name}", "", 403),
@@ -73,6 +77,9 @@ pub(super) const ROUTES: &[(&str, &str, &str, u16)] = &[
     // Only agents renew.
     ("POST", "/v1/agent/renew", r#"{"csr_pem":"x"}"#, 401),
 ];
+
+/// What only a certificate opens, and what somebody with an access token gets: the rest is the same for both.
+pub(super) const CERTIFIED: &[(&str, u16)] = &[("/v1/sign-in/token", 403), ("/v1/ssh", 403), ("/v1/agent/renew", 401)];
 
 /// For everybody: what is public, and what a secret in the body opens.
 pub(super) const OPEN: &[&str] = &[
@@ -124,11 +131,23 @@ pub(super) async fn stage_of(people: &str) -> Stage {
 pub(super) fn request(subject: Option<Subject>, method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     let mut request = request.body(body.into()).expect("a request");
-    request.extensions_mut().insert(Peer { from: (std::net::Ipv4Addr::LOCALHOST, 1).into(), subject });
+    request.extensions_mut().insert(Peer::new((std::net::Ipv4Addr::LOCALHOST, 1).into(), subject));
     request
 }
 
 impl Stage {
+    /// An access token of this login, for ten minutes, bound to the key of this thumbprint where there is one.
+    pub(super) fn access_token(&self, subject: &Subject, key: Option<&str>) -> String {
+        let expires = crate::clock::now().plus(Duration::from_secs(600));
+        self.access_token_until(subject, key, expires)
+    }
+
+    pub(super) fn access_token_until(&self, subject: &Subject, key: Option<&str>, expires: Timestamp) -> String {
+        let Subject::User { name, sign_in, serial } = subject.clone() else { panic!("a person") };
+        let whose = Whose { name, sign_in, serial: Some(serial) };
+        self.proxy.app.bearer.tokens.make(&whose, expires, key, Timestamp::from_secs(1)).expect("a token").token
+    }
+
     pub(super) async fn send(&self, request: Request<Body>) -> Response {
         self.front.0.clone().oneshot(request).await.expect("an answer")
     }
@@ -178,6 +197,47 @@ fn the_table_names_every_route() {
         assert!(named || OPEN.contains(&route.path), "{} {} has no test of refusal", route.method, route.path);
     }
     assert!(table.pages.iter().all(|page| OPEN.contains(page)), "{:?}", table.pages);
+}
+
+/// The same request from whoever shows this token.
+pub(super) fn bearing(token: &str, method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    let mut request = request(None, method, path, body);
+    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().expect("a header"));
+    request
+}
+
+#[tokio::test]
+async fn an_access_token_opens_what_the_certificate_does_and_a_bad_one_nothing() {
+    let (stage, other) = (stage().await, stage().await);
+    for (method, path, body, engineer) in ROUTES {
+        let path_of = path.replace("{id}", "01933b6c-8b3e-7000-8000-000000000001").replace("{kind}", "role").replace("{name}", "nothing");
+        let ask = async |token: &str| stage.send(bearing(token, method, &path_of, body.to_owned())).await.status().as_u16();
+        let eve = stage.signed_in("eve");
+        let wanted = CERTIFIED.iter().find(|(only, _)| only == path).map_or(*engineer, |(_, status)| *status);
+        assert_eq!(ask(&stage.access_token(&eve, None)).await, wanted, "{method} {path}");
+        let ended = stage.signed_in("eve");
+        let of_ended = stage.access_token(&ended, None);
+        let Subject::User { sign_in, .. } = ended else { panic!("a person") };
+        stage.proxy.app.sessions.people.sign_out(sign_in, "a test").expect("signed out");
+        let old = stage.access_token_until(&stage.signed_in("eve"), None, crate::clock::now());
+        let foreign = other.access_token(&other.signed_in("eve"), None);
+        for (what, bad) in [("ended", of_ended.as_str()), ("expired", &old), ("foreign", &foreign), ("cut", &foreign[..50]), ("no", "x")] {
+            let status = ask(bad).await;
+            assert!(status == 401 || (status == 429 && what != "ended" && what != "expired"), "{what} {method} {path}: {status}");
+        }
+    }
+}
+
+/// What the document says of tokens is what the test above asks.
+#[test]
+fn only_what_takes_certificates_alone_is_told_so() {
+    let document: serde_json::Value = serde_json::from_str(include_str!("../../../docs/openapi.json")).expect("json");
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let alone = operation["security"] == serde_json::json!([{ "certificate": [] }]);
+            assert_eq!(alone, CERTIFIED.iter().any(|(only, _)| only == path), "{method} {path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use wire::proof::log::LoggedEvent;
 
 use super::openapi::{self, Described, Operation};
 use super::{App, BOT_BODY, STRANGER_BODY};
-use super::{access as rights, events, joins, links, native, nodes, oidc, requests, resources, secrets, sessions, sign_in};
+use super::{access as rights, events, joins, links, native, nodes, oidc, requests, resources, secrets, sessions, sign_in, tokens};
 
 /// A route of the API.
 pub(super) struct Route {
@@ -123,6 +123,11 @@ fn signing_in(table: Table) -> Table {
         .post("/v1/sign-in/begin", about("beginSignIn", "Begin to sign in through a provider").body(STRANGER_BODY), oidc::begin)
         .post("/v1/sign-in/finish", about("finishSignIn", "Ask whether a sign-in is done").body(STRANGER_BODY), oidc::finish)
         .post("/v1/sign-in/bot", about("signInAsBot", "Sign in as a machine with a token of its provider").body(BOT_BODY), oidc::bot)
+        .post(
+            "/v1/sign-in/token",
+            about("createAccessToken", "Make an access token of one's login, for minutes").body(STRANGER_BODY),
+            tokens::make,
+        )
         .post("/v1/sign-out", about("signOut", "End one's login, or all of them"), sign_in::out)
         .get("/v1/status", about("getStatus", "Who the caller is"), sign_in::status)
         .get("/v1/connectors", about("listConnectors", "Providers that people can sign in with"), oidc::connectors)

@@ -1,6 +1,8 @@
 //! Signing in with a one-time link, out again, and what everybody may know. The link's secret is in a fragment: only this POST uses it up.
 
 use access::event::{Actor, Client, Event, Outcome, What};
+use access::identity::Identity;
+use access::time::Timestamp;
 use access::words::{ConnectorName, RoleName};
 use axum::Json;
 use axum::extract::State;
@@ -104,9 +106,7 @@ pub(super) async fn issue(
         expires,
         key: key.fingerprint(HashAlg::Sha256).to_string(),
     }))?;
-    let Method { name, connector, flow } = method;
-    let connector = connector.map(|connector| connector.to_string());
-    let logged = log.append(&event(What::Login { method: name.to_owned(), connector, flow: flow.map(str::to_owned) }))?;
+    let logged = log.append(&login_of(identity, client, method, now))?;
     let logged = log.durable(logged).await?;
     let fresh = app.sessions.freshness.proof()?;
     let ask = SignUser { user, ssh_key: key, csr_pem, now, logged, fresh };
@@ -125,6 +125,16 @@ pub(super) async fn issue(
         ssh: vec![app.ssh.clone()],
         server_name: app.server_name.clone(),
     })
+}
+
+/// The event of a sign-in.
+pub(super) fn login_of(identity: &Identity, client: &Client, method: Method, now: Timestamp) -> Event {
+    let Method { name, connector, flow } = method;
+    let connector = connector.map(|connector| connector.to_string());
+    let what = What::Login { method: name.to_owned(), connector, flow: flow.map(str::to_owned) };
+    let mut event = Event::new(now, Actor::user(identity), what);
+    event.client = Some(client.clone());
+    event
 }
 
 fn holder(ssh_fingerprint: &str, csr: &str) -> String {

@@ -6,6 +6,7 @@ use access::time::Timestamp;
 use serde::de::DeserializeOwned;
 use store::kv::{Change, Entry, Expect, Kv, KvError, MAX_BATCH};
 
+use super::access_tokens::{self, HELD, Held};
 use super::logins::{SIGN_INS, SignIn, TOKENS};
 use super::one_time::{self, MACHINES, SECRETS};
 use crate::answers::{LIFE, ORDER, ordered};
@@ -17,22 +18,26 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Default)]
 pub(crate) struct Sweeper {
     /// Where each of the lists goes on.
-    after: [Option<String>; 5],
+    after: [Option<String>; 7],
 }
 
 impl Sweeper {
     /// Looks at one batch of each list. Answers how many were removed. Blocks on the disk.
     pub(crate) fn round(&mut self, store: &dyn Kv, now: Timestamp) -> Result<usize, KvError> {
-        let [sign_ins, secrets, machines, used, answers] = &mut self.after;
+        let [sign_ins, secrets, machines, used, answers, tokens, held] = &mut self.after;
         let over = |end: Timestamp| end.plus(KEPT) < now;
         let mut gone = some(store, SIGN_INS, sign_ins, |entry| read::<SignIn>(entry).is_ok_and(|sign_in| over(sign_in.expires)))?;
         // With each goes what its provider gave.
-        let tokens = |change: &Change| change.key().strip_prefix(SIGN_INS).map(|id| Change::delete(format!("{TOKENS}{id}"), Expect::Any));
-        gone.extend(gone.iter().filter_map(tokens).collect::<Vec<_>>());
+        let given = |change: &Change| change.key().strip_prefix(SIGN_INS).map(|id| Change::delete(format!("{TOKENS}{id}"), Expect::Any));
+        gone.extend(gone.iter().filter_map(given).collect::<Vec<_>>());
         gone.extend(some(store, SECRETS, secrets, |entry| read::<one_time::Record>(entry).is_ok_and(|secret| over(secret.expires)))?);
         gone.extend(some(store, MACHINES, machines, |entry| read::<one_time::Machine>(entry).is_ok_and(|machine| over(machine.expires)))?);
         // A logout token that is too old to be believed need not be remembered.
         gone.extend(some(store, USED, used, |entry| read::<Timestamp>(entry).is_ok_and(|until| until < now))?);
+        gone.extend(some(store, access_tokens::TOKENS, tokens, |entry| {
+            read::<access_tokens::Record>(entry).is_ok_and(|token| token.expires < now)
+        })?);
+        gone.extend(some(store, HELD, held, |entry| read::<Held>(entry).is_ok_and(|held| held.is_over(now)))?);
         let answers = some(store, ORDER, answers, |entry| ordered(&entry.key).is_some_and(|(given, _)| given.plus(LIFE) < now))?;
         gone.extend(answers.iter().filter_map(|place| Some(Change::delete(ordered(place.key())?.1, Expect::Any))).collect::<Vec<_>>());
         gone.extend(answers);
@@ -86,6 +91,7 @@ fn all(store: &dyn Kv, prefix: &str, change: impl Fn(&Entry) -> Result<Change, K
 mod tests {
     use std::sync::Arc;
 
+    use super::super::access_tokens::{AccessTokens, Whose};
     use super::super::one_time::{LOGIN_LINK, OneTime, Purpose, RedeemError};
     use super::*;
 
@@ -99,6 +105,9 @@ mod tests {
     fn filled(many: u64) -> (Arc<dyn Kv>, OneTime, Vec<String>) {
         let store: Arc<dyn Kv> = Arc::new(store::kv::memory());
         let once = OneTime::new(store.clone());
+        let tokens = AccessTokens::new(store.clone());
+        let whose = Whose { name: "alice".parse().expect("a name"), sign_in: 1, serial: None };
+        tokens.make(&whose, NOW.plus(HOUR * 48), None, NOW).expect("a token");
         let link = |n: u64| {
             let expires = NOW.plus(HOUR * (n % 2) as u32 * 48);
             let sign_in = serde_json::json!({"user": "alice", "principal": "p", "method": "link", "started": NOW, "expires": expires});
@@ -122,7 +131,9 @@ mod tests {
         assert_eq!((keys(store.as_ref(), SIGN_INS), keys(store.as_ref(), SECRETS)), (300, 300));
         assert!(once.redeem(LOGIN_LINK, &secrets[1], "k", NOW.plus(HOUR * 25)).is_ok());
         assert_eq!(keys(store.as_ref(), USED), 0, "used logout tokens");
+        assert!(keys(store.as_ref(), "access-token") > 0);
         rounds(1000);
+        assert_eq!(keys(store.as_ref(), "access-token"), 0, "access tokens, and whose they were");
         assert_eq!((keys(store.as_ref(), SIGN_INS), keys(store.as_ref(), SECRETS)), (0, 0));
     }
 

@@ -55,7 +55,7 @@ impl Admission {
     }
 
     /// Connections before sign-in now.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.counts().total.all
     }
 

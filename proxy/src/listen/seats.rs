@@ -45,6 +45,11 @@ impl Seats {
         Some(Seat { seats: self.clone(), whose })
     }
 
+    #[cfg(test)]
+    pub(crate) fn are_taken(&self) -> bool {
+        !self.taken().is_empty()
+    }
+
     fn taken(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,6 +8,8 @@ use ::access::words::{ConnectorName, InstallId, RoleName, UserName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::BotWants;
+
 /// Exchanges the secret of a sign-in link and two public keys for certificates.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -154,7 +156,7 @@ pub enum Finished {
     SignedIn(Box<SignedIn>),
 }
 
-/// A machine signs in with a token of its provider.
+/// A machine signs in with a token of its provider. For certificates it shows two keys; for an access token none.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BotSignIn {
@@ -162,10 +164,18 @@ pub struct BotSignIn {
     pub bot: UserName,
     /// The token.
     pub token: String,
-    /// One line as in `id_ed25519.pub`.
-    pub ssh_public_key: String,
-    /// PKCS#10; only its key counts.
-    pub csr_pem: String,
+    /// What it is to get.
+    #[serde(default, skip_serializing_if = "BotWants::is_default")]
+    pub want: BotWants,
+    /// For certificates: one line as in `id_ed25519.pub`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_public_key: Option<String>,
+    /// For certificates: PKCS#10; only its key counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr_pem: Option<String>,
+    /// For an access token: seconds that it lives, as in [`NewAccessToken`](super::NewAccessToken).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
 }
 
 impl std::fmt::Debug for BotSignIn {

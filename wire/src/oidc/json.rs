@@ -37,7 +37,7 @@ impl JsonFault {
 }
 
 /// Reads one object with at most `most` members in all of its objects together.
-pub(super) fn object(bytes: &[u8], most: usize) -> Result<Map<String, Value>, JsonFault> {
+pub(crate) fn object(bytes: &[u8], most: usize) -> Result<Map<String, Value>, JsonFault> {
     let bounds = Bounds { left: Cell::new(most), fault: Cell::new(JsonFault::Malformed) };
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let read = Strict { depth: 0, bounds: &bounds }.deserialize(&mut from);

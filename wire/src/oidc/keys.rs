@@ -1,6 +1,7 @@
 //! A provider's public keys (RFC 7517): which are usable, what each is for, and whether one fits a signature. Fetching and keeping
 //! them, and when to ask again, lives with the caller.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -100,7 +101,7 @@ impl KeySet {
 
 /// One public key.
 #[derive(Debug, Clone)]
-pub(super) struct Key {
+pub(crate) struct Key {
     kid: Option<String>,
     /// The only algorithm that it is for, where the set says so.
     only: Option<Algorithm>,
@@ -117,7 +118,7 @@ enum Material {
 
 impl Key {
     /// Nothing for a key that is of no use, or that says something of itself that does not fit.
-    fn read(jwk: &Map<String, Value>) -> Option<Self> {
+    pub(crate) fn read(jwk: &Map<String, Value>) -> Option<Self> {
         let kid = optional(jwk, "kid")?;
         let only = optional(jwk, "alg")?.map(|name| name.parse::<Algorithm>()).transpose().ok()?;
         let signs = optional(jwk, "use")?.is_none_or(|usage| usage == "sig");
@@ -135,7 +136,7 @@ impl Key {
     }
 
     /// Whether this key is for that algorithm: by its own word and by its type.
-    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         use Algorithm::*;
         let kind = match self.material {
             Material::Rsa { .. } => matches!(algorithm, Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512),
@@ -147,7 +148,7 @@ impl Key {
     }
 
     /// Whether the signature is of this key over this message; never for an algorithm that the key is not for.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         if !self.fits(algorithm) {
             return false;
         }
@@ -172,6 +173,22 @@ impl Key {
             Algorithm::Es384 => point(&signature::ECDSA_P384_SHA384_FIXED),
             Algorithm::EdDsa => point(&signature::ED25519),
         }
+    }
+
+    /// The base64url of the SHA-256 thumbprint (RFC 7638 section 3.2, RFC 8037 appendix A.3); none for RSA, with which nobody proves here.
+    pub(crate) fn thumbprint(&self) -> Option<String> {
+        let curve = |name: &str, point: &[u8]| {
+            let (x, y) = point.get(1..)?.split_at_checked(point.len() / 2)?;
+            let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+            Some(format!(r#"{{"crv":"{name}","kty":"EC","x":"{x}","y":"{y}"}}"#))
+        };
+        let members = match &self.material {
+            Material::Rsa { .. } => None,
+            Material::P256(point) => curve("P-256", point),
+            Material::P384(point) => curve("P-384", point),
+            Material::Ed25519(x) => Some(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(x))),
+        }?;
+        Some(URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, members.as_bytes())))
     }
 }
 

@@ -33,7 +33,7 @@ const TAGS: [(&str, &str); 8] = [
 
 const ABOUT: &str = "Requests refuse fields that they do not know; answers may grow. Every answer that is not 2xx is a problem of type \
 application/problem+json (RFC 9457). A list that has `next` goes on with `after` set to it. `x-naru-messages` are the server-sent events of a stream, by name, with their data. What is open to everybody says so by an empty \
-`security`; all else wants the client certificate that signing in gives. `x-naru-right` names the right that an operation demands.";
+`security`; all else wants the client certificate that signing in gives, or, where `security` names it, an access token. No origin but the server's own may read an answer (there is no CORS). `x-naru-right` names the right that an operation demands.";
 
 /// The document and its tag, made once.
 struct Published {
@@ -116,11 +116,14 @@ fn components(mut generator: SchemaGenerator) -> Value {
             "IfNoneMatch": header("If-None-Match", "Only `*`: the write is refused with 412 where there is one already."),
             "IdempotencyKey": header("Idempotency-Key", "Of one's own making: the same request with the same key is answered as the first time, and makes nothing twice."),
             "LastEventId": header("Last-Event-ID", "The id of the last message that came, to go on after it."),
+            "DPoP": header("DPoP", "A proof of a key (RFC 9449), with which the access token that is asked for is bound to that key. ES256 or EdDSA."),
             "NaruRun": header("Naru-Run", "What the program calls this run of itself, such as a pipeline's id. Events have it; cut to 128 characters."),
         },
         "headers": { "ETag": { "schema": { "type": "string" }, "description": "Stands for what was read, as it is now." } },
         "securitySchemes": {
             "certificate": { "type": "mutualTLS", "description": "The X.509 certificate of a person's login, or of an agent." },
+            "bearer": { "type": "http", "scheme": "bearer", "description": "An access token (RFC 6750) of `POST /v1/sign-in/token` or `POST /v1/sign-in/bot`." },
+            "dpop": { "type": "http", "scheme": "DPoP", "description": "An access token that is bound to a key, with a proof of that key in `DPoP` (RFC 9449)." },
         },
     })
 }

@@ -11,8 +11,10 @@ use serde_json::{Map, Value, json};
 use wire::api::PROBLEM;
 use wire::api::watch::EVENTS;
 
-use super::super::person::{May, Person, Present, Right, Told};
+use super::super::bearer::Bound;
+use super::super::person::{Certified, May, Person, Present, Right, Told};
 use super::super::problem::{Asked, Body, No};
+use super::super::tokens::Secret;
 use super::super::{App, Peer};
 
 /// The media type of nearly everything.
@@ -31,7 +33,7 @@ pub(in crate::api) struct Operation<'g> {
     /// Answers beside a problem where it goes wrong.
     refusals: Map<String, Value>,
     tagged: bool,
-    signed_in: bool,
+    security: Value,
     more: Map<String, Value>,
 }
 
@@ -46,7 +48,7 @@ impl<'g> Operation<'g> {
             answers: Map::new(),
             refusals: Map::new(),
             tagged: false,
-            signed_in: false,
+            security: json!([]),
             more: Map::new(),
         }
     }
@@ -124,7 +126,13 @@ impl<'g> Operation<'g> {
 
     /// Needs a client certificate.
     pub(in crate::api) fn certified(&mut self) -> &mut Self {
-        self.signed_in = true;
+        self.security = json!([{ "certificate": [] }]);
+        self
+    }
+
+    /// Needs a client certificate or an access token.
+    fn signed_in(&mut self) -> &mut Self {
+        self.security = json!([{ "certificate": [] }, { "bearer": [] }, { "dpop": [] }]);
         self
     }
 
@@ -178,8 +186,7 @@ impl<'g> Operation<'g> {
         if !self.parameters.is_empty() {
             all.insert("parameters".to_owned(), self.parameters.into());
         }
-        let security = if self.signed_in { json!([{ "certificate": [] }]) } else { json!([]) };
-        all.insert("security".to_owned(), security);
+        all.insert("security".to_owned(), self.security);
         all
     }
 }
@@ -264,7 +271,19 @@ silent!(State<App>, axum::Extension<Peer>, HeaderMap, RawQuery, WebSocketUpgrade
 
 impl Takes for Person {
     fn tell(operation: &mut Operation<'_>) {
+        operation.signed_in().header("NaruRun");
+    }
+}
+
+impl Takes for Certified {
+    fn tell(operation: &mut Operation<'_>) {
         operation.certified().header("NaruRun");
+    }
+}
+
+impl Takes for Bound {
+    fn tell(operation: &mut Operation<'_>) {
+        operation.header("DPoP");
     }
 }
 
@@ -346,6 +365,12 @@ impl<T: Places> Takes for Path<T> {
 }
 
 impl<T: JsonSchema> Gives for Json<T> {
+    fn tell(operation: &mut Operation<'_>) {
+        operation.gives::<T>();
+    }
+}
+
+impl<T: JsonSchema> Gives for Secret<T> {
     fn tell(operation: &mut Operation<'_>) {
         operation.gives::<T>();
     }
