@@ -267,3 +267,33 @@ fn a_role_that_demands_a_reason_demands_it_of_requests_to_a_cluster_too() {
     assert_eq!(asked(Some("  ")), asked(None));
     assert_eq!(asked(Some("OPS-1")), None);
 }
+
+#[test]
+fn a_deny_of_a_part_denies_what_is_about_all_of_it() {
+    let rule = r#"{"allow":{"kubernetes":[{"labels":{"*":["*"]},"groups":["dev"],"namespaces":["*"]}]},
+        "deny":{"kubernetes":[{"labels":{"*":["*"]},"namespaces":["kube-system"]},{"labels":{"*":["*"]},"namespaces":["*"],"resources":["secrets"],"names":["master-key"]}]}}"#;
+    let policy = PolicySet::build(vec![("r".parse().expect("a name"), serde_json::from_str(rule).expect("a role"))]).expect("no faults");
+    let allowed = |verb: KubeVerb, resource: &str, namespace: Option<&str>, name: Option<&str>| {
+        let cluster = ClusterFacts {
+            name: "seoul".parse().expect("a name"),
+            labels: [("env".to_owned(), LabelValue { value: "prod".to_owned(), origin: Origin::Authority })].into(),
+            agent: None,
+        };
+        let text = |text: &str| text.to_owned();
+        let question = KubeRequest {
+            identity: who(&["r"]),
+            cluster,
+            verb,
+            api_group: String::new(),
+            resource: resource.into(),
+            namespace: namespace.map(text),
+            name: name.map(text),
+            begun: None,
+        };
+        decide(question, &policy, NOW).is_ok()
+    };
+    assert!(!allowed(KubeVerb::Get, "pods", Some("kube-system"), Some("a")) && allowed(KubeVerb::List, "pods", Some("shop"), None));
+    assert!(!allowed(KubeVerb::List, "pods", None, None), "a list of all namespaces shows the one that is denied");
+    assert!(!allowed(KubeVerb::List, "secrets", Some("shop"), None) && !allowed(KubeVerb::Create, "secrets", Some("shop"), None));
+    assert!(allowed(KubeVerb::Get, "secrets", Some("shop"), Some("mine")));
+}

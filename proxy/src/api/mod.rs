@@ -15,6 +15,8 @@ mod guarded;
 mod joins;
 mod lasting;
 mod links;
+#[cfg(test)]
+mod more_than_had;
 mod native;
 mod nodes;
 mod offer;
