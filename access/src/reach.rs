@@ -20,11 +20,13 @@ mod lines;
 mod list;
 mod nodes;
 mod reads;
+mod rights;
 mod side;
 mod table;
 
 pub use guardrails::broken;
 pub use list::{Row, Rows, list_target, list_user};
+pub use rights::{RightLine, RightsDiff, rights};
 
 /// A policy, and those whom and what it is about. Names are unique among people, among nodes and among clusters.
 #[derive(Debug, Clone, Copy)]

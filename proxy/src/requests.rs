@@ -9,10 +9,10 @@ use access::amount::Period;
 use access::condition::{Facts, TargetFacts};
 use access::decide::{Review, decide, locked};
 use access::event::{Actor, Client, Event, RequestFacts, Text, What};
-use access::identity::{Granted, Identity, Labels, OnlyTarget};
+use access::identity::{Granted, Identity, Labels, OnlyTarget, Reach};
 use access::policy::{AccessRuleSpec, PolicySet};
 use access::time::Timestamp;
-use access::words::{REQUEST_ALPHABET, RequestId, ResourceName, RoleName, UserName};
+use access::words::{NodeName, REQUEST_ALPHABET, RequestId, ResourceName, RoleName, UserName};
 use recorder::{Log, LogError};
 use serde::{Deserialize, Serialize};
 use store::kv::{Expect, Kv, KvError};
@@ -100,6 +100,8 @@ pub(crate) enum RequestError {
     BadReason { rule: ResourceName, pattern: String },
     #[error("reasons and comments have at most {WORDS} bytes, without control characters")]
     Words,
+    #[error("what the request is for is no name of a node or a cluster")]
+    Target,
     #[error("{0} has {MOST} requests that wait or are in force; take some of them back")]
     Full(UserName),
     #[error("the request {0} is {1} already")]
@@ -242,6 +244,14 @@ fn checked(asked: NewRequest, who: &Identity, policy: &PolicySet, now: Timestamp
         (Some(0), _) => return Err(RequestError::TooMany { rule: rule.clone(), most: spec.max_uses.unwrap_or(u32::MAX) }),
         (asked, most) => asked.or(most),
     };
+    // Told to others in the log, in lists and by messengers: a name and nothing else.
+    let is_name = |only: &OnlyTarget| match only.kind {
+        Reach::Node => only.name.parse::<NodeName>().is_ok(),
+        Reach::Cluster => only.name.parse::<ResourceName>().is_ok(),
+    };
+    if only.as_ref().is_some_and(|only| !is_name(only)) {
+        return Err(RequestError::Target);
+    }
     let reason = words(reason)?;
     match (&reason, &spec.reason.pattern) {
         (None, _) if spec.reason.required => return Err(RequestError::NoReason(rule.clone())),

@@ -52,7 +52,7 @@ impl World {
                 Resource::AccessRule { name, spec } => {
                     others.access_rules.insert(name, spec);
                 }
-                Resource::Lock { name, spec } => others.locks.push(LockInForce { name, spec, since: now }),
+                Resource::Lock { name, spec } => others.locks.push(LockInForce { name, spec, since: one.created.unwrap_or(now) }),
                 Resource::Settings { spec, .. } => others.settings = spec,
                 // These say nothing of who may do what.
                 Resource::OidcConnector { .. } | Resource::JoinToken { .. } | Resource::Messenger { .. } | Resource::AuditSink { .. } => {}

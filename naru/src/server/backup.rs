@@ -156,7 +156,7 @@ pub(crate) fn back(given: &Restore, state: &Path, talk: Talk) -> Result<(), Fail
     let next = if done.has_log {
         "the next start reads from the audit log what was ended, used and removed since, before anybody is served"
     } else {
-        "the audit log of this install is not here: the next start ends every sign-in and uses up every link and join token.\nTo keep them, copy log/ into the state directory before that"
+        "the audit log of this install is not here: the next start ends every sign-in and every access request, and uses up every link and join token.\nTo keep them, copy log/, recordings/ and journal/ into the state directory before that"
     };
     say(&format!("restored {} as of {} into {}\n{before}{next}\n", done.about.install(), done.about.time(), state.display()));
     Ok(())

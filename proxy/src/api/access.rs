@@ -6,7 +6,7 @@ use access::decide::{Administer, Denial, KubeRequest, Note, OpenForward, OpenSes
 use access::event::SessionKind;
 use access::identity::{ClusterFacts, Context, Identity, Reach};
 use access::policy::{Level, ResourceKind};
-use access::reach::{Line, Moment, Row, Rows, broken, list_target, list_user};
+use access::reach::{Line, Moment, RightLine, Row, Rows, broken, list_target, list_user, rights};
 use access::time::Timestamp;
 use axum::Json;
 use axum::extract::State;
@@ -226,20 +226,30 @@ pub(crate) async fn diff(State(app): State<App>, Told(person, asked): Told<Perso
     let _turn = app.looking.acquire().await.map_err(No::ours)?;
     let compared = tokio::task::spawn_blocking(move || {
         let (before, then) = (before.world(), then.world());
-        (access::reach::diff(&before, &then, &moment, lines), broken(&before, &then, lines))
+        (access::reach::diff(&before, &then, &moment, lines), rights(&before, &then), broken(&before, &then, lines))
     });
-    let (found, breaks) = compared.await.map_err(No::ours)?;
+    let (found, rights, breaks) = compared.await.map_err(No::ours)?;
+    let shown = |rights: Vec<RightLine>, reached: Vec<Line>| {
+        rights.into_iter().map(right).chain(reached.into_iter().map(line)).take(lines).collect::<Vec<_>>()
+    };
+    let (gains, loses) = (shown(rights.gains, found.gains), shown(rights.loses, found.loses));
     let lines = |lines: Vec<Line>| lines.into_iter().map(line).collect::<Vec<_>>();
     let from = asked.from.map_or("an address that every role takes".to_owned(), |from| from.to_string());
     Ok(Json(Diff {
-        gains: lines(found.gains),
-        loses: lines(found.loses),
-        gained: found.gained,
-        lost: found.lost,
+        gains,
+        loses,
+        gained: found.gained + rights.gained,
+        lost: found.lost + rights.lost,
         forbidden: breaks.new.into_iter().map(|one| Forbidden { guardrail: one.guardrail, lines: lines(one.lines) }).collect(),
         you,
         holds: format!("at {}, from {from}", moment.now.to_minute()),
     }))
+}
+
+fn right(line: RightLine) -> DiffLine {
+    let RightLine { users, users_more, how, what, text } = line;
+    let (targets, labels) = (Vec::new(), Vec::new());
+    DiffLine { users, users_more, how: how.to_owned(), r#as: vec![what], targets, targets_more: 0, labels, text }
 }
 
 fn line(line: Line) -> DiffLine {

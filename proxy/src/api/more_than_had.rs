@@ -90,7 +90,7 @@ async fn rights_that_are_denied_or_had_elsewhere_only_are_not_given() {
 async fn traits_are_given_by_who_has_them_and_taken_by_who_administers_roles() {
     let stage = stage_of(PEOPLE).await;
     let kim = stage.signed_in("kim");
-    let mut traits =
+    let traits =
         async |name: &str, roles: Value, traits: Value| put(&stage, &kim, "user", name, json!({"roles": roles, "traits": traits})).await;
     let own = json!(["dev"]);
     assert_eq!(traits("kim", own.clone(), json!({"logins": ["root"], "kind": ["contractor"]})).await, refused(), "a login of another");

@@ -48,6 +48,7 @@ impl From<RequestError> for No {
             RequestError::NoReason(_) | RequestError::BadReason { .. } | RequestError::Words => {
                 Self::bad("NARU-P224", title).hint("Say it with --reason 'why'.")
             }
+            RequestError::Target => Self::bad("NARU-W422", title).hint("Name one as `naru ls` does."),
             RequestError::Full(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "NARU-P225", exit::FAILED, title),
             RequestError::Over(..) | RequestError::UsedUp(_) => conflict("NARU-P226").hint("Ask anew with `naru request create`."),
             RequestError::Store(error) => error.into(),

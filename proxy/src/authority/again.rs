@@ -9,7 +9,7 @@ use access::policy::ResourceKind;
 use access::time::Timestamp;
 use access::words::{NodeName, SessionId};
 use recorder::log::{Filter, Log, ReadError};
-use store::kv::{Change, Entry, Expect, Kv, KvError};
+use store::kv::{Change, Entry, Expect, Kv, KvError, MAX_BATCH};
 use wire::backup::Head;
 use wire::proof::log::LoggedEvent;
 
@@ -101,6 +101,7 @@ pub(crate) fn restored(store: &dyn Kv, log: &Log, backup: &Head, expected: u64) 
     let done = if by_log {
         since(store, log, backup)?
     } else {
+        forget_requests(store)?;
         Done { sign_ins: old::end_all_sign_ins(store)?, secrets: old::use_up_all_secrets(store)?, ..Done::default() }
     };
     store.raise(expected)?;
@@ -108,11 +109,20 @@ pub(crate) fn restored(store: &dyn Kv, log: &Log, backup: &Head, expected: u64) 
     Ok(What::StoreRestored { found: backup.revision, expected, sign_ins, secrets, backup: Some(backup.time), by_log, nodes, changes })
 }
 
+/// Nobody knows which of them were denied, taken back or used up since: whoever needs one asks anew.
+fn forget_requests(store: &dyn Kv) -> Result<(), AgainError> {
+    let all: Vec<Change> = scan(store, REQUESTS)?.into_iter().map(|entry| Change::delete(entry.key, Expect::Any)).collect();
+    for some in all.chunks(MAX_BATCH) {
+        store.batch(some)?;
+    }
+    Ok(())
+}
+
 /// What the event says to people: what they have to look at.
 pub(crate) fn message(what: &What) -> Option<String> {
     match what {
         What::StoreRestored { backup: Some(time), by_log: false, .. } => Some(format!(
-            "restored from the backup of {time}; the audit log does not reach back to it, so every sign-in has ended and every link and join token is used up"
+            "restored from the backup of {time}; the audit log does not reach back to it, so every sign-in has ended, every link and join token is used up, and every access request is gone"
         )),
         What::StoreRestored { backup: Some(time), changes: 0, .. } => Some(format!("restored from the backup of {time}")),
         What::StoreRestored { backup: Some(time), changes, .. } => Some(format!(

@@ -200,7 +200,7 @@ pub struct Diff {
     pub gains: Vec<DiffLine>,
     /// What people reach and would not.
     pub loses: Vec<DiffLine>,
-    /// How many pairs of person, target and login or group were gained altogether.
+    /// How many pairs of person, target and login or group, and of person and right, were gained altogether.
     pub gained: u64,
     /// The same of what was lost.
     pub lost: u64,
@@ -222,9 +222,9 @@ pub struct DiffLine {
     /// How many more.
     #[serde(default)]
     pub users_more: u64,
-    /// `ssh` or `kubernetes`.
+    /// `ssh` or `kubernetes`; of rights that reach no target `administer`, `audit`, `review` or `request`.
     pub how: String,
-    /// Logins or groups.
+    /// Logins or groups; of a right what it is about, as `role: write`.
     pub r#as: Vec<String>,
     /// At most a few; `targets_more` are left out.
     pub targets: Vec<String>,
