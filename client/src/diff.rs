@@ -96,7 +96,7 @@ fn ways(word: &str, sign: char, count: u64, lines: &[DiffLine]) -> Vec<String> {
     if count == 0 {
         return vec![format!("nothing is {word}")];
     }
-    let plural = if count == 1 { "way in is" } else { "ways in are" };
+    let plural = if count == 1 { "right is" } else { "rights are" };
     let head = format!("{count} {plural} {word}");
     std::iter::once(head).chain(lines.iter().map(|line| format!("{sign} {}", plain(&line.text)))).collect()
 }
@@ -138,7 +138,7 @@ mod tests {
     fn it_reads_as_lines_and_a_name_cannot_leave_the_markdown() {
         let said = text(&diff(1, true), &Applied { items: Vec::new() }, &["unknown until apply: x".into()]);
         let wanted = [
-            "1 way in is gained",
+            "1 right is gained",
             "+ alice: ssh root on db-1 ```",
             "nothing is lost",
             "guardrail no-root would break: the change would be refused",
