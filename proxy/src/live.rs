@@ -122,6 +122,12 @@ impl View {
         Some(self.person(user, name, spec.roles.clone(), spec.traits.clone(), expires))
     }
 
+    /// Whoever this was, as of now: somebody declared, of a provider, or a bot. None where the name is another's by now.
+    pub(crate) fn still(&self, name: &UserName, user: &UserId, expires: Timestamp) -> Option<Identity> {
+        let found = self.identity(name, expires).or_else(|| self.of_bot(name, &user.issuer, &user.subject, expires));
+        found.filter(|identity| identity.user == *user)
+    }
+
     /// The handle under which a person of a provider is known.
     pub(crate) fn handle(&self, issuer: &str, subject: &str) -> Option<&UserName> {
         self.people.iter().find(|(_, person)| person.issuer == issuer && person.subject == subject).map(|(name, _)| name)

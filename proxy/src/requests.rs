@@ -9,7 +9,7 @@ use access::amount::Period;
 use access::condition::{Facts, TargetFacts};
 use access::decide::{Review, decide, locked};
 use access::event::{Actor, Client, Event, RequestFacts, Text, What};
-use access::identity::{Granted, Identity, Labels, OnlyTarget, Reach};
+use access::identity::{Granted, Identity, Labels, OnlyTarget, Reach, UserId};
 use access::policy::{AccessRuleSpec, PolicySet};
 use access::time::Timestamp;
 use access::words::{NodeName, REQUEST_ALPHABET, RequestId, ResourceName, RoleName, UserName};
@@ -40,8 +40,8 @@ const PENDING: u64 = 24 * 3_600;
 #[serde(deny_unknown_fields)]
 pub(crate) struct StoredRequest {
     pub(crate) user: UserName,
-    /// Of the person: whoever takes the name later gets nothing of it.
-    pub(crate) principal: String,
+    /// Whoever takes the name later gets nothing of it.
+    pub(crate) asker: UserId,
     pub(crate) role: RoleName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) only: Option<OnlyTarget>,
@@ -67,8 +67,8 @@ pub(crate) struct StoredRequest {
 pub(crate) struct Said {
     /// The handle.
     by: String,
-    /// The principal: one person counts once, under whatever name.
-    principal: String,
+    /// One person counts once, under whatever name; none of the rule itself.
+    user: Option<UserId>,
     approve: bool,
     time: Timestamp,
     /// From where.
@@ -144,8 +144,8 @@ pub(crate) fn granted(store: &dyn Kv) -> Result<BTreeMap<String, Vec<Granted>>, 
         let stored: StoredRequest = serde_json::from_slice(&entry.at.value).map_err(|error| bad(&error))?;
         if matches!(stored.state, RequestState::Approved | RequestState::UsedUp) {
             let request = entry.key.trim_start_matches(REQUESTS).parse().map_err(|error| bad(&error))?;
-            let StoredRequest { principal, role, only, until, .. } = stored;
-            all.entry(principal).or_default().push(Granted { request, role, only, until });
+            let StoredRequest { asker, role, only, until, .. } = stored;
+            all.entry(asker.principal()).or_default().push(Granted { request, role, only, until });
         }
     }
     Ok(all)
@@ -262,7 +262,7 @@ fn checked(asked: NewRequest, who: &Identity, policy: &PolicySet, now: Timestamp
     }
     Ok(StoredRequest {
         user: who.name.clone(),
-        principal: who.user.principal(),
+        asker: who.user.clone(),
         role,
         only,
         reason,
@@ -347,9 +347,8 @@ impl Requests {
         let _one_at_a_time = self.writing.lock().await;
         let (view, now) = (self.live.now(), clock::now());
         let mut stored = checked(asked, who, &view.policy, now)?;
-        let principal = &stored.principal;
         let open = self.all()?.into_iter().filter(|(_, other)| {
-            other.principal == *principal && matches!(other.state_at(now), RequestState::Pending | RequestState::Approved)
+            other.asker == stored.asker && matches!(other.state_at(now), RequestState::Pending | RequestState::Approved)
         });
         if open.count() >= MOST {
             return Err(RequestError::Full(who.name.clone()));
@@ -358,14 +357,7 @@ impl Requests {
         let rule = view.policy.others().access_rules.get(&stored.rule).cloned();
         let mut told = vec![by.event(What::RequestCreated(stored.facts(&id, rule.as_ref(), None)))];
         if let Some(approve) = rule.as_ref().and_then(|rule| self.auto(rule, &stored, who, labels, now)) {
-            stored.decisions.push(Said {
-                by: "auto_review".into(),
-                principal: String::new(),
-                approve,
-                time: now,
-                from: None,
-                comment: None,
-            });
+            stored.decisions.push(Said { by: "auto_review".into(), user: None, approve, time: now, from: None, comment: None });
             let facts = |stored: &StoredRequest| stored.facts(&id, rule.as_ref(), None);
             let what = if approve {
                 (stored.state, stored.until) = (RequestState::Approved, now.plus(stored.length.duration()));
@@ -413,12 +405,12 @@ impl Requests {
         words_of: wire::api::Decide,
         by: By<'_>,
     ) -> Result<StoredRequest, RequestError> {
-        let (principal, name) = (permit.question().identity.user.principal(), permit.question().identity.name.to_string());
+        let Identity { user, name, .. } = &permit.question().identity;
         let comment = words(words_of.comment)?;
         let shorter = words_of.length;
         self.step(id, |stored, rule, now| {
             let same = stored.role == permit.question().role && stored.user == permit.question().requester;
-            if stored.state_at(now) != RequestState::Pending || !same || stored.principal == principal {
+            if stored.state_at(now) != RequestState::Pending || !same || stored.asker == *user {
                 return Err(RequestError::Over(id.clone(), stored.state_at(now).as_str()));
             }
             // Nobody's yes is enough where no rule says whose are.
@@ -430,9 +422,9 @@ impl Requests {
             if let Some(shorter) = shorter.filter(|shorter| approve && *shorter < stored.length && !shorter.duration().is_zero()) {
                 stored.length = shorter;
             }
-            stored.decisions.retain(|said| said.principal != principal);
-            let (by_name, principal, from) = (name.clone(), principal.clone(), by.client.map(|client| client.ip));
-            stored.decisions.push(Said { by: by_name, principal, approve, time: now, from, comment: comment.clone() });
+            let (user, from) = (Some(user.clone()), by.client.map(|client| client.ip));
+            stored.decisions.retain(|said| said.user != user);
+            stored.decisions.push(Said { by: name.to_string(), user, approve, time: now, from, comment: comment.clone() });
             if !approve {
                 stored.state = RequestState::Denied;
             } else if self.standing(stored, now)? >= required {
@@ -448,16 +440,14 @@ impl Requests {
     fn standing(&self, stored: &StoredRequest, now: Timestamp) -> Result<u32, RequestError> {
         let view = self.live.now();
         let soon = now.plus(std::time::Duration::from_secs(60));
-        let known = |name: &UserName, principal: &str| {
-            let identity = view.identity(name, soon).filter(|identity| identity.user.principal() == principal);
-            identity.filter(|identity| locked(identity, &view.policy, now).is_ok())
-        };
+        let known =
+            |name: &UserName, user: &UserId| view.still(name, user, soon).filter(|identity| locked(identity, &view.policy, now).is_ok());
         let never = || RequestError::MayNot(stored.user.clone(), stored.role.clone());
-        let asks = known(&stored.user, &stored.principal).ok_or_else(never)?;
+        let asks = known(&stored.user, &stored.asker).ok_or_else(never)?;
         rule_for(&stored.role, &asks, &view.policy)?;
         // With the roles of now, from where and when they said it: whose hours have ended since has said it all the same.
         let still = |said: &&Said| {
-            let Some(mut identity) = said.by.parse().ok().and_then(|name| known(&name, &said.principal)) else { return false };
+            let Some(mut identity) = said.by.parse().ok().and_then(|name| known(&name, said.user.as_ref()?)) else { return false };
             identity.context.from = said.from;
             let question = Review { identity, requester: stored.user.clone(), role: stored.role.clone() };
             decide(question, &view.policy, said.time).is_ok()

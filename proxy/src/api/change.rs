@@ -76,17 +76,18 @@ impl Wanted {
 }
 
 /// Connectors whose providers were tried, and what was in force then.
+#[derive(Default)]
 struct Tried {
-    dry_run: bool,
     connectors: BTreeMap<ConnectorName, StoredConnector>,
     view: Option<Arc<View>>,
 }
 
 impl Tried {
-    /// One that was changed by somebody else since it was tried.
-    fn outdated(&self, view: &View) -> Option<&ConnectorName> {
+    /// One of what is wanted that was changed by somebody else since it was tried, or was found to need no trying.
+    fn outdated<'w>(&self, wanted: &'w Wanted, view: &View) -> Option<&'w Id> {
         let before = self.view.as_ref()?;
-        self.connectors.keys().find(|name| before.connectors.get(*name) != view.connectors.get(*name))
+        let connectors = wanted.items.keys().filter(|id| id.0 == ResourceKind::OidcConnector);
+        connectors.into_iter().find(|id| before.resources.get(*id) != view.resources.get(*id))
     }
 }
 
@@ -105,13 +106,14 @@ impl<'a> Changes<'a> {
     pub(super) async fn make(app: &'a App, person: &Person, wanted: Wanted) -> Result<Applied, No> {
         // Whoever may write nothing of it waits in nobody's way.
         wanted.kinds_permitted(app, person)?;
+        let dry_run = wanted.dry_run;
         // So do providers, which may take their time: they are tried before it is this change's turn.
         let (wanted, tried) = Self::tried(app, person, wanted).await?;
         let mut items = {
             let _one_at_a_time = app.writing.lock().await;
             Self::in_turn(app, person, wanted, &tried).await?
         };
-        for item in items.iter_mut().filter(|item| item.kind == ResourceKind::OidcConnector.as_str() && !tried.dry_run) {
+        for item in items.iter_mut().filter(|item| item.kind == ResourceKind::OidcConnector.as_str() && !dry_run) {
             if let Ok(name) = item.name.parse() {
                 item.next = app.oidc.dry_run(&name, person.client.clone()).await.ok();
             }
@@ -121,21 +123,20 @@ impl<'a> Changes<'a> {
 
     /// The connectors among what changes, as they will be kept; where there are none, nothing is looked at yet.
     async fn tried(app: &'a App, person: &Person, wanted: Wanted) -> Result<(Wanted, Tried), No> {
-        let dry_run = wanted.dry_run;
         if !wanted.items.values().any(|(stated, _)| matches!(stated, Some(Stated { resource: Resource::OidcConnector { .. }, .. }))) {
-            return Ok((wanted, Tried { dry_run, connectors: BTreeMap::new(), view: None }));
+            return Ok((wanted, Tried::default()));
         }
         let changes = Self::fresh(app, wanted)?;
         let person = changes.allowed(person)?;
         whole::check(&changes.after(), &changes.view, &person, changes.wanted.allow_self_lockout, &changes.changed())?;
         let connectors = changes.connectors().await?;
-        Ok((changes.wanted, Tried { dry_run, connectors, view: Some(changes.view) }))
+        Ok((changes.wanted, Tried { connectors, view: Some(changes.view) }))
     }
 
     async fn in_turn(app: &'a App, person: &Person, wanted: Wanted, tried: &Tried) -> Result<Vec<AppliedItem>, No> {
         let changes = Self::fresh(app, wanted)?;
-        if let Some(name) = tried.outdated(&changes.view) {
-            return Err(moved(ResourceKind::OidcConnector, name.as_str()));
+        if let Some((kind, name)) = tried.outdated(&changes.wanted, &changes.view) {
+            return Err(moved(*kind, name));
         }
         // Providers may have taken their time, and this login may have ended meanwhile.
         let person = changes.allowed(person)?;
@@ -148,6 +149,7 @@ impl<'a> Changes<'a> {
             return Err(no.hint("Apply the file in parts, roles before the users who have them."));
         }
         if !changes.wanted.dry_run {
+            // Guardrails take their time too.
             let person = changes.allowed(&person)?;
             changes.commit(&person, &items, &tried.connectors, policy.digest()).await?;
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access::amount::Period;
 use access::event::What;
+use access::identity::Identity;
 use access::policy::ResourceKind;
 use access::words::{NodeName, ResourceName};
 use axum::Json;
@@ -26,30 +27,26 @@ const MAX_LINK_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// `POST /v1/links`, for who may make links.
 pub(crate) async fn link(State(app): State<App>, Told(may, asked): Told<May<MakeLinks>, NewLink>) -> Result<Json<Link>, No> {
-    may_make(&app, &may.person, &asked)?;
+    let of = may_make(&app, &may.person, &asked)?;
     let life = asked.ttl_s.map_or(app.link_life, Duration::from_secs);
     if life.is_zero() || life > MAX_LINK_LIFE {
         return Err(No::bad("NARU-A109", "a sign-in link lives from a second to 24 hours").hint("Give another --ttl, such as 1h."));
     }
-    let view = app.sessions.live.now();
-    let now = clock::now();
-    let user = view.identity(&asked.user, now).ok_or_else(|| unknown(&asked))?;
-    let of = Allowed { principal: user.user.principal(), roles: user.roles, by: may.person.identity.name.clone() };
-    let made = make(&app, &may.person, Purpose::LoginLink { user: asked.user.clone(), of: Some(of) }, life).await?;
+    let made = make(&app, &may.person, Purpose::LoginLink { user: asked.user.clone(), of: Some(Box::new(of)) }, life).await?;
     let address: Address = app.url.parse().map_err(No::ours)?;
     let link = SignInLink { address, secret: made.secret, pin: pin_of(&app).map_err(No::ours)? };
     Ok(Json(Link { link: link.to_string(), id: made.id, user: asked.user, expires: made.expires }))
 }
 
-/// Whether this person, who may make links, may make one for that user.
-pub(super) fn may_make(app: &App, person: &Person, asked: &NewLink) -> Result<(), No> {
+/// What this person, who may make links, may make one for that user for.
+pub(super) fn may_make(app: &App, person: &Person, asked: &NewLink) -> Result<Allowed, No> {
     let view = app.sessions.live.now();
-    let user = view.users.get(&asked.user).ok_or_else(|| unknown(asked))?;
-    reaches(app, &view, person, &user.spec.roles, &format!("make a sign-in link for {}", asked.user))
-}
-
-fn unknown(asked: &NewLink) -> No {
-    No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first.")
+    let known = view.identity(&asked.user, clock::now()).filter(|_| view.users.contains_key(&asked.user));
+    let Some(Identity { user, roles, .. }) = known else {
+        return Err(No::not_found(format!("there is no user {}", asked.user)).hint("Declare the user with `naru apply` first."));
+    };
+    reaches(app, &view, person, &roles, &format!("make a sign-in link for {}", asked.user))?;
+    Ok(Allowed { user, roles, by: (person.identity.name.clone(), person.identity.user.clone()) })
 }
 
 /// `POST /v1/tokens`, for who may make join tokens.

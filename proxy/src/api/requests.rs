@@ -70,7 +70,7 @@ fn keeps(app: &App, person: &Person, level: Level) -> bool {
 }
 
 fn is_own(person: &Person, stored: &StoredRequest) -> bool {
-    stored.principal == person.identity.user.principal()
+    stored.asker == person.identity.user
 }
 
 /// As this person may see it; none where they may not.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::identity::UserId;
 use access::time::Timestamp;
 use access::words::{ResourceName, RoleName, UserName};
 use base64::Engine as _;
@@ -27,7 +28,7 @@ pub(crate) enum Purpose {
         user: UserName,
         /// What it was allowed for; none where the server made it itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        of: Option<Allowed>,
+        of: Option<Box<Allowed>>,
     },
     /// Signs this person in although the provider cannot be asked; made on the server itself, for a reason.
     BreakGlass {
@@ -61,12 +62,12 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Allowed {
-    /// The principal that it signs in.
-    pub(crate) principal: String,
+    /// Whom it signs in.
+    pub(crate) user: UserId,
     /// The roles that they had.
     pub(crate) roles: Vec<RoleName>,
-    /// The handle of who made it.
-    pub(crate) by: UserName,
+    /// The handle of who made it, and who that was.
+    pub(crate) by: (UserName, UserId),
 }
 
 /// The declared join token that something comes from.

@@ -100,9 +100,10 @@ impl People {
     fn is_allowed_still(&self, user: &UserName, of: &Allowed, now: Timestamp) -> Result<(), NobodyError> {
         let view = self.live.now();
         let soon = now.plus(self.life);
-        let same = view.identity(user, soon).filter(|identity| identity.user.principal() == of.principal);
+        let same = view.identity(user, soon).filter(|identity| identity.user == of.user);
         let no_more = same.is_some_and(|identity| identity.roles.iter().all(|role| of.roles.contains(role)));
-        let maker = view.identity(&of.by, soon).is_some_and(|maker| locked(&maker, &view.policy, now).is_ok());
+        let (name, maker) = &of.by;
+        let maker = view.still(name, maker, soon).is_some_and(|maker| locked(&maker, &view.policy, now).is_ok());
         if no_more && maker { Ok(()) } else { Err(NobodyError::Changed(user.clone())) }
     }
 

@@ -11,7 +11,7 @@ use crate::clock;
 
 fn waiting(now: Timestamp) -> StoredRequest {
     let text = format!(
-        r#"{{"user":"eve","principal":"local|eve","role":"dba","rule":"dba","created":"{now}","length":"1h","until":"{}","state":"approved","uses":3}}"#,
+        r#"{{"user":"eve","asker":{{"issuer":"local","subject":"eve"}},"role":"dba","rule":"dba","created":"{now}","length":"1h","until":"{}","state":"approved","uses":3}}"#,
         now.plus(std::time::Duration::from_secs(600))
     );
     serde_json::from_str(&text).expect("a request")

@@ -53,7 +53,7 @@ impl Made {
         match self {
             // A token is made by whoever may make tokens; and who may extend a session is whose it is, which nothing changes.
             Self::Token | Self::Extension => Ok(()),
-            Self::Link => links::may_make(app, person, &told(body)?),
+            Self::Link => links::may_make(app, person, &told(body)?).map(drop),
             Self::Request => requests::may_make(app, person, &told(body)?),
             Self::Decision => requests::may_say(app, person, before, last).map(drop),
             Self::Change => resources::may_apply(app, person, told(body)?),
